@@ -1,0 +1,1 @@
+"""The verbs: joins the physics, the search, the simulators and the money."""

@@ -1,0 +1,1 @@
+"""Look-up of chips, models, stacks, markets and sites, each value with its source."""

@@ -1,0 +1,1 @@
+"""Reads a real device and the clock."""

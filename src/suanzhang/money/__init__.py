@@ -1,0 +1,1 @@
+"""Cost, depreciation, currency, procurement and risk."""

@@ -1,0 +1,1 @@
+"""Layout space, pruning and Pareto fronts; knows an evaluator, not the physics."""

@@ -1,0 +1,1 @@
+"""Quota, fairness and approval rules."""

@@ -1,0 +1,1 @@
+"""Event engines: requests on replicas, jobs on a fleet."""

@@ -1,0 +1,128 @@
+"""A kind of accelerator chip and the node it sits in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from suanzhang.errors import OutOfDomain
+from suanzhang.source import Quoted
+
+Dtype = Literal["fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp4", "int4"]
+
+DTYPE_BYTES: Mapping[str, float] = {
+    "fp64": 8.0,
+    "fp32": 4.0,
+    "tf32": 4.0,
+    "bf16": 2.0,
+    "fp16": 2.0,
+    "fp8": 1.0,
+    "int8": 1.0,
+    "fp4": 0.5,
+    "int4": 0.5,
+}
+"""Bytes of one value; block scales of 4-bit and 8-bit formats are added where they are stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """The server that holds the chips.
+
+    Args:
+        chips: chips in one node.
+        power_w: largest electrical power of the node with its chips [W]; 0 when unknown.
+        nic_bytes_per_s: network bandwidth per chip, one direction [B/s]; 0 when unknown.
+    """
+
+    chips: int
+    power_w: float
+    nic_bytes_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class DatedPrice:
+    """One dated price of a chip: to buy (per chip) or to rent (per chip and hour).
+
+    Args:
+        kind: "buy" or "rent".
+        price: the amount with its currency as unit, source, grade and date.
+        low: lowest of the quoted range, same unit; equal to the value when there is no range.
+        high: highest of the quoted range.
+        offers: how many offers the value summarises.
+        terms: commitment or seller in words.
+    """
+
+    kind: Literal["buy", "rent"]
+    price: Quoted
+    low: float
+    high: float
+    offers: int = 1
+    terms: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportEvent:
+    """A dated change of what may be sold to whom: from ``date`` on the chip is in ``state``."""
+
+    date: str
+    state: Literal["free", "licence", "barred"]
+    region: str
+    source: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChipSpec:
+    """One kind of chip. All figures SI; every filled figure has its :class:`Quoted` under the same name.
+
+    Args:
+        id: catalog id.
+        name: name in words.
+        vendor: maker.
+        country: country of the maker, ISO code.
+        launch: ISO date of launch, empty when unknown.
+        peak_flop_per_s: dense peak by dtype; a dtype that the chip lacks is absent.
+        hbm_bytes: memory.
+        hbm_bytes_per_s: memory bandwidth.
+        link_bytes_per_s: scale-up link of one chip, one direction; 0 when it has none (PCIe stands in).
+        link_name: name of that link.
+        scale_up_domain: chips that share the scale-up link.
+        tdp_w: nameplate power of the chip.
+        node: the node it is usually sold in.
+        quotes: origin of each figure, by field name (``peak_flop_per_s.bf16`` for peaks).
+        prices: dated prices and rents.
+        exports: changes of its export state.
+        confidence: "high", "medium", "low" or "none" over all its figures.
+        notes: disputes and warnings in words.
+    """
+
+    id: str
+    name: str
+    vendor: str
+    country: str
+    launch: str
+    peak_flop_per_s: Mapping[str, float]
+    hbm_bytes: float
+    hbm_bytes_per_s: float
+    link_bytes_per_s: float
+    link_name: str
+    scale_up_domain: int
+    tdp_w: float
+    node: NodeSpec
+    quotes: Mapping[str, Quoted] = field(default_factory=dict)
+    prices: tuple[DatedPrice, ...] = ()
+    exports: tuple[ExportEvent, ...] = ()
+    confidence: str = "medium"
+    notes: str = ""
+
+    def peak(self, dtype: str) -> float:
+        """Dense peak [FLOP/s] of a dtype.
+
+        Raises:
+            OutOfDomain: the chip has no such arithmetic; names the ones it has.
+        """
+        if dtype not in self.peak_flop_per_s:
+            have = ", ".join(self.peak_flop_per_s)
+            raise OutOfDomain(f"{self.name} has no {dtype} arithmetic", fix=f"use one of {have}")
+        return self.peak_flop_per_s[dtype]
