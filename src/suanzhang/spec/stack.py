@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from suanzhang.spec.layout import Recompute
+
 AttentionKernel = Literal["unfused", "fused-softmax", "flash1", "flash2", "flash3", "splash"]
 
 
@@ -25,6 +27,18 @@ class TrainStack:
         step_overhead_s: host and framework time per optimizer step.
         profile: id of the family of kernel timings that fits it best; empty for the chip's default.
         source: key of the source of the settings.
+        fused_loss: the loss is computed without keeping the logits in 32 bits beside their copy.
+        dropout: activations carry dropout masks.
+        param_bytes: bytes of one weight as kept for the forward pass.
+        grad_bytes: bytes of one gradient as kept between micro-batches.
+        optimizer_bytes: bytes of optimizer state (master copy and moments of Adam) per parameter.
+        reduce_bytes: bytes of one gradient on the wire between data ranks.
+        layer_kernels: kernels that the forward pass of one dense layer launches.
+        default_recompute: what is recomputed when a layout does not say.
+        default_zero_stage: what is sharded over the data ranks when a layout does not say.
+        sequence_parallel: the stack can shard norms and dropout over the tensor group.
+        reserve_bytes: memory of the driver, the libraries and the communication buffers.
+        fragmentation: share of the allocated memory that the allocator cannot use again.
     """
 
     id: str
@@ -39,6 +53,18 @@ class TrainStack:
     step_overhead_s: float
     profile: str = ""
     source: str = ""
+    fused_loss: bool = False
+    dropout: bool = False
+    param_bytes: float = 2.0
+    grad_bytes: float = 4.0
+    optimizer_bytes: float = 12.0
+    reduce_bytes: float = 4.0
+    layer_kernels: float = 24.0
+    default_recompute: Recompute = "selective"
+    default_zero_stage: int = 1
+    sequence_parallel: bool = True
+    reserve_bytes: float = 2.0e9
+    fragmentation: float = 0.04
 
 
 @dataclass(frozen=True, slots=True)
