@@ -1,0 +1,213 @@
+"""Arguments of the operator formulas: NamedTuples of floats (and one small table each), as compiled code takes them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+class Residual(NamedTuple):
+    """What is left of measured over closed form, as a table of log ratios over three logarithmic axes.
+
+    Outside the table the value of its edge decays to zero, so that the closed form alone extrapolates.
+
+    Args:
+        values: log of measured over formula [1], shape (nx, ny, nz), each at least 2.
+        x0, y0, z0: log2 of the first grid point of each axis.
+        dx, dy, dz: log2 spacing of each axis.
+    """
+
+    values: Floats
+    x0: float
+    y0: float
+    z0: float
+    dx: float
+    dy: float
+    dz: float
+
+
+class GemmArgs(NamedTuple):
+    """A chip, dtype and software as a dense matrix product sees them.
+
+    Args:
+        peak_flop_per_s: dense peak of the arithmetic dtype [FLOP/s].
+        hbm_bytes_per_s: memory bandwidth [B/s].
+        sms: streaming multiprocessors (cores that take one tile at a time) [1].
+        in_bytes, weight_bytes, out_bytes: bytes of one value of the activations, weights and result, scales included [B].
+        efficiency: share of the peak sustained by full waves of deep tiles [1].
+        hbm_efficiency: share of the bandwidth that streaming reaches [1].
+        ramp_k: depth at which the start and the end of a tile cost as much as its products [1].
+        launch_s: fixed time of one kernel [s].
+        tile: edge of the square output tile that full waves use [1].
+        wave_weight: how far the last wave is left idle, 0 (none, stream-k) to 1 (whole waves) [1].
+        stream_bytes: traffic at which half of the streaming bandwidth is reached [B].
+        l2_bytes: on-chip cache that saves re-reading of operands [B].
+        sharpness: exponent that joins the compute and the memory limit; infinite is their maximum [1].
+        residual: log ratios over log2 m, log2 n, log2 k.
+    """
+
+    peak_flop_per_s: float
+    hbm_bytes_per_s: float
+    sms: float
+    in_bytes: float
+    weight_bytes: float
+    out_bytes: float
+    efficiency: float
+    hbm_efficiency: float
+    ramp_k: float
+    launch_s: float
+    tile: float
+    wave_weight: float
+    stream_bytes: float
+    l2_bytes: float
+    sharpness: float
+    residual: Residual
+
+
+class AttentionArgs(NamedTuple):
+    """A chip, dtype and attention kernel.
+
+    Args:
+        peak_flop_per_s: dense peak of the dtype of the products [FLOP/s].
+        hbm_bytes_per_s: memory bandwidth [B/s].
+        sms: streaming multiprocessors [1].
+        elem_bytes: bytes of one value of queries and result [B].
+        efficiency: share of the peak that a long prefill sustains [1].
+        backward_efficiency: share of the peak that the backward pass sustains [1].
+        hbm_efficiency: share of the bandwidth that decode reaches [1].
+        ramp_len: query length at which a prefill tile is half filled [1].
+        launch_s: fixed time of one prefill [s].
+        decode_launch_s: fixed time of one decode step, its split and merge included [s].
+        decode_half_bytes: cache bytes at which decode reaches half of its bandwidth [B].
+        decode_pair_s: time of one (sequence, key/value head) pair on one multiprocessor [s].
+        decode_efficiency: share of the peak that the products of a decode step reach [1].
+        prefill, decode: log ratios over (log2 batch*heads, log2 length, log2 heads per kv head).
+    """
+
+    peak_flop_per_s: float
+    hbm_bytes_per_s: float
+    sms: float
+    elem_bytes: float
+    efficiency: float
+    backward_efficiency: float
+    hbm_efficiency: float
+    ramp_len: float
+    launch_s: float
+    decode_launch_s: float
+    decode_half_bytes: float
+    decode_pair_s: float
+    decode_efficiency: float
+    prefill: Residual
+    decode: Residual
+
+
+class MoeArgs(NamedTuple):
+    """A chip, dtype and grouped-product kernel; ``gemm`` holds the peaks and efficiencies of the products.
+
+    Args:
+        gemm: the same chip and dtype as a dense product sees them.
+        efficiency: share of the peak sustained by full experts [1].
+        hbm_efficiency: share of the bandwidth at which expert weights stream [1].
+        tile_m: rows to which the tokens of one expert are padded [1].
+        fixed_s: sorting, permuting and launching, once per layer [s].
+        row_s: permuting and adding up one token-expert pair, besides its bytes [s].
+        residual: log ratios over (log2 tokens, log2 local experts, log2 width of an expert).
+    """
+
+    gemm: GemmArgs
+    efficiency: float
+    hbm_efficiency: float
+    tile_m: float
+    fixed_s: float
+    row_s: float
+    residual: Residual
+
+
+class MemoryArgs(NamedTuple):
+    """A chip as a kernel sees it that only moves bytes.
+
+    Args:
+        hbm_bytes_per_s: memory bandwidth [B/s].
+        efficiency: share of it that streaming kernels reach [1].
+        launch_s: fixed time of one kernel [s].
+    """
+
+    hbm_bytes_per_s: float
+    efficiency: float
+    launch_s: float
+
+
+class LinkArgs(NamedTuple):
+    """The links of a chip, one direction each.
+
+    Args:
+        node_chips: chips that the scale-up link joins [1].
+        link_bytes_per_s: scale-up bandwidth of one chip [B/s].
+        link_efficiency: share of it that large messages reach [1].
+        link_half_bytes: bytes per rank and step at which half of that is reached [B].
+        base_s: fixed time of one collective inside a node [s].
+        hop_s: time of one further step inside a node [s].
+        switched: 1 when any chip reaches any other at full bandwidth (NVSwitch), 0 for a mesh or PCIe.
+        multicast_gain: bandwidth of an in-switch all-reduce over a ring's, 1 without [1].
+        direct_base_s: fixed time of a one-shot all-reduce over peer memory [s]; 0 when there is none.
+        direct_rank_s: further time per rank of it [s].
+        direct_bytes_per_s: rate at which one chip reads its peers in it [B/s].
+        direct_max_bytes: largest message that takes that road [B].
+        nic_bytes_per_s: network bandwidth per chip [B/s]; 0 without a network.
+        nic_efficiency: share of it that large messages reach [1].
+        nic_base_s: fixed time of one network collective [s].
+        nic_hop_s: time of one network step [s].
+        alltoall_efficiency: share of link and network that an all-to-all reaches [1].
+        allreduce, allgather, reducescatter, alltoall: log ratios over (log2 bytes, log2 ranks, 0) inside a node.
+    """
+
+    node_chips: float
+    link_bytes_per_s: float
+    link_efficiency: float
+    link_half_bytes: float
+    base_s: float
+    hop_s: float
+    switched: float
+    multicast_gain: float
+    direct_base_s: float
+    direct_rank_s: float
+    direct_bytes_per_s: float
+    direct_max_bytes: float
+    nic_bytes_per_s: float
+    nic_efficiency: float
+    nic_base_s: float
+    nic_hop_s: float
+    alltoall_efficiency: float
+    allreduce: Residual
+    allgather: Residual
+    reducescatter: Residual
+    alltoall: Residual
+
+
+class OperatorArgs(NamedTuple):
+    """All operators of one chip at one dtype and one generation of software.
+
+    Args:
+        gemm: dense products at the dtype that was asked for.
+        attention: attention; its products run in 16 bit unless the dtype names an 8-bit attention.
+        mla: attention with a latent cache.
+        moe: grouped products.
+        memory: kernels that only move bytes.
+        link: collectives.
+    """
+
+    gemm: GemmArgs
+    attention: AttentionArgs
+    mla: AttentionArgs
+    moe: MoeArgs
+    memory: MemoryArgs
+    link: LinkArgs
+
+
+def no_residual() -> Residual:
+    """A table that leaves the closed form as it is."""
+    return Residual(np.zeros((2, 2, 2)), 0.0, 0.0, 0.0, 1.0, 1.0, 1.0)

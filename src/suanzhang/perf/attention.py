@@ -1,0 +1,113 @@
+"""Softmax attention: prefill, decode, backward, with latent caches, and without a fused kernel."""
+
+from __future__ import annotations
+
+import math
+
+from suanzhang.jit import formula
+from suanzhang.perf.args import AttentionArgs
+from suanzhang.perf.residual import correction
+
+
+@formula
+def visible_pairs(q_len: float, kv_len: float, causal: float, window: float) -> float:
+    """Query-key pairs that the mask leaves for one head of one sequence [1].
+
+    The queries are the last ``q_len`` of ``kv_len`` positions; ``causal`` is 1 or 0; ``window`` 0 means none.
+    """
+    if causal == 0.0:
+        return q_len * (min(kv_len, window) if window > 0.0 else kv_len)
+    past = kv_len - q_len
+    if window <= 0.0 or window >= kv_len:
+        return q_len * past + 0.5 * q_len * (q_len + 1.0)
+    growing = min(max(window - past, 0.0), q_len)
+    return growing * past + 0.5 * growing * (growing + 1.0) + (q_len - growing) * window
+
+
+@formula
+def prefill_attention_s(
+    batch: float,
+    q_len: float,
+    kv_len: float,
+    heads: float,
+    kv_heads: float,
+    qk_dim: float,
+    v_dim: float,
+    causal: float,
+    window: float,
+    args: AttentionArgs,
+) -> float:
+    """Time of the fused attention of ``batch`` sequences of ``q_len`` new tokens over ``kv_len`` positions [s]."""
+    pairs = batch * heads * visible_pairs(q_len, kv_len, causal, window)
+    flop = 2.0 * pairs * (qk_dim + v_dim) * (1.0 + args.ramp_len / q_len)
+    moved = batch * args.elem_bytes * (heads * q_len * (qk_dim + v_dim) + kv_heads * kv_len * (qk_dim + v_dim))
+    compute_s = flop / (args.peak_flop_per_s * args.efficiency)
+    memory_s = moved / (args.hbm_bytes_per_s * args.hbm_efficiency)
+    closed = args.launch_s + math.hypot(compute_s, memory_s)
+    return closed * correction(math.log2(batch * heads), math.log2(q_len), math.log2(heads / kv_heads), args.prefill)
+
+
+@formula
+def attention_backward_s(
+    batch: float,
+    q_len: float,
+    kv_len: float,
+    heads: float,
+    kv_heads: float,
+    qk_dim: float,
+    v_dim: float,
+    causal: float,
+    window: float,
+    args: AttentionArgs,
+) -> float:
+    """Time of the backward pass of fused attention: five products for the two of the forward pass [s]."""
+    pairs = batch * heads * visible_pairs(q_len, kv_len, causal, window)
+    flop = 2.0 * pairs * (3.0 * qk_dim + 2.0 * v_dim) * (1.0 + args.ramp_len / q_len)
+    moved = 2.5 * batch * args.elem_bytes * (heads * q_len + kv_heads * kv_len) * (qk_dim + v_dim)
+    compute_s = flop / (args.peak_flop_per_s * args.backward_efficiency)
+    memory_s = moved / (args.hbm_bytes_per_s * args.hbm_efficiency)
+    return 2.0 * args.launch_s + math.hypot(compute_s, memory_s)
+
+
+@formula
+def unfused_attention_s(
+    batch: float, q_len: float, kv_len: float, heads: float, head_dim: float, passes: float, args: AttentionArgs
+) -> float:
+    """Time of attention whose score matrix goes through memory ``passes`` times (no mask is skipped) [s]."""
+    scores = batch * heads * q_len * kv_len
+    compute_s = 4.0 * scores * head_dim / (args.peak_flop_per_s * args.efficiency)
+    memory_s = passes * scores * args.elem_bytes / (args.hbm_bytes_per_s * args.hbm_efficiency)
+    return passes * args.launch_s + compute_s + memory_s
+
+
+@formula
+def decode_attention_s(
+    batch: float,
+    context_sum: float,
+    heads: float,
+    kv_heads: float,
+    qk_dim: float,
+    v_dim: float,
+    kv_elem_bytes: float,
+    args: AttentionArgs,
+) -> float:
+    """Time of one decode step of ``batch`` sequences whose contexts sum to ``context_sum`` [s]."""
+    moved = context_sum * kv_heads * (qk_dim + v_dim) * kv_elem_bytes
+    memory_s = (moved + args.decode_half_bytes) / (args.hbm_bytes_per_s * args.hbm_efficiency)
+    compute_s = 2.0 * context_sum * heads * (qk_dim + v_dim) / (args.peak_flop_per_s * args.decode_efficiency)
+    pairs_s = batch * kv_heads * args.decode_pair_s / args.sms
+    closed = args.decode_launch_s + pairs_s + math.hypot(memory_s, compute_s)
+    x, y = math.log2(batch * kv_heads), math.log2(max(context_sum / batch, 1.0))
+    return closed * correction(x, y, math.log2(heads / kv_heads), args.decode)
+
+
+@formula
+def mla_decode_s(
+    batch: float, context_sum: float, heads: float, kv_lora: float, rope_dim: float, kv_elem_bytes: float, args: AttentionArgs
+) -> float:
+    """Time of one decode step with absorbed projections: all heads read one latent vector per position [s]."""
+    moved = context_sum * (kv_lora + rope_dim) * kv_elem_bytes
+    memory_s = (moved + args.decode_half_bytes) / (args.hbm_bytes_per_s * args.hbm_efficiency)
+    compute_s = 2.0 * context_sum * heads * (2.0 * kv_lora + rope_dim) / (args.peak_flop_per_s * args.decode_efficiency)
+    closed = args.decode_launch_s + batch * args.decode_pair_s / args.sms + math.hypot(memory_s, compute_s)
+    return closed * correction(math.log2(batch), math.log2(max(context_sum / batch, 1.0)), math.log2(heads), args.decode)

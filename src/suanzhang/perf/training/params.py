@@ -1,0 +1,109 @@
+"""How many parameters one chip holds, by kind of layer."""
+
+from __future__ import annotations
+
+import math
+
+from suanzhang.jit import formula
+from suanzhang.perf.training.args import LayoutArgs, ShapeArgs
+
+
+@formula
+def expert_params(shape: ShapeArgs) -> float:
+    """Parameters of one routed expert of one layer."""
+    return shape.matrices * shape.hidden * shape.expert_ffn
+
+
+@formula
+def moe_layers(shape: ShapeArgs) -> float:
+    """Layers with a mixture of experts."""
+    if shape.experts <= 0.0:
+        return 0.0
+    return math.floor((shape.layers - shape.dense_layers) / shape.moe_every)
+
+
+@formula
+def dense_layer_params(shape: ShapeArgs, layout: LayoutArgs) -> float:
+    """Parameters of one dense layer that one chip of the tensor group holds (two norms are kept whole)."""
+    ffn = shape.matrices * shape.hidden * shape.ffn
+    return (shape.attention_params + ffn) / layout.tp + 2.0 * shape.hidden
+
+
+@formula
+def moe_layer_params(shape: ShapeArgs, layout: LayoutArgs) -> float:
+    """Parameters of one mixture layer of one chip without its routed experts: attention, shared experts, router."""
+    shared = shape.matrices * shape.hidden * shape.shared_ffn
+    return (shape.attention_params + shared) / layout.tp + shape.hidden * shape.experts + 2.0 * shape.hidden
+
+
+@formula
+def routed_params(shape: ShapeArgs, layout: LayoutArgs) -> float:
+    """Parameters of the routed experts of one mixture layer that one chip holds."""
+    return shape.experts / layout.ep * expert_params(shape) / layout.etp
+
+
+@formula
+def embedding_params(shape: ShapeArgs, layout: LayoutArgs) -> float:
+    """Rows of the embedding table that one chip of the first stage holds (vocabulary split over the tensor group)."""
+    return shape.vocab * shape.hidden / layout.tp + shape.positions * shape.hidden
+
+
+@formula
+def head_params(shape: ShapeArgs, layout: LayoutArgs) -> float:
+    """Parameters of the output head of the last stage; a tied head costs nothing unless it is on another stage."""
+    if shape.tied > 0.0 and layout.pp <= 1.0:
+        return 0.0
+    return shape.vocab * shape.hidden / layout.tp
+
+
+@formula
+def stage_layers(shape: ShapeArgs, layout: LayoutArgs, stage: float) -> float:
+    """Layers of a pipeline stage.
+
+    Model:    layers are spread evenly; what does not divide goes to the middle stages first, since the first
+              stage also holds the embedding and the last one the head. No layer is cut.
+
+    Args:
+        shape: the model.
+        layout: the layout.
+        stage: index of the stage from 0.
+
+    Returns:
+        Number of layers.
+
+    Equation: q + 1 on r = L mod p stages, q = floor(L / p) on the others.
+
+    Validity: L >= p.
+
+    Sources:  [megatron-core] options for uneven first and last stages.
+
+    Example:
+        >>> from suanzhang.perf.training.examples import EXAMPLE_LAYOUT, GPT3
+        >>> stage_layers(GPT3._replace(layers=126.0), EXAMPLE_LAYOUT._replace(pp=16.0), 0.0)
+        7.0
+    """
+    share = math.floor(shape.layers / layout.pp)
+    extra = shape.layers - share * layout.pp
+    if extra <= 0.0:
+        return share
+    first_extra = 1.0 if extra <= layout.pp - 2.0 or layout.pp < 3.0 else 0.0
+    if stage == layout.pp - 1.0:
+        return share if extra < layout.pp else share + 1.0
+    if stage == 0.0 and extra < layout.pp - 1.0:
+        return share
+    if layout.pp == 2.0:
+        return share + 1.0
+    return share + 1.0 if stage - (1.0 if first_extra > 0.0 else 0.0) < extra else share
+
+
+@formula
+def stage_dense_layers(shape: ShapeArgs, layout: LayoutArgs, stage: float) -> float:
+    """Layers of a stage whose feed-forward is dense: the leading ones, and those between mixtures."""
+    here = stage_layers(shape, layout, stage)
+    if shape.experts <= 0.0:
+        return here
+    leading = 0.0
+    if stage == 0.0:
+        leading = min(here, shape.dense_layers)
+    others = here - leading
+    return leading + others - math.floor(others / shape.moe_every)
