@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suanzhang.perf.training.args import LayoutArgs, ShapeArgs
+from suanzhang.perf.training.args import LayoutArgs, RunArgs, ShapeArgs
 
 GPT3 = ShapeArgs(
     layers=96.0,
@@ -54,3 +54,36 @@ EXAMPLE_LAYOUT = LayoutArgs(
     offload_activations=0.0,
 )
 """1,024 chips: tensor 8, pipeline 8, data 16, all activations recomputed."""
+
+EXAMPLE_RUN = RunArgs(
+    seq=2048.0,
+    global_batch=1536.0,
+    param_bytes=2.0,
+    grad_bytes=4.0,
+    optimizer_bytes=12.0,
+    reduce_bytes=4.0,
+    element_bytes=2.0,
+    gemm_bytes=2.0,
+    quantized=0.0,
+    frozen=0.0,
+    lora_rank=0.0,
+    frozen_bytes=2.0,
+    attention=1.0,
+    fused=1.0,
+    fused_loss=0.0,
+    dropout=1.0,
+    layer_kernels=24.0,
+    launch_s=5e-6,
+    graphs=0.0,
+    step_overhead_s=0.01,
+    overlap_dp=0.0,
+    overlap_tp=0.0,
+    reserve_bytes=2e9,
+    fragmentation=0.04,
+    hbm_bytes=80e9,
+    hbm_bytes_per_s=2.039e12,
+    host_bytes_per_s=25e9,
+    domain=8.0,
+    host_updates=1.0,
+)
+"""A 2021 stack on an 80 GB chip, sequences of 2,048 tokens, 1,536 of them in a step."""

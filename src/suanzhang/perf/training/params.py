@@ -84,16 +84,9 @@ def stage_layers(shape: ShapeArgs, layout: LayoutArgs, stage: float) -> float:
     """
     share = math.floor(shape.layers / layout.pp)
     extra = shape.layers - share * layout.pp
-    if extra <= 0.0:
-        return share
-    first_extra = 1.0 if extra <= layout.pp - 2.0 or layout.pp < 3.0 else 0.0
-    if stage == layout.pp - 1.0:
-        return share if extra < layout.pp else share + 1.0
-    if stage == 0.0 and extra < layout.pp - 1.0:
-        return share
-    if layout.pp == 2.0:
-        return share + 1.0
-    return share + 1.0 if stage - (1.0 if first_extra > 0.0 else 0.0) < extra else share
+    if extra <= layout.pp - 2.0:
+        return share + 1.0 if 1.0 <= stage <= extra else share
+    return share + 1.0 if stage < layout.pp - 1.0 else share
 
 
 @formula

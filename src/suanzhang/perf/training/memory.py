@@ -1,0 +1,249 @@
+"""Memory of one chip of one pipeline stage, part by part."""
+
+from __future__ import annotations
+
+from suanzhang.jit import formula
+from suanzhang.perf.training.activations import (
+    dense_layer_bytes,
+    layer_input_bytes,
+    moe_layer_bytes,
+    recomputed_share,
+    tokens_per_micro_batch,
+)
+from suanzhang.perf.training.args import LayoutArgs, MemoryParts, RunArgs, ShapeArgs
+from suanzhang.perf.training.params import (
+    dense_layer_params,
+    embedding_params,
+    head_params,
+    moe_layer_params,
+    routed_params,
+    stage_dense_layers,
+    stage_layers,
+)
+from suanzhang.perf.training.pipeline import in_flight
+
+
+@formula
+def state_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, stage: float) -> MemoryParts:
+    """Weights, gradients and optimizer states of one chip of one stage [bytes].
+
+    Model:    dense parameters are sharded over the data and context ranks by the ZeRO stage, routed experts over the
+              data ranks that hold the same experts. With frozen weights only the adapters have gradients and states.
+              Under stage 3 two layers are gathered at a time.
+
+    Args:
+        shape: the model.
+        run: job, stack and chip.
+        layout: the layout.
+        stage: index of the pipeline stage.
+
+    Returns:
+        The parts; activations, logits and reserve are zero here.
+
+    Equation: P (w + g + o) with w / d at ZeRO 3, g / d at ZeRO >= 2, o / d at ZeRO >= 1; d = dp cp.
+
+    Validity: any layout; see [zero2020] table 1.
+
+    Sources:  [zero2020] section 3.
+
+    Example:
+        >>> from suanzhang.perf.training.examples import EXAMPLE_LAYOUT, EXAMPLE_RUN, GPT3
+        >>> parts = state_bytes(GPT3, EXAMPLE_RUN, EXAMPLE_LAYOUT._replace(zero=0.0), 1.0)
+        >>> round(parts.optimizer / parts.weights, 6)
+        6.0
+    """
+    layers = stage_layers(shape, layout, stage)
+    dense = stage_dense_layers(shape, layout, stage)
+    mixture = layers - dense
+    dense_one = dense_layer_params(shape, layout)
+    mixture_one = moe_layer_params(shape, layout) if mixture > 0.0 else 0.0
+    plain = dense * dense_one + mixture * mixture_one
+    if stage == 0.0:
+        plain += embedding_params(shape, layout)
+    if stage == layout.pp - 1.0:
+        plain += head_params(shape, layout) + shape.mtp_layers * (mixture_one if shape.experts > 0.0 else dense_one)
+    routed_one = routed_params(shape, layout) if shape.experts > 0.0 else 0.0
+    routed = mixture * routed_one
+    if stage == layout.pp - 1.0:
+        routed += shape.mtp_layers * routed_one
+    ranks = layout.dp * layout.cp
+    expert_ranks = max(1.0, ranks * layout.tp / (layout.ep * layout.etp))
+    copies = 2.0 if layout.schedule == 4.0 else 1.0
+    weight_plain = 1.0 / ranks if layout.zero >= 3.0 else 1.0
+    weight_routed = 1.0 / expert_ranks if layout.zero >= 3.0 else 1.0
+    weights = copies * (plain * weight_plain + routed * weight_routed)
+    trained = 1.0
+    buffers = 0.0
+    if run.frozen > 0.0:
+        weight_bytes = weights * run.frozen_bytes
+        trained = adapter_share(shape, run)
+        weight_bytes += weights * trained * run.param_bytes
+    else:
+        weight_bytes = weights * run.param_bytes
+    if layout.zero >= 3.0:
+        biggest = max(dense_one, mixture_one + routed_one)
+        if stage == 0.0:
+            biggest = max(biggest, embedding_params(shape, layout))
+        buffers = 2.0 * biggest * run.element_bytes
+    grad_plain = 1.0 / ranks if layout.zero >= 2.0 else 1.0
+    grad_routed = 1.0 / expert_ranks if layout.zero >= 2.0 else 1.0
+    gradients = trained * (plain * grad_plain + routed * grad_routed) * run.grad_bytes
+    if layout.zero >= 2.0:
+        buffers += trained * max(dense_one, mixture_one + routed_one) * run.element_bytes
+    state_plain = 1.0 / ranks if layout.zero >= 1.0 else 1.0
+    state_routed = 1.0 / expert_ranks if layout.zero >= 1.0 else 1.0
+    optimizer = trained * (plain * state_plain + routed * state_routed) * run.optimizer_bytes
+    if layout.offload_optimizer > 0.0:
+        optimizer = 0.0
+    if run.quantized > 0.0:
+        buffers += 2.0 * max(dense_one, mixture_one + routed_one) * run.gemm_bytes
+    return MemoryParts(weight_bytes, gradients, optimizer, 0.0, 0.0, buffers, 0.0)
+
+
+@formula
+def adapter_share(shape: ShapeArgs, run: RunArgs) -> float:
+    """Parameters of low-rank adapters on all projections over the parameters they adapt."""
+    per_layer = run.lora_rank * (
+        2.0 * shape.hidden
+        + 2.0 * shape.heads * shape.qk_dim
+        + 2.0 * (shape.hidden + shape.kv_heads * shape.v_dim)
+        + shape.matrices * (shape.hidden + shape.ffn)
+    )
+    return per_layer / (shape.attention_params + shape.matrices * shape.hidden * shape.ffn)
+
+
+@formula
+def logits_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs) -> float:
+    """Logits, their 32-bit copy and their gradient on the last stage, for one micro-batch [bytes].
+
+    Model:    the product of the head in the activation format, the loss in 32 bits beside it unless it is fused,
+              and the gradient.
+
+    Args:
+        shape: the model.
+        run: job, stack and chip.
+        layout: the layout.
+
+    Returns:
+        Bytes on one chip of the last stage.
+
+    Equation: T V / t (2 e + 4), e bytes of an activation; T V / t (e + 2) when the loss is fused.
+
+    Validity: vocabulary split over the tensor group.
+
+    Sources:  [megatron-core] vocabulary-parallel cross entropy.
+    """
+    per_value = run.element_bytes + 2.0 if run.fused_loss > 0.0 else 2.0 * run.element_bytes + 4.0
+    return tokens_per_micro_batch(run, layout) * shape.vocab / layout.tp * per_value
+
+
+@formula
+def activation_bytes(
+    shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, stage: float, micro_batches: float, imbalance: float
+) -> float:
+    """Activations that one chip of a stage holds at its fullest moment [bytes].
+
+    Model:    kept activations of every micro-batch in flight, and the working set of the one layer being recomputed.
+
+    Args:
+        shape: the model.
+        run: job, stack and chip.
+        layout: the layout.
+        stage: index of the pipeline stage.
+        micro_batches: micro-batches of one step.
+        imbalance: tokens of the fullest expert rank over the mean.
+
+    Returns:
+        Bytes.
+
+    Equation: n_flight (sum over layers of kept bytes) + working set.
+
+    Validity: all schedules of :func:`in_flight`.
+
+    Sources:  [korthikanti2022].
+    """
+    layers = stage_layers(shape, layout, stage)
+    dense = stage_dense_layers(shape, layout, stage)
+    mixture = layers - dense
+    dense_one = dense_layer_bytes(shape, run, layout)
+    mixture_one = moe_layer_bytes(shape, run, layout, imbalance) if mixture > 0.0 else 0.0
+    share = recomputed_share(layout, layers)
+    kept = (1.0 - share) * (dense * dense_one + mixture * mixture_one) + share * layers * layer_input_bytes(shape, run, layout)
+    if layout.offload_activations > 0.0:
+        kept = 0.0
+    flight = in_flight(layout.schedule, layout.pp, layout.vpp, micro_batches, stage)
+    working = max(dense_one if dense > 0.0 else 0.0, mixture_one)
+    transient = working * (1.0 if share > 0.0 or layout.offload_activations > 0.0 else 0.25)
+    return kept * flight + transient
+
+
+@formula
+def stage_memory(
+    shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, stage: float, micro_batches: float, imbalance: float
+) -> MemoryParts:
+    """Memory of one chip of one pipeline stage by part [bytes].
+
+    Model:    states, activations in flight, logits on the last stage, gather buffers, and a reserve: the driver,
+              libraries and communication buffers plus what the allocator cannot use again.
+
+    Args:
+        shape: the model.
+        run: job, stack and chip.
+        layout: the layout.
+        stage: index of the pipeline stage.
+        micro_batches: micro-batches of one step.
+        imbalance: tokens of the fullest expert rank over the mean.
+
+    Returns:
+        The parts; the memory is their sum.
+
+    Equation: reserve = context + fragmentation x (activations + logits + buffers).
+
+    Validity: see docs/accuracy.
+
+    Sources:  [korthikanti2022]; [zero2020].
+    """
+    states = state_bytes(shape, run, layout, stage)
+    kept = activation_bytes(shape, run, layout, stage, micro_batches, imbalance)
+    logits = logits_bytes(shape, run, layout) if stage == layout.pp - 1.0 else 0.0
+    reserve = run.reserve_bytes + run.fragmentation * (kept + logits + states.buffers)
+    return MemoryParts(states.weights, states.gradients, states.optimizer, kept, logits, states.buffers, reserve)
+
+
+@formula
+def memory_total(parts: MemoryParts) -> float:
+    """Sum of the parts [bytes]."""
+    return parts.weights + parts.gradients + parts.optimizer + parts.activations + parts.logits + parts.buffers + parts.reserve
+
+
+@formula
+def fullest_stage_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, micro_batches: float, imbalance: float) -> float:
+    """Memory of the fullest chip of all stages [bytes].
+
+    Model:    the first stage holds the embedding and the most micro-batches, the second the most layers among those
+              with nearly as many, the last the head and the logits; one of the three is the fullest.
+
+    Args:
+        shape: the model.
+        run: job, stack and chip.
+        layout: the layout.
+        micro_batches: micro-batches of one step.
+        imbalance: tokens of the fullest expert rank over the mean.
+
+    Returns:
+        Bytes.
+
+    Equation: max over stages of the sum of parts.
+
+    Validity: schedules whose micro-batches in flight do not grow along the pipeline.
+
+    Sources:  [korthikanti2022] section 4.2.3.
+    """
+    most = memory_total(stage_memory(shape, run, layout, 0.0, micro_batches, imbalance))
+    if layout.pp > 1.0:
+        last = memory_total(stage_memory(shape, run, layout, layout.pp - 1.0, micro_batches, imbalance))
+        most = max(most, last)
+    if layout.pp > 2.0:
+        second = memory_total(stage_memory(shape, run, layout, 1.0, micro_batches, imbalance))
+        most = max(most, second)
+    return most
