@@ -173,6 +173,23 @@ def format_count(value: float) -> str:
     return f"{value:,.0f}"
 
 
+def format_figure(value: float, unit: str) -> str:
+    """A figure with its unit for a sentence: fractions as percent, money and counts with thousands separators.
+
+    Example:
+        >>> format_figure(0.4, "fraction"), format_figure(24000.0, "chips"), format_figure(1.5e9, "CNY")
+        ('40 %', '24,000 chips', '1.50 billion CNY')
+    """
+    if unit == "fraction":
+        return f"{_significant(100.0 * value, 2)} %"
+    if unit == "s":
+        return format_duration(value)
+    for scale, word in ((GIGA, "billion"), (MEGA, "million")):
+        if abs(value) >= scale:
+            return f"{_significant(value / scale, 3)} {word} {unit}"
+    return f"{_significant(value, 3)} {unit}" if abs(value) < 1000.0 else f"{value:,.0f} {unit}"
+
+
 def _significant(value: float, digits: int) -> str:
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
     return f"{value:,.{decimals}f}"
