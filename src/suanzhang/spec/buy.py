@@ -1,0 +1,341 @@
+"""What is to be procured over months, under which limits, and what the answer is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from suanzhang.source import Quoted
+from suanzhang.spec.market import Offer
+from suanzhang.spec.result import Header, Interval, Money, SourceUse
+
+Action = Literal["buy", "lease", "reserve", "rent", "spot", "api", "run", "wait", "resell", "retire", "value left"]
+
+LINES = (
+    "chips",
+    "hosts",
+    "network",
+    "storage",
+    "room",
+    "power",
+    "spares",
+    "support",
+    "staff",
+    "finance",
+    "rent",
+    "tokens",
+    "waiting",
+    "value left",
+)
+"""The lines of a total, in the order in which they are printed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What one demand needs when it is met on one kind of chip alone.
+
+    Args:
+        chip: catalog id of the chip.
+        chips: chips that must be there (peak traffic and redundancy included, for a service).
+        busy: share of the time that they work, 0 to 1 (mean over peak, for a service).
+        months: how long a run lasts on them; 0 for a service, which lasts as long as its demand.
+        label: layout or engine settings in words.
+    """
+
+    chip: str
+    chips: float
+    busy: float = 1.0
+    months: float = 0.0
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """A training run or a service, by what it needs on each kind of chip.
+
+    A run picks one option and one start; a service may be spread over several kinds of chip, and its share on each
+    counts in proportion.
+
+    Args:
+        name: what the user calls it.
+        kind: "train" or "serve".
+        options: what it needs on each kind of chip; a run may have several options for one kind.
+        first_month: first month in which a run may start, or a service is wanted (0 is the first of the plan).
+        last_month: last month of a service; None for the end of the plan.
+        level: size of a service by month of the plan relative to its options; empty for 1 throughout.
+        due_month: a run must have ended by the end of this month; from this month on the whole of a service must stand
+            and before it any part may wait at ``wait_price``. None: by the end of the plan for a run, from
+            ``first_month`` on for a service.
+        due_months: the same for a run as a duration from its ``first_month``, in months and fractions; None without.
+        wait_price: price of a month in which the whole of it waits, in the currency of the problem.
+        api_model: model id under which token offers can serve it; empty for none.
+        api_mtokens: million output tokens a month at level 1.
+        growth_sigma_per_year: spread of the logarithm of its level over a year, for scenarios.
+    """
+
+    name: str
+    kind: Literal["train", "serve"]
+    options: tuple[Need, ...]
+    first_month: int = 0
+    last_month: int | None = None
+    level: tuple[float, ...] = ()
+    due_month: int | None = None
+    due_months: float | None = None
+    wait_price: float = 0.0
+    api_model: str = ""
+    api_mtokens: float = 0.0
+    growth_sigma_per_year: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ChipCosts:
+    """What one chip of a kind costs beside its price, and what it draws; money in the currency of the problem.
+
+    Args:
+        chip: catalog id.
+        host, network, storage: share of the server, the fabric and the storage, paid with the chip.
+        room, spares, support, staff: per chip that stands on the site and month.
+        idle_w, busy_w, peak_w: draw of one chip with its share of the server, before PUE: idle, at work, and what
+            the power limit must hold.
+        energy_per_kwh: price of energy.
+        pue: total energy over energy of the machines.
+        resale: what a used chip fetches at the end of each month, in shares of today's purchase price
+            (first entry: now).
+        infra_life_months: life over which hosts, network and storage lose their worth in a straight line.
+        sources: origin of each figure by name.
+    """
+
+    chip: str
+    host: float
+    network: float
+    storage: float
+    room: float
+    spares: float
+    support: float
+    staff: float
+    idle_w: float
+    busy_w: float
+    peak_w: float
+    energy_per_kwh: float
+    pue: float
+    resale: tuple[float, ...]
+    infra_life_months: float = 60.0
+    sources: Mapping[str, Quoted] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Chips that are there already: owned, or under a contract that ends.
+
+    Args:
+        chip: catalog id.
+        chips: how many.
+        until_month: first month in which they are no longer there; None for good.
+        owned: whether they are owned (can be resold, stand on the site) rather than rented.
+        value_per_chip: what one would fetch today; 0 when nothing.
+    """
+
+    chip: str
+    chips: float
+    until_month: int | None = None
+    owned: bool = True
+    value_per_chip: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One way in which the future may turn out.
+
+    Args:
+        weight: probability.
+        price: factor on the purchase price by offer id and month.
+        rent: factor on the rent by offer id and month.
+        delay_months: months from order to use by offer id.
+        barred_from: first month in which an offer can no longer be delivered, by offer id.
+        growth: factor on the level by demand name and month.
+    """
+
+    weight: float
+    price: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    rent: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    delay_months: Mapping[str, int] = field(default_factory=dict)
+    barred_from: Mapping[str, int] = field(default_factory=dict)
+    growth: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PurchaseProblem:
+    """Demands, offers and limits over the months of a plan.
+
+    Args:
+        demands: what is wanted.
+        offers: what can be had, prices in ``currency``; offers that are barred are left out before.
+        costs: what chips cost beside their price, by chip id.
+        months: length of the plan.
+        start: first month, ISO.
+        currency: of every amount.
+        budget: cash that may be spent over the plan; None when not limited.
+        budget_by_month: cash that may have been spent by the end of each month (cumulative); empty for none.
+        power_limit_w: largest draw of the site, PUE included; None when not limited.
+        have: chips that are there already.
+        price_change_per_year: expected yearly change of purchase prices.
+        interest_per_year: price of the capital that is tied up.
+        resale_allowed: whether used chips may be sold during the plan.
+        cvar_weight: weight of the mean of the worst tail against the mean of all, 0 to 1.
+        cvar_tail: share of scenarios in that tail.
+        gap: relative gap at which the solver may stop.
+        time_limit_s: longest time of one solve.
+    """
+
+    demands: tuple[Demand, ...]
+    offers: tuple[Offer, ...]
+    costs: Mapping[str, ChipCosts]
+    months: int
+    start: str
+    currency: str
+    budget: float | None = None
+    budget_by_month: tuple[float, ...] = ()
+    power_limit_w: float | None = None
+    have: tuple[Holding, ...] = ()
+    price_change_per_year: float = 0.0
+    interest_per_year: float = 0.0
+    resale_allowed: bool = True
+    cvar_weight: float = 0.0
+    cvar_tail: float = 0.05
+    gap: float = 1e-4
+    time_limit_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleRow:
+    """One action of one month; the costs of all rows sum to the cost of the plan.
+
+    Args:
+        month: ISO month.
+        offer: offer id, or the name of a demand for "wait", or "own" for chips of one's own.
+        action: what is done.
+        chip: kind of chip; empty for "wait" and tokens.
+        chips: how many (mean over scenarios for what is decided later).
+        cost: in the currency of the problem; an income is negative.
+        lines: the cost by line of :data:`LINES`.
+        note: what a reader must know.
+    """
+
+    month: str
+    offer: str
+    action: Action
+    chip: str
+    chips: float
+    cost: Money
+    lines: tuple[tuple[str, float], ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunWindow:
+    """When and on what a training run goes."""
+
+    demand: str
+    chip: str
+    chips: float
+    label: str
+    start: str
+    end: str
+    months: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceShare:
+    """How much of a service stands on one kind of chip in one month ("" for tokens, "waiting" for what waits)."""
+
+    demand: str
+    month: str
+    chip: str
+    chips: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A limit that shapes the plan.
+
+    Args:
+        limit: which, in words.
+        value: its value.
+        unit: unit of the value.
+        worth: what one more unit would save, in the currency of the problem (fixed-integer linear programme).
+        kind: "budget", "power", "stock", "due" or "lead".
+    """
+
+    limit: str
+    value: float
+    unit: str
+    worth: float
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class MonthState:
+    """What stands in one month: chips owned and rented by kind, draw, energy, carbon, cash."""
+
+    month: str
+    owned: Mapping[str, float]
+    rented: Mapping[str, float]
+    draw_w: float
+    peak_w: float
+    energy_j: float
+    cash: float
+
+
+@dataclass(frozen=True, slots=True)
+class BuyResult:
+    """The schedule, its cost and spread, what binds, and what waiting and knowing would be worth.
+
+    Args:
+        header: version, date of the catalog, seed.
+        schedule: all rows; their costs sum to ``cost``.
+        cost: the one total: equal to the objective, to the sum of the rows and to the sum of the lines.
+        cost_mean, cost_p95: over the scenarios; equal to ``cost`` without.
+        cost_interval: spread over the scenarios, or from the spread of prices when there is one scenario.
+        cash: what is paid out over the plan: the cost without waiting, interest and value left.
+        lines: cost by line.
+        gap: relative gap between the cost and the bound that the solver proved.
+        bound: that bound.
+        vss: value of the stochastic solution; None when not computed.
+        evpi: value of perfect information; None when not computed.
+        value_of_waiting: what the best plan that orders nothing in the first month would save (negative: cost);
+            None when not computed or no such plan exists.
+        binding: limits that bind, the dearest first.
+        solve_s: time of the main solve.
+        runs: windows of the training runs.
+        shares: services by month and chip.
+        months: state of each month.
+        sources: what the offers and costs rest on.
+        warnings: what a reader must know.
+        assumptions: figures of grade assumed that entered.
+        scenarios: how many.
+    """
+
+    header: Header
+    schedule: tuple[ScheduleRow, ...]
+    cost: Money
+    cost_mean: Money
+    cost_p95: Money
+    cost_interval: Interval
+    cash: Money
+    lines: Mapping[str, Money]
+    gap: float
+    bound: float
+    solve_s: float
+    vss: Money | None = None
+    evpi: Money | None = None
+    value_of_waiting: Money | None = None
+    binding: tuple[Binding, ...] = ()
+    runs: tuple[RunWindow, ...] = ()
+    shares: tuple[ServiceShare, ...] = ()
+    months: tuple[MonthState, ...] = ()
+    sources: tuple[SourceUse, ...] = ()
+    warnings: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
+    scenarios: int = 1
