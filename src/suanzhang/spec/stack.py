@@ -89,6 +89,14 @@ class ServeStack:
         launch_s: host time to launch one kernel without graphs.
         profile: id of the family of kernel timings that fits it best; empty for the chip's default.
         source: key of the source of the settings.
+        memory_of_free: ``memory_fraction`` counts from what is free after weights and activations, not from all memory.
+        kv_reserve: whether a sequence is admitted with pages for its whole answer ("full") or grows into them ("grow").
+        mixed_batches: prompt chunks and decoding share an iteration; otherwise prompts run in iterations of their own.
+        prefill_graphs: iterations with prompts replay graphs too.
+        layer_kernels: kernels that one dense layer launches.
+        reserve_bytes: memory of the driver, the libraries, graphs and communication buffers per chip.
+        alltoall: experts exchange tokens by all-to-all; otherwise by all-gather and reduce-scatter.
+        policy: batch policy for the event simulation.
     """
 
     id: str
@@ -108,3 +116,11 @@ class ServeStack:
     launch_s: float
     profile: str = ""
     source: str = ""
+    memory_of_free: bool = False
+    kv_reserve: Literal["full", "grow"] = "grow"
+    mixed_batches: bool = True
+    prefill_graphs: bool = False
+    layer_kernels: float = 12.0
+    reserve_bytes: float = 1.5e9
+    alltoall: bool = False
+    policy: Literal["vllm-v1", "sglang", "trtllm", "static"] = "vllm-v1"

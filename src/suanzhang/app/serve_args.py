@@ -1,0 +1,183 @@
+"""From a model, chip, layout and engine to the arguments of the serving formulas."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from suanzhang.app.physics import Physics, physics
+from suanzhang.errors import InputError
+from suanzhang.perf.args import GemmArgs, MoeArgs
+from suanzhang.perf.serving.args import EngineArgs, IterationArgs, OpArgs, ShapeArgs
+from suanzhang.perf.serving.memory import sequences_that_fit
+from suanzhang.perf.serving.precision import Format, compute_dtype, kv_bytes, weight_format
+from suanzhang.perf.serving.steady import BatchRules
+from suanzhang.spec.chip import ChipSpec
+from suanzhang.spec.layout import ServeLayout
+from suanzhang.spec.model import ModelSpec
+from suanzhang.spec.serve import ServeCoefficients, ServeMemory
+from suanzhang.spec.stack import ServeStack
+
+DEQUANTISE_EFFICIENCY = 0.8
+"""Share of the 16-bit rate that a product keeps when it unpacks narrow weights in registers [assumed]."""
+
+
+def check_layout(model: ModelSpec, layout: ServeLayout) -> None:
+    """Refuse a layout that no engine can run.
+
+    Raises:
+        InputError: a size is not positive, or does not divide the heads, layers or experts.
+    """
+    for name in ("tp", "pp", "dp", "ep"):
+        if getattr(layout, name) < 1:
+            raise InputError(
+                f"layout: {name} must be at least 1, got {getattr(layout, name)}", fix="use positive whole numbers"
+            )
+    if model.heads % layout.tp:
+        raise InputError(f"layout: tp={layout.tp} does not divide the {model.heads} heads of {model.name}", fix="use a divisor")
+    if layout.pp > model.layers:
+        raise InputError(f"layout: pp={layout.pp} exceeds the {model.layers} layers of {model.name}", fix="use fewer stages")
+    if layout.ep > 1 and model.moe is None:
+        raise InputError(f"layout: ep={layout.ep}, but {model.name} has no experts", fix="use ep=1")
+    if model.moe is not None and model.moe.experts % layout.ep:
+        raise InputError(f"layout: ep={layout.ep} does not divide the {model.moe.experts} experts", fix="use a divisor")
+    if (layout.tp * layout.dp) % layout.ep:
+        raise InputError(f"layout: ep={layout.ep} does not divide tp*dp={layout.tp * layout.dp}", fix="use a divisor")
+
+
+def shape_args(model: ModelSpec, kv_dtype: str) -> ShapeArgs:
+    """The shape of a model as the iteration formulas take it."""
+    mla, moe, linear, window = model.mla, model.moe, model.linear, model.window
+    linear_layers = float(linear.layers if linear else 0)
+    window_layers = float(window.layers if window else 0)
+    return ShapeArgs(
+        hidden=float(model.hidden),
+        heads=float(model.heads),
+        kv_heads=float(model.kv_heads),
+        qk_dim=float(mla.nope_dim + mla.rope_dim if mla else model.head_dim),
+        v_dim=float(mla.v_dim if mla else model.head_dim),
+        full_layers=float(model.layers) - linear_layers - window_layers,
+        window_layers=window_layers,
+        linear_layers=linear_layers,
+        window=float(window.tokens if window else 0),
+        linear_params=float(linear.params if linear else 0.0),
+        linear_state_bytes=float(linear.state_bytes if linear else 0.0),
+        is_mla=1.0 if mla else 0.0,
+        q_lora=float(mla.q_lora if mla else 0),
+        kv_lora=float(mla.kv_lora if mla else 0),
+        rope_dim=float(mla.rope_dim if mla else 0),
+        nope_dim=float(mla.nope_dim if mla else 0),
+        dense_layers=float(model.layers - model.moe_layers),
+        ffn=float(model.ffn),
+        moe_layers=float(model.moe_layers),
+        experts=float(moe.experts if moe else 0),
+        topk=float(moe.topk if moe else 0),
+        expert_ffn=float(moe.expert_ffn if moe else 0),
+        shared_ffn=float(moe.shared_ffn if moe else 0),
+        matrices=3.0 if model.gated_mlp else 2.0,
+        vocab=float(model.vocab),
+        parallel_block=1.0 if model.parallel_block else 0.0,
+        kv_bytes=kv_bytes(kv_dtype),
+    )
+
+
+def _half(chip: ChipSpec) -> str:
+    return compute_dtype(chip, "bf16")
+
+
+def _stored(gemm: GemmArgs, form: Format, dtype: str) -> GemmArgs:
+    """A product whose weights are stored narrower than they are multiplied."""
+    narrow = dtype not in {"fp8", "int8", "fp4"} and form.bytes < 2.0
+    efficiency = gemm.efficiency * (DEQUANTISE_EFFICIENCY if narrow else 1.0)
+    return gemm._replace(weight_bytes=form.bytes, efficiency=efficiency)
+
+
+@lru_cache(maxsize=256)
+def _physics(chip_id: str, dtype: str, profile: str, holder: _ById) -> Physics:
+    return physics(holder.chip, dtype, profile)
+
+
+class _ById:
+    """A chip that hashes by its id, since its look-up tables cannot be hashed."""
+
+    def __init__(self, chip: ChipSpec) -> None:
+        self.chip = chip
+
+    def __hash__(self) -> int:
+        return hash(self.chip.id)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ById) and other.chip is self.chip
+
+
+def chip_physics(chip: ChipSpec, dtype: str, profile: str) -> Physics:
+    """Operator arguments of a chip and dtype, remembered."""
+    return _physics(chip.id, dtype, profile, _ById(chip))
+
+
+def op_args(model: ModelSpec, chip: ChipSpec, weight_dtype: str, profile: str) -> tuple[OpArgs, str]:
+    """Operators at the precisions in which an engine runs them, and where their efficiencies come from."""
+    form = weight_format(weight_dtype)
+    half = chip_physics(chip, _half(chip), profile)
+    dtype = compute_dtype(chip, weight_dtype)
+    narrow = chip_physics(chip, dtype, profile)
+    body = half.args.gemm
+    if not (form.experts_only and model.moe is not None):
+        body = _stored(narrow.args.gemm, form, dtype)
+    moe: MoeArgs = narrow.args.moe
+    moe = moe._replace(gemm=_stored(moe.gemm, form, dtype))
+    attention = half.args.mla if model.mla else half.args.attention
+    ops = OpArgs(body, body, half.args.gemm, moe, attention, half.args.memory, half.args.link)
+    return ops, f"{narrow.origin}: {narrow.note}"
+
+
+def engine_args(layout: ServeLayout, stack: ServeStack, coefficients: ServeCoefficients, weight_dtype: str) -> EngineArgs:
+    """An engine and layout with the fitted coefficients of its family."""
+    c, key = coefficients, stack.engine
+    return EngineArgs(
+        tp=float(layout.tp),
+        pp=float(layout.pp),
+        dp=float(layout.dp),
+        ep=float(layout.ep),
+        host_s=stack.host_s * c.host.get(key, 1.0),
+        host_per_seq_s=stack.host_per_seq_s * c.host.get(key, 1.0),
+        launch_s=stack.launch_s,
+        layer_kernels=stack.layer_kernels,
+        decode_graphs=1.0 if stack.graphs else 0.0,
+        prefill_graphs=1.0 if stack.prefill_graphs else 0.0,
+        alltoall=1.0 if stack.alltoall else 0.0,
+        dispatch_bytes=1.0 if weight_format(weight_dtype).bytes <= 1.0 else 2.0,
+        matmul=c.matmul.get(key, 1.0),
+        attention=c.attention.get(key, 1.0),
+        memory=c.memory.get(key, 1.0),
+        collective=c.collective.get(key, 1.0),
+    )
+
+
+def iteration_args(
+    model: ModelSpec,
+    chip: ChipSpec,
+    layout: ServeLayout,
+    stack: ServeStack,
+    weight_dtype: str,
+    kv_dtype: str,
+    coefficients: ServeCoefficients,
+) -> tuple[IterationArgs, str]:
+    """Everything that the time of an iteration depends on besides its load, and where the efficiencies come from."""
+    ops, origin = op_args(model, chip, weight_dtype, stack.profile)
+    args = IterationArgs(shape_args(model, kv_dtype), engine_args(layout, stack, coefficients, weight_dtype), ops)
+    return args, origin
+
+
+def batch_rules(stack: ServeStack, memory: ServeMemory, layout: ServeLayout, isl: float, osl: float) -> tuple[BatchRules, str]:
+    """How many sequences may run, how batches are formed, and what limits them ("kv-capacity" or "engine")."""
+    held = isl + osl if stack.kv_reserve == "full" else isl + 0.5 * osl
+    by_cache = sequences_that_fit(memory, layout, held)
+    by_engine = float(stack.max_seqs * layout.dp * (layout.pp if stack.engine == "trtllm" else 1))
+    limit = max(min(by_cache, by_engine), 1.0)
+    rules = BatchRules(
+        limit,
+        float(stack.max_batched_tokens) * layout.dp,
+        1.0 if stack.chunked_prefill else 0.0,
+        1.0 if stack.mixed_batches else 0.0,
+    )
+    return rules, "kv-capacity" if by_cache < by_engine else "engine"

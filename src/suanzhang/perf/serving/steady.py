@@ -1,0 +1,338 @@
+"""Steady state of one replica: static batches, closed loops and open loops, from iteration times alone."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from suanzhang.jit import formula
+from suanzhang.perf.serving.args import IterationArgs
+from suanzhang.perf.serving.iteration import iteration_s
+
+
+class BatchRules(NamedTuple):
+    """How an engine forms batches, as the steady state sees it.
+
+    Args:
+        limit: most sequences that run at once, by the cache or by the engine [1].
+        budget: token budget of an iteration [tokens].
+        chunked: 1 when prompts are cut to the budget.
+        mixed: 1 when prompts and decoding share an iteration.
+    """
+
+    limit: float
+    budget: float
+    chunked: float
+    mixed: float
+
+
+class Traffic(NamedTuple):
+    """Lengths of requests: means, squared coefficients of variation, and 99th percentile of the prompt [tokens]."""
+
+    isl: float
+    osl: float
+    isl_cv2: float
+    osl_cv2: float
+    isl_p90: float
+    isl_p99: float
+
+
+class Pace(NamedTuple):
+    """How fast a batch decodes and what one prompt costs it [s].
+
+    Args:
+        decode_s: iteration with decoding alone.
+        extra_s: time that one prompt adds to the others.
+        own_s: time from its start to its first token.
+        slot_s: time that one prompt keeps the prompt queue busy.
+    """
+
+    decode_s: float
+    extra_s: float
+    own_s: float
+    slot_s: float
+
+
+class Steady(NamedTuple):
+    """A steady state.
+
+    Args:
+        requests_per_s: answered [1/s].
+        running: sequences admitted [1]; ``decoding`` of them decode.
+        decoding: sequences in decode [1].
+        decode_s: iteration with decoding alone [s].
+        prefill_s: own prefill of a request [s].
+        wait_s: mean time before the prefill starts [s].
+        ttft_s, tpot_s, e2e_s: means over requests [s].
+        prefill_share: share of the time that prompts add [1].
+        stable: 0 when arrivals exceed the capacity.
+    """
+
+    requests_per_s: float
+    running: float
+    decoding: float
+    decode_s: float
+    prefill_s: float
+    wait_s: float
+    ttft_s: float
+    tpot_s: float
+    e2e_s: float
+    prefill_share: float
+    stable: float
+
+
+class Tail(NamedTuple):
+    """Percentiles of the two latencies [s]."""
+
+    ttft_p50: float
+    ttft_p90: float
+    ttft_p99: float
+    tpot_p50: float
+    tpot_p90: float
+    tpot_p99: float
+
+
+@formula
+def pace(batch: float, isl: float, osl: float, rules: BatchRules, a: IterationArgs) -> Pace:
+    """How fast ``batch`` sequences decode, and what one prompt of ``isl`` tokens costs them."""
+    b = max(batch, 1.0)
+    context = b * (isl + 0.5 * osl)
+    decode = iteration_s(0.0, 0.0, 0.0, b, context, a)
+    if rules.mixed > 0.0:
+        room = max(rules.budget - b, 16.0)
+        chunk = min(isl, room) if rules.chunked > 0.0 else isl
+        count = math.ceil(isl / chunk)
+        mixed = iteration_s(1.0, isl / count, 0.5 * (isl - isl / count), b, context, a)
+        per_iteration = b * isl / osl
+        if per_iteration > isl / count and chunk >= isl:
+            together = max(min(per_iteration, room), isl)
+            many = iteration_s(together / isl, together, 0.0, b, context, a)
+            share = isl / together
+            return Pace(decode, max(many - decode, 0.0) * share, many, max(many - decode, 0.0) * share)
+        extra = max(mixed - decode, 0.0) * count
+        return Pace(decode, extra, mixed * count, mixed * count if chunk < isl else extra)
+    together = max(min(b / osl, rules.budget / isl), 1.0)
+    alone = iteration_s(together, together * isl, 0.0, 0.0, 0.0, a)
+    return Pace(decode, alone / together, alone, alone / together)
+
+
+@formula
+def closed_loop(concurrency: float, isl: float, osl: float, rules: BatchRules, a: IterationArgs) -> Steady:
+    """Steady state of ``concurrency`` users who each wait for their answer before they ask again.
+
+    Model:
+        As many requests run as the cache and the engine allow; the others wait. In the time in which every running
+        sequence generates its answer, as many prompts are computed as sequences run, and each prompt holds up the
+        others by the time that it adds to the iterations that carry it. Left out: preemption, and bursts.
+
+    Args:
+        concurrency: users [1].
+        isl, osl: mean prompt and answer [tokens].
+        rules: how batches are formed.
+        a: model, engine, layout and operators.
+
+    Returns:
+        The steady state.
+
+    Equation:
+        X = n / (osl * t_decode(b) + n * t_extra(b)),  b = n * (1 - X * t_own / n * ...)
+
+    Validity:
+        Lengths that do not vary by much; with all requests queued the time to first token is the queue.
+
+    Sources:
+        [little-1961] users = rate * time.
+    """
+    running = max(min(concurrency, rules.limit), 1.0)
+    if rules.mixed > 0.0:
+        running = min(running, max(rules.budget * osl / (isl + osl), 1.0))
+    b = running
+    p = pace(b, isl, osl, rules, a)
+    cycle = osl * p.decode_s + running * p.extra_s
+    for _ in range(12):
+        share = min(p.own_s / cycle, 0.9)
+        nxt = max(running * (1.0 - share), min(running, 1.0))
+        b = 0.5 * (b + nxt)
+        p = pace(b, isl, osl, rules, a)
+        cycle = max(osl * p.decode_s + running * p.extra_s, (osl - 1.0) * p.decode_s + p.own_s)
+    rate = running / cycle
+    busy = min(rate * p.extra_s, 0.999)
+    tpot = (cycle - p.own_s) / max(osl - 1.0, 1.0)
+    rho = min(rate * p.slot_s, 0.95) * (running - 1.0) / running
+    inside = 0.5 * p.decode_s + 0.5 * rho / (1.0 - rho) * p.slot_s
+    queue = max(concurrency - running, 0.0) / rate
+    ttft = inside + queue + p.own_s
+    if running >= concurrency:
+        cycle += inside
+        rate = running / cycle
+    return Steady(rate, running, b, p.decode_s, p.own_s, inside + queue, ttft, tpot, ttft + tpot * (osl - 1.0), busy, 1.0)
+
+
+@formula
+def burst_ttft_s(count: float, isl: float, osl: float, rules: BatchRules, a: IterationArgs) -> float:
+    """Mean time to first token when ``count`` requests start together on an idle replica [s]."""
+    first = max(min(count, rules.limit), 1.0)
+    together = max(min(rules.budget / isl, first), 1.0)
+    one = iteration_s(together, together * isl, 0.0, 0.0, 0.0, a)
+    rounds = math.ceil(first / together)
+    return one * (rounds + 1.0) * 0.5
+
+
+@formula
+def open_loop(rate: float, traffic: Traffic, rules: BatchRules, a: IterationArgs) -> Steady:
+    """Steady state of Poisson arrivals at ``rate``.
+
+    Model:
+        The decode batch is what Little's law gives at the pace that the batch itself allows; prompts take their share
+        of the iterations and form a queue of one server with general service times; when more requests are in flight
+        than may run, they wait as for ``limit`` servers.
+
+    Args:
+        rate: requests per second [1/s].
+        traffic: lengths.
+        rules: how batches are formed.
+        a: model, engine, layout and operators.
+
+    Returns:
+        The steady state; ``stable`` is 0 and the latencies are infinite when the rate exceeds the capacity.
+
+    Equation:
+        b = rate * osl * tpot(b),  tpot = t_decode(b) / (1 - rate * t_extra(b)),
+        W = rate * s^2 * (1 + cv^2) / (2 * (1 - rate * s))
+
+    Validity:
+        Utilisation up to about 0.95; burstier arrivals wait longer.
+
+    Sources:
+        [little-1961]; [pollaczek-1930] wait before one server; [erlang-1917] wait for one of many.
+    """
+    isl, osl = traffic.isl, traffic.osl
+    b = 1.0
+    p = pace(b, isl, osl, rules, a)
+    tpot = p.decode_s
+    stable = 1.0
+    for _ in range(40):
+        p = pace(b, isl, osl, rules, a)
+        busy = rate * p.extra_s
+        if busy >= 0.98 or rate * p.slot_s >= 0.999:
+            stable = 0.0
+            break
+        tpot = p.decode_s / (1.0 - busy)
+        nxt = rate * osl * tpot
+        if nxt > rules.limit:
+            nxt = rules.limit * 1.0001
+        if abs(nxt - b) < 1e-3 * b:
+            b = nxt
+            break
+        b = 0.3 * b + 0.7 * nxt
+    if rate * osl * tpot > rules.limit:
+        stable = 0.0
+    busy = min(rate * p.extra_s, 0.98)
+    if stable == 0.0:
+        return Steady(rate, b, b, p.decode_s, p.own_s, math.inf, math.inf, tpot, math.inf, busy, 0.0)
+    rho = rate * p.slot_s
+    prompt_wait = rho * p.slot_s * (1.0 + traffic.isl_cv2) / (2.0 * (1.0 - rho))
+    running = rate * (p.own_s + osl * tpot)
+    hold = p.own_s + osl * tpot
+    slot_wait = slots_wait(rate, hold, rules.limit)
+    wait = 0.5 * p.decode_s + prompt_wait + slot_wait
+    ttft = wait + p.own_s
+    return Steady(rate, running, b, p.decode_s, p.own_s, wait, ttft, tpot, ttft + tpot * (osl - 1.0), busy, 1.0)
+
+
+@formula
+def slots_wait(rate: float, hold_s: float, slots: float) -> float:
+    """Mean wait for one of ``slots`` places that each request holds for ``hold_s`` [s] (Erlang C, smoothed over slots)."""
+    load = rate * hold_s
+    if slots > 4000.0 or load < 0.5 * slots:
+        return 0.0
+    if load >= slots:
+        return math.inf
+    blocked = 1.0
+    k = 1.0
+    while k <= slots:
+        blocked = load * blocked / (k + load * blocked)
+        k += 1.0
+    waiting = blocked / (1.0 - load / slots * (1.0 - blocked))
+    return waiting * hold_s / (slots - load)
+
+
+@formula
+def open_loop_tail(rate: float, traffic: Traffic, s: Steady, rules: BatchRules, a: IterationArgs) -> Tail:
+    """Percentiles of the latencies of an open loop.
+
+    Waits before one server end in an exponential tail; the batch in flight is Poisson, so its fluctuation moves the
+    pace of decoding; a request meets a Poisson number of foreign prompts while it decodes.
+    """
+    isl, osl = traffic.isl, traffic.osl
+    p = pace(s.decoding, isl, osl, rules, a)
+    rho = min(max(rate * p.slot_s, 1e-9), 0.999)
+    queue = max(s.wait_s - 0.5 * s.decode_s, 0.0)
+    mean_tail = queue / rho
+    sigma = math.sqrt(max(s.decoding, 1.0))
+    out = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    for i in range(3):
+        q = 0.5 if i == 0 else (0.9 if i == 1 else 0.99)
+        z = 0.0 if i == 0 else (1.2816 if i == 1 else 2.3263)
+        length = (
+            isl * math.exp(-0.5 * math.log(1.0 + traffic.isl_cv2))
+            if i == 0
+            else (traffic.isl_p90 if i == 1 else traffic.isl_p99)
+        )
+        own = pace(s.decoding, max(length, 1.0), osl, rules, a).own_s
+        waited = mean_tail * math.log(rho / (1.0 - q)) if rho > 1.0 - q else 0.0
+        base = own if i == 0 else s.prefill_s
+        spread = math.hypot(own - base, max(waited - queue, 0.0)) if i > 0 else 0.0
+        centre = queue if i > 0 else min(queue, waited)
+        out[i] = 0.5 * s.decode_s * (1.0 if i == 0 else 2.0) + centre + base + spread
+        batch = min(s.decoding + z * sigma, rules.limit)
+        busy = min(rate * p.extra_s, 0.98)
+        seen = rate * 0.5 * osl * s.tpot_s
+        slower = pace(batch, isl, osl, rules, a).decode_s / (1.0 - busy)
+        out[3 + i] = slower + z * math.sqrt(seen) * p.extra_s / (0.5 * osl)
+    return Tail(out[0], out[1], out[2], out[3], out[4], out[5])
+
+
+@formula
+def static_batch(batch: float, isl: float, osl: float, a: IterationArgs) -> Steady:
+    """One batch of equal requests from start to end: prefill of all, then ``osl - 1`` decode iterations.
+
+    The decode time is the mean over the growing context by Simpson's rule, which is exact where it is at most cubic.
+    """
+    first = iteration_s(batch, batch * isl, 0.0, 0.0, 0.0, a)
+    steps = max(osl - 1.0, 0.0)
+    low = iteration_s(0.0, 0.0, 0.0, batch, batch * isl, a)
+    mid = iteration_s(0.0, 0.0, 0.0, batch, batch * (isl + 0.5 * osl), a)
+    high = iteration_s(0.0, 0.0, 0.0, batch, batch * (isl + osl), a)
+    decode = (low + 4.0 * mid + high) / 6.0
+    total = first + steps * decode
+    return Steady(batch / total, batch, batch, mid, first, 0.0, first, decode, total, first / total, 1.0)
+
+
+@formula
+def best_open_rate(
+    capacity: float,
+    ttft_p50: float,
+    ttft_p99: float,
+    tpot_p50: float,
+    tpot_p99: float,
+    e2e_p99: float,
+    traffic: Traffic,
+    rules: BatchRules,
+    a: IterationArgs,
+) -> float:
+    """Largest rate of an open loop within the latency targets (infinite where there is none), by bisection [1/s]; 0 if none."""
+    low, high = 0.0, capacity
+    for _ in range(22):
+        mid = 0.5 * (low + high)
+        s = open_loop(mid, traffic, rules, a)
+        good = s.stable > 0.0
+        if good:
+            t = open_loop_tail(mid, traffic, s, rules, a)
+            good = t.ttft_p50 <= ttft_p50 and t.ttft_p99 <= ttft_p99 and t.tpot_p50 <= tpot_p50 and t.tpot_p99 <= tpot_p99
+            good = good and t.ttft_p99 + (traffic.osl - 1.0) * t.tpot_p99 <= e2e_p99
+        if good:
+            low = mid
+        else:
+            high = mid
+    return low
