@@ -1,0 +1,221 @@
+"""Read a question file into a :class:`suanzhang.spec.question.Question`, or say in one line what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from suanzhang.app import question_schema as schema
+from suanzhang.app.yamlfile import Document, KeyPath, parse_document, read_document
+from suanzhang.errors import InputError, nearest_names
+from suanzhang.spec.job import LengthSpec, LoadSpec, SloSpec
+from suanzhang.spec.question import ChipFilter, Holding, MarketAsk, OfferAsk, Question, ServeAsk, SiteAsk, TrainAsk
+from suanzhang.units import MONTH_S
+
+
+def read_question(source: str | Path) -> Question:
+    """The question in a file, or in a text of several lines.
+
+    Args:
+        source: path of a YAML or JSON file, or the text itself (which has a line break or starts with a brace).
+
+    Returns:
+        The question, models and chips still by name.
+
+    Raises:
+        InputError: the file cannot be read, or a key or value in it cannot be used; names the line and the nearest key.
+    """
+    if isinstance(source, str) and ("\n" in source or source.lstrip().startswith("{")):
+        return _question(parse_document(source, "question"), "")
+    return _question(read_document(source), str(source))
+
+
+def question_from(value: Mapping[str, Any], name: str = "question") -> Question:
+    """The question in a parsed body, such as a REST request's.
+
+    Args:
+        value: the keys of a question file.
+        name: what to call it in error lines.
+
+    Raises:
+        InputError: a key or value cannot be used.
+    """
+    return _question(Document(name, value), "")
+
+
+def question_schema() -> str:
+    """The JSON schema of the question file as text, with what every key means."""
+    return json.dumps(schema.QuestionModel.model_json_schema(), indent=2, ensure_ascii=False)
+
+
+def _question(document: Document, origin: str) -> Question:
+    if not isinstance(document.value, Mapping):
+        kind = "a list" if isinstance(document.value, list) else "a single value"
+        raise InputError(f"{document.name}: is {kind}, not a map of keys", fix="start with `title: ...`")
+    try:
+        model = schema.QuestionModel.model_validate(document.value)
+    except ValidationError as error:
+        raise _input_error(error, document) from None
+    return _frozen(model, origin)
+
+
+def _input_error(error: ValidationError, document: Document) -> InputError:
+    """One line for the first complaint; an unknown key goes first, since it explains a missing one."""
+    errors = error.errors(include_url=False)
+    first = next((item for item in errors if item["type"] == "extra_forbidden"), errors[0])
+    path = _plain_path(first["loc"], document.value)
+    where = document.where(path)
+    details: dict[str, Any] = {"path": list(path), "problems": len(errors)}
+    if first["type"] == "extra_forbidden":
+        known = _keys_at(path[:-1])
+        near = nearest_names(str(path[-1]), known)
+        fix = f"did you mean {' or '.join(near)}?" if near else f"known keys here: {', '.join(known)}"
+        return InputError(
+            f"{where}: unknown key {str(path[-1])[:60]!r}", fix=fix, details={**details, "nearest_names": list(near)}
+        )
+    message, fix = _words(first)
+    return InputError(f"{where}: {message}", fix=fix, details=details)
+
+
+def _plain_path(loc: tuple[int | str, ...], value: Any) -> KeyPath:
+    """The part of pydantic's location that exists in the document, with a missing or unknown last key."""
+    path: list[int | str] = []
+    for part in loc:
+        if isinstance(value, Mapping) and isinstance(part, str):
+            path.append(part)
+            value = value.get(part)
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            path.append(part)
+            value = value[part]
+    return tuple(path)
+
+
+def _words(item: ErrorDetails) -> tuple[str, str]:
+    context = item.get("ctx", {})
+    kind = item["type"]
+    given = str(item["input"])[:40]
+    if kind == "refused":
+        return str(context["message"]), str(context["fix"])
+    if kind == "missing":
+        return "is missing", "add it; `suanzhang plan --schema` says what it means"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return f"expected a map of keys, got {given!r}", "write `key: value` lines below it"
+    if kind == "list_type":
+        return f"expected a list, got {given!r}", "start each entry with `- `"
+    if kind == "literal_error":
+        near = nearest_names(given, [word.strip(" '") for word in str(context["expected"]).replace(" or ", ",").split(",")])
+        return f"{given!r} is not one of {context['expected']}", f"did you mean {near[0]}?" if near else "use one of them"
+    if kind.startswith("bool"):
+        return f"expected true or false, got {given!r}", "write true or false"
+    return f"{given!r}: {item['msg'][:1].lower()}{item['msg'][1:]}", "correct it; `suanzhang plan --schema` says what is meant"
+
+
+def _keys_at(path: KeyPath) -> tuple[str, ...]:
+    """The known keys of the part of the question at a path."""
+    model: type[BaseModel] = schema.QuestionModel
+    for part in path:
+        if isinstance(part, str) and part in model.model_fields:
+            inner = _inner_model(model.model_fields[part].annotation)
+            model = inner or model
+    return tuple(model.model_fields)
+
+
+def _inner_model(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_inner_model(argument) for argument in get_args(annotation))
+    return next((model for model in found if model is not None), None)
+
+
+def _frozen(model: schema.QuestionModel, origin: str) -> Question:
+    site = model.site
+    return Question(
+        title=model.title,
+        currency=model.currency,
+        start=model.start,
+        months=model.months,
+        train=tuple(_train(part) for part in model.train),
+        serve=tuple(_serve(part) for part in model.serve),
+        site=SiteAsk(
+            site.id or "", site.tariff_per_kwh, site.pue, site.carbon_kg_per_kwh, site.power_limit, site.room_per_kw_month
+        ),
+        market=MarketAsk(
+            model.market.id or "", tuple(_offer(part) for part in model.market.offers), tuple(model.market.exclude)
+        ),
+        budget=model.budget,
+        have=tuple(
+            Holding(part.chip, part.chips, part.kind, part.since or "", part.until or "", part.price_per_chip_h)
+            for part in model.have
+        ),
+        chips=ChipFilter(tuple(model.chips.allow), tuple(model.chips.deny)),
+        seed=model.seed,
+        deep=model.deep,
+        origin=origin,
+    )
+
+
+def _train(part: schema.TrainModel) -> TrainAsk:
+    return TrainAsk(
+        name=part.name,
+        model=part.model,
+        tokens=part.tokens,
+        deadline_s=part.deadline,
+        start=part.start or "",
+        seq_len=part.seq_len,
+        global_batch=part.global_batch,
+        precision=part.precision or "",
+        optimizer=part.optimizer,
+        method=part.method,
+        lora_rank=part.lora_rank,
+        stack=part.stack or "",
+    )
+
+
+def _length(part: schema.LengthModel) -> LengthSpec:
+    return LengthSpec(part.dist, part.mean, part.p95 if part.p95 is not None else part.mean)
+
+
+def _serve(part: schema.ServeModel) -> ServeAsk:
+    slo = part.slo
+    return ServeAsk(
+        name=part.name,
+        model=part.model,
+        requests_per_s=part.rate_per_s,
+        input_tokens=_length(part.tokens.input),
+        output_tokens=_length(part.tokens.output),
+        load=LoadSpec(part.load.shape, part.load.peak_to_mean, part.load.growth_per_month),
+        slo=SloSpec(slo.ttft_p50, slo.ttft_p99, slo.tpot_p50, slo.tpot_p99, slo.e2e_p99),
+        redundancy=part.redundancy,
+        weight_dtype=part.weight_dtype or "",
+        kv_dtype=part.kv_dtype or "",
+        lossy_precision=part.lossy_precision,
+        start=part.start or "",
+        stack=part.stack or "",
+    )
+
+
+def _offer(part: schema.OfferModel) -> OfferAsk:
+    lead = part.lead
+    return OfferAsk(
+        id=part.id,
+        kind=part.kind,
+        chip=part.chip or "",
+        price=part.price,
+        currency=part.currency or "",
+        includes_host=part.includes_host,
+        term_months=part.term_months,
+        stock_chips=part.stock_chips,
+        stock_per_month=part.stock_per_month,
+        min_order_chips=part.min_order_chips,
+        lot_chips=part.lot_chips,
+        lead_months=lead.median / MONTH_S if lead else None,
+        lead_p90_months=(lead.p90 if lead.p90 is not None else lead.median) / MONTH_S if lead else None,
+        first_month=part.first_month or "",
+        last_month=part.last_month or "",
+        interruption_per_month=part.interruption_per_month,
+    )

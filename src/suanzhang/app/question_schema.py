@@ -1,0 +1,365 @@
+"""The shape of the question file: every key with what it means, and how its text is read."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from suanzhang.errors import InputError
+from suanzhang.spec.job import Redundancy
+from suanzhang.spec.market import OfferKind
+from suanzhang.spec.question import HoldingKind
+from suanzhang.units import DAY_S, Dimension, parse_quantity
+
+_MONTH = re.compile(r"(19|20|21)\d\d-(0[1-9]|1[0-2])$")
+_NAME = re.compile(r"[^\x00-\x1f]{1,200}$")
+_LARGEST = 1e24
+Z95 = 1.6448536269514722
+"""95th percentile of the standard normal distribution."""
+
+
+def _refuse(message: str, fix: str) -> PydanticCustomError:
+    return PydanticCustomError("refused", "{message}", {"message": message, "fix": fix})
+
+
+def _quantity(dimension: Dimension, low: float, high: float, *, open_low: bool) -> Any:
+    def read(value: Any) -> Any:
+        if value is None:
+            return None
+        try:
+            number = parse_quantity(value, dimension, "")
+        except InputError as error:
+            raise _refuse(error.message.removeprefix(": "), error.fix) from None
+        if number < low or (open_low and number == low):
+            raise _refuse(
+                f"{value!r} is too small", f"give {'more than' if open_low else 'at least'} {low:g}{_SI_UNIT[dimension]}"
+            )
+        if number > high:
+            raise _refuse(f"{str(value)[:40]!r} is too large", f"give at most {high:g}{_SI_UNIT[dimension]}")
+        return number
+
+    return BeforeValidator(read)
+
+
+_SI_UNIT: dict[Dimension, str] = {"time": " s", "power": " W", "energy": " J", "bytes": " bytes"}
+_SI_UNIT = {**dict.fromkeys(("count", "fraction", "flop"), ""), **_SI_UNIT}
+
+
+def _written(example: str) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}], "examples": [example]})
+
+
+Count = Annotated[float, _quantity("count", 0.0, _LARGEST, open_low=True), _written("300B")]
+CountOrZero = Annotated[float, _quantity("count", 0.0, _LARGEST, open_low=False), _written("1e9")]
+Price = Annotated[float, _quantity("count", 0.0, 1e12, open_low=False), _written("0.65")]
+Duration = Annotated[float, _quantity("time", 0.0, 1e11, open_low=True), _written("60 d")]
+Power = Annotated[float, _quantity("power", 0.0, 1e13, open_low=True), _written("60 MW")]
+Share = Annotated[float, _quantity("fraction", 0.0, 1.0, open_low=False), _written("5%")]
+Growth = Annotated[float, _quantity("fraction", -0.99, 10.0, open_low=False), _written("5%")]
+Ratio = Annotated[float, _quantity("fraction", 1.0, 1000.0, open_low=False), _written("2")]
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise _refuse(f"expected a whole number, got {str(value)[:40]!r}", "write for example 1024")
+    try:
+        number = parse_quantity(value, "count", "")
+    except InputError as error:
+        raise _refuse(error.message.removeprefix(": "), error.fix) from None
+    if number != math.floor(number) or abs(number) > 1e15:
+        raise _refuse(f"{str(value)[:40]!r} is no whole number that can be used", "write for example 1024")
+    return int(number)
+
+
+def _month(value: Any) -> Any:
+    if not isinstance(value, str) or not _MONTH.match(value):
+        raise _refuse(f"{str(value)[:40]!r} is no month", "write it as 2023-05")
+    return value
+
+
+def _name(value: Any) -> Any:
+    text = str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not _NAME.match(text):
+        raise _refuse(f"expected a name, got {str(value)[:40]!r}", "write a word, at most 200 characters on one line")
+    return text
+
+
+def _currency(value: Any) -> Any:
+    if not isinstance(value, str) or not re.match(r"[A-Z]{3}$", value):
+        raise _refuse(f"{str(value)[:40]!r} is no currency", "write its three letters, such as CNY or USD")
+    return value
+
+
+_TEXT = {"type": "string"}
+Whole = Annotated[int, BeforeValidator(_whole), WithJsonSchema({"type": "integer"})]
+Month = Annotated[str, BeforeValidator(_month), WithJsonSchema({**_TEXT, "pattern": _MONTH.pattern, "examples": ["2023-05"]})]
+Name = Annotated[str, BeforeValidator(_name), WithJsonSchema(_TEXT)]
+Currency = Annotated[str, BeforeValidator(_currency), WithJsonSchema({**_TEXT, "examples": ["CNY"]})]
+
+
+class _Part(BaseModel):
+    """Base of all parts: a key that is not listed is an error."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+
+class LengthModel(_Part):
+    """Token counts of requests: a number, or a distribution with its mean and 95th percentile."""
+
+    dist: Literal["fixed", "lognormal", "uniform"] = Field(
+        "fixed", description="Shape; of the two lognormals with this mean and p95 the narrower one is taken."
+    )
+    mean: Count = Field(description="Mean number of tokens.")
+    p95: Count | None = Field(None, description="95th percentile of the number of tokens; needed unless fixed.")
+
+    @model_validator(mode="after")
+    def _possible(self) -> LengthModel:
+        if self.mean > 1e8 or (self.p95 or 0.0) > 1e9:
+            raise _refuse(f"a mean of {self.mean:g} tokens in one request", "write tokens per request, such as 300")
+        if self.dist == "fixed":
+            if self.p95 is not None and self.p95 != self.mean:
+                raise _refuse("a fixed length has no p95 of its own", "leave p95 out, or write dist: lognormal")
+            return self
+        if self.p95 is None:
+            raise _refuse(f"a {self.dist} length needs p95", "add p95, or write dist: fixed")
+        if self.p95 < self.mean:
+            raise _refuse(f"p95 {self.p95:g} is below the mean {self.mean:g}", "give a p95 above the mean")
+        top = math.exp(0.5 * Z95**2) if self.dist == "lognormal" else 1.9
+        if self.p95 > top * self.mean:
+            raise _refuse(
+                f"no {self.dist} distribution has a p95 of {self.p95 / self.mean:.2f} times its mean",
+                f"give a p95 of at most {top:.2f} times the mean",
+            )
+        return self
+
+
+def _length(value: Any) -> Any:
+    return value if isinstance(value, dict) else {"mean": value}
+
+
+Length = Annotated[LengthModel, BeforeValidator(_length)]
+
+
+class TokensModel(_Part):
+    """Lengths of the prompts and of the answers."""
+
+    input: Length = Field(description="Tokens of a prompt.")
+    output: Length = Field(description="Tokens of an answer.")
+
+
+class LoadModel(_Part):
+    """How the request rate moves."""
+
+    shape: Literal["flat", "diurnal"] = Field("flat", description="Over the day: flat, or a sinusoid (diurnal).")
+    peak_to_mean: Ratio = Field(1.0, description="Peak rate over mean rate.")
+    growth_per_month: Growth = Field(0.0, description="Fraction by which the mean rate grows each month.")
+
+    @model_validator(mode="after")
+    def _flat_has_no_peak(self) -> LoadModel:
+        if self.shape == "flat" and self.peak_to_mean != 1.0:
+            raise _refuse("a flat load has no peak above its mean", "write shape: diurnal, or leave peak_to_mean out")
+        if self.shape == "diurnal" and self.peak_to_mean > 2.0:
+            raise _refuse(f"a sinusoid over the day cannot peak at {self.peak_to_mean:g} times its mean", "give at most 2")
+        return self
+
+
+class SloModel(_Part):
+    """Latency targets over requests; a target that is left out is none."""
+
+    ttft_p50: Duration | None = Field(None, description="Median time from arrival to the first token.")
+    ttft_p99: Duration | None = Field(None, description="99th percentile of the time from arrival to the first token.")
+    tpot_p50: Duration | None = Field(None, description="Median time per further token of a request.")
+    tpot_p99: Duration | None = Field(None, description="99th percentile of the time per further token of a request.")
+    e2e_p99: Duration | None = Field(None, description="99th percentile of the time from arrival to the last token.")
+
+
+def read_redundancy(value: Any) -> Redundancy:
+    """Spare replicas from text such as ``n``, ``n+1``, ``n+10%``, ``n+1+10%``."""
+    if isinstance(value, Redundancy):
+        return value
+    text = str(value).replace(" ", "").lower()
+    match = re.match(r"n((?:\+\d{1,6})?)((?:\+\d{1,3}(?:\.\d+)?%)?)$", text)
+    if isinstance(value, bool) or match is None:
+        raise _refuse(f"cannot read {str(value)[:40]!r} as spare replicas", "write n, n+1 or n+10%")
+    return Redundancy(int(match.group(1) or 0), float(match.group(2).strip("+%") or 0.0) / 100.0)
+
+
+Spares = Annotated[
+    Redundancy,
+    BeforeValidator(read_redundancy),
+    WithJsonSchema({**_TEXT, "pattern": r"^n(\+\d+)?(\+\d+%)?$", "examples": ["n+10%"], "default": "n"}),
+]
+
+
+class TrainModel(_Part):
+    """A training that is wanted."""
+
+    name: Name = Field(description="What to call it; unique in the question.")
+    model: Name = Field(description="Catalog id or alias of the model, or the path of a Hugging Face config.json.")
+    tokens: Count = Field(description="Tokens to train on, such as 300B.")
+    deadline: Duration | None = Field(None, description="Longest duration allowed, such as 60 d.")
+    start: Month | None = Field(None, description="Month of the earliest start; the start of the plan if left out.")
+    seq_len: Whole = Field(0, ge=0, le=1 << 24, description="Tokens of one sequence; the model's own if left out.")
+    global_batch: Whole = Field(0, ge=0, le=1 << 24, description="Sequences of one optimizer step; chosen if left out.")
+    precision: Name | None = Field(None, description="Matrix arithmetic, such as bf16 or fp8; chosen if left out.")
+    optimizer: Literal["adam", "adam8bit", "adafactor", "muon", "sgd"] = Field("adam", description="Optimizer.")
+    method: Literal["full", "lora", "qlora"] = Field("full", description="All parameters, or adapters on frozen weights.")
+    lora_rank: Whole = Field(0, ge=0, le=1 << 16, description="Rank of the adapters; needed for lora and qlora.")
+    stack: Name | None = Field(None, description="Catalog id of the training software; chosen by date if left out.")
+
+    @model_validator(mode="after")
+    def _rank(self) -> TrainModel:
+        if (self.method == "full") != (self.lora_rank == 0):
+            raise _refuse(f"method {self.method} with lora_rank {self.lora_rank}", "give a lora_rank with lora or qlora only")
+        return self
+
+
+class ServeModel(_Part):
+    """A service that is wanted."""
+
+    name: Name = Field(description="What to call it; unique in the question.")
+    model: Name = Field(description="Catalog id or alias of the model, or the path of a Hugging Face config.json.")
+    visits_per_day: Count | None = Field(None, description="Visits of one day; the alternative of requests_per_s.")
+    responses_per_visit: Count = Field(1.0, description="Answers that one visit asks for.")
+    requests_per_s: Count | None = Field(None, description="Mean request rate over the day.")
+    tokens: TokensModel = Field(description="Lengths of prompts and answers.")
+    load: LoadModel = Field(default_factory=LoadModel, description="How the rate moves over the day and the months.")
+    slo: SloModel = Field(default_factory=SloModel, description="Latency targets.")
+    redundancy: Spares = Field(default_factory=Redundancy, description="Spare replicas: n, n+1, n+10%.", validate_default=True)
+    weight_dtype: Name | None = Field(None, description="Precision of the weights, such as fp8; chosen if left out.")
+    kv_dtype: Name | None = Field(None, description="Precision of the cache; chosen if left out.")
+    lossy_precision: bool = Field(False, description="Whether 8-bit and 4-bit weights may be chosen for the sake of cost.")
+    start: Month | None = Field(None, description="First month of service; the start of the plan if left out.")
+    stack: Name | None = Field(None, description="Catalog id of the engine generation; chosen by date if left out.")
+
+    @model_validator(mode="after")
+    def _one_rate(self) -> ServeModel:
+        if (self.visits_per_day is None) == (self.requests_per_s is None):
+            raise _refuse("needs exactly one of visits_per_day and requests_per_s", "give one of the two")
+        if self.requests_per_s is not None and "responses_per_visit" in self.model_fields_set:
+            raise _refuse("responses_per_visit goes with visits_per_day", "leave it out, or give visits_per_day")
+        return self
+
+    @property
+    def rate_per_s(self) -> float:
+        """Mean request rate [1/s]."""
+        if self.requests_per_s is not None:
+            return self.requests_per_s
+        return (self.visits_per_day or 0.0) * self.responses_per_visit / DAY_S
+
+
+class SiteModel(_Part):
+    """Where the chips stand; figures given here replace those of the catalog."""
+
+    id: Name | None = Field(None, description="Catalog id of the site.")
+    tariff_per_kwh: Price | None = Field(None, description="Price of energy per kWh, in the currency of the question.")
+    pue: Annotated[float, _quantity("fraction", 1.0, 10.0, open_low=False), _written("1.3")] | None = Field(
+        None, description="Total energy over energy of the machines."
+    )
+    carbon_kg_per_kwh: Price | None = Field(None, description="Carbon of the grid, kg per kWh.")
+    power_limit: Power | None = Field(None, description="What the site can draw in all, such as 60 MW.")
+    room_per_kw_month: Price | None = Field(
+        None, description="Rent of the room per kW of machines and month, in the currency of the question."
+    )
+
+
+class LeadModel(_Part):
+    """Time from order to use."""
+
+    median: Duration = Field(description="Median, such as 2 months.")
+    p90: Duration | None = Field(None, description="90th percentile; the median if left out.")
+
+
+class OfferModel(_Part):
+    """An offer of the user: the id of an offer of the market changes it, another id adds one."""
+
+    id: Name = Field(description="Offer id.")
+    kind: OfferKind | None = Field(None, description="How the chip is had.")
+    chip: Name | None = Field(None, description="Catalog id of the chip (of the model for api).")
+    price: Price | None = Field(None, description="Per chip (buy), per chip-hour (rents), per million output tokens (api).")
+    currency: Currency | None = Field(None, description="Currency of the price; the question's own if left out.")
+    includes_host: bool | None = Field(None, description="Whether the price holds its share of host, network and hosting.")
+    term_months: Whole | None = Field(None, ge=0, le=600, description="Commitment.")
+    stock_chips: CountOrZero | None = Field(None, description="How many can be had at once.")
+    stock_per_month: CountOrZero | None = Field(None, description="Further ones each month.")
+    min_order_chips: Whole | None = Field(None, ge=1, le=10**9, description="Smallest order.")
+    lot_chips: Whole | None = Field(None, ge=1, le=10**6, description="Multiple in which chips come.")
+    lead: LeadModel | None = Field(None, description="Time from order to use.")
+    first_month: Month | None = Field(None, description="First month in which it can be ordered.")
+    last_month: Month | None = Field(None, description="Last month in which it can be ordered.")
+    interruption_per_month: Share | None = Field(None, description="Chance that a spot chip is taken back in a month.")
+
+
+class MarketModel(_Part):
+    """What can be had: a market of the catalog, changed or extended."""
+
+    id: Name | None = Field(None, description="Catalog id, such as cn-2023-04.")
+    offers: list[OfferModel] = Field(default_factory=list, max_length=1000, description="Changed and added offers.")
+    exclude: list[Name] = Field(default_factory=list, max_length=1000, description="Offers or chips that cannot be had.")
+
+
+class HoldingModel(_Part):
+    """Chips that are there already."""
+
+    chip: Name = Field(description="Catalog id or alias of the chip.")
+    chips: Whole = Field(ge=1, le=10**9, description="How many.")
+    kind: HoldingKind = Field("own", description="Owned, or held under a contract.")
+    since: Month | None = Field(None, description="Month from which they can be used.")
+    until: Month | None = Field(None, description="Last month of the contract.")
+    price_per_chip_h: Price = Field(0.0, description="Running price of a contract, in the currency of the question.")
+
+
+class ChipsModel(_Part):
+    """Which chips may be planned with."""
+
+    allow: list[Name] = Field(default_factory=list, max_length=1000, description="Only these.")
+    deny: list[Name] = Field(default_factory=list, max_length=1000, description="None of these.")
+
+
+class QuestionModel(_Part):
+    """A question: what to train and serve, where, with what money, from when."""
+
+    title: Name = Field("Untitled question", description="What it is about, in words.")
+    currency: Currency = Field(description="Currency of the budget and of every price without its own.")
+    start: Month = Field(description="First month of the plan, such as 2023-05.")
+    months: Whole = Field(ge=1, le=120, description="Length of the plan in months.")
+    site: SiteModel = Field(default_factory=SiteModel, description="Where: the id of a site, or its figures.")
+    market: MarketModel = Field(description="What can be had: the id of a market, or an id with changes.")
+    budget: Count | None = Field(None, description="Most that may be spent, in the currency; no limit if left out.")
+    have: list[HoldingModel] = Field(default_factory=list, max_length=1000, description="Chips that are there already.")
+    train: list[TrainModel] = Field(default_factory=list, max_length=100, description="Trainings that are wanted.")
+    serve: list[ServeModel] = Field(default_factory=list, max_length=100, description="Services that are wanted.")
+    chips: ChipsModel = Field(default_factory=ChipsModel, description="Which chips may be used; a list allows only these.")
+    seed: Whole = Field(0, ge=0, le=2**31 - 1, description="Seed of every random stream.")
+    deep: bool = Field(False, description="Simulate and solve in full instead of analytically.")
+
+    @field_validator("site", "market", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        return {"id": value} if isinstance(value, str) else {} if value is None else value
+
+    @field_validator("chips", mode="before")
+    @classmethod
+    def _allowed(cls, value: Any) -> Any:
+        return {"allow": value} if isinstance(value, list) else {} if value is None else value
+
+    @field_validator("have", "train", "serve", mode="before")
+    @classmethod
+    def _empty(cls, value: Any) -> Any:
+        return [] if value is None else value
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> QuestionModel:
+        if not self.train and not self.serve:
+            raise _refuse("asks for no training and no service", "add an entry under train or serve")
+        names = [part.name for part in (*self.train, *self.serve)]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise _refuse(f"the name {twice!r} is used twice", "give every training and service its own name")
+        if not self.market.id and not self.market.offers:
+            raise _refuse("the market has neither an id nor offers", "write market: cn-2023-04, or offers of your own")
+        return self
