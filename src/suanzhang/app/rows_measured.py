@@ -91,6 +91,18 @@ def train_step_s(row: TrainRow, model: ModelSpec, batch: int) -> float | None:
     return None
 
 
+_STEP_KEYS = (
+    "iter_s", "iter_s_from_blocks", "derived_iter_s", "tokens_per_s_per_chip", "derived_tokens_per_s_per_chip",
+    "tokens_per_s_total", "samples_per_s", "seq_per_s_total", "tflops_per_chip",
+)  # fmt: skip
+_MEMORY_KEYS = ("mem_GB", "mem_GiB", "mem_MiB", "mem_GB_total")
+
+
+def states_metric(row: TrainRow) -> bool:
+    """Whether a training row states a step time, a rate that is one, or a memory."""
+    return _positive(row.measured, *_STEP_KEYS, *_MEMORY_KEYS) is not None
+
+
 def train_memory(row: TrainRow) -> tuple[float | None, str]:
     """Memory of the fullest chip [bytes] as published, and what it counts."""
     measured = row.measured

@@ -1,0 +1,237 @@
+"""`validate`: our error on published measurements, by source, chip, precision, engine; what could not be modelled and why.
+
+The rows that ship with the package are judged with coefficients that never saw the row's source, where a fit of that kind is
+at hand; a file of other rows is judged with the shipped coefficients, which never saw it either.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from suanzhang.app.header import header
+from suanzhang.app.validate_fit import Judges, left_out_judges, shipped_judges
+from suanzhang.app.validate_predict import Outcome, outcome
+from suanzhang.errors import CatalogError, InputError
+from suanzhang.evidence.conformal import IntervalTable, cross_validated, shipped_table
+from suanzhang.evidence.metrics import Residual, by_metric, worst
+from suanzhang.evidence.rows import PHASES, Phase, TruthRow, read_rows, shipped_rows
+from suanzhang.spec.validate import (
+    GroupError,
+    MemoryVerdicts,
+    MetricError,
+    RowError,
+    ValidateResult,
+    WorstRow,
+)
+
+Progress = Callable[[int, int], None]
+_WORST = 10
+
+
+def validate(
+    truth: str | Path | None = None,
+    phase: str | None = None,
+    rows: bool = False,
+    *,
+    left_out: bool = True,
+    progress: Progress | None = None,
+) -> ValidateResult:
+    """Predict every published row and compare.
+
+    Args:
+        truth: a file of rows; None for those that ship with the package.
+        phase: "training" or "serving"; None takes what the keys of each row tell.
+        rows: also give one entry per row.
+        left_out: judge shipped rows by coefficients that never saw their source.
+        progress: called with (rows done, rows in all).
+
+    Returns:
+        Errors by metric and group, skips by reason, the worst rows.
+
+    Raises:
+        InputError: the file is not such a file, holds no row of that phase, or the phase is unknown.
+    """
+    started = time.monotonic()
+    table = rows_of(truth, phase)
+    judges = left_out_judges(table) if truth is None and left_out else shipped_judges()
+    outcomes = predict(table, judges, progress)
+    result = summarise_outcomes(outcomes, with_rows=rows, judged=judges.title, own_rows=truth is None)
+    return replace(result, phase=phase or _phase_of(table), wall_s=time.monotonic() - started)
+
+
+def rows_of(truth: str | Path | None, phase: str | None) -> tuple[TruthRow, ...]:
+    """The rows of a file, or those that ship, of one phase or of both.
+
+    Raises:
+        InputError: see :func:`validate`.
+    """
+    if phase is not None and phase not in PHASES:
+        raise InputError(f"phase: {phase!r} is none", fix="use training or serving")
+    if truth is None:
+        return tuple(row for name in PHASES if phase in (None, name) for row in shipped_rows(name))
+    found = read_rows(truth)
+    kept = tuple(row for row in found if phase in (None, row.phase))
+    if not kept:
+        raise InputError(f"{truth}: holds no row of {phase}", fix=f"leave out --phase; its rows are of {found[0].phase}")
+    return kept
+
+
+def _phase_of(table: Sequence[TruthRow]) -> str:
+    phases = {row.phase for row in table}
+    return next(iter(phases)) if len(phases) == 1 else "all"
+
+
+def predict(table: Sequence[TruthRow], judges: Judges, progress: Progress | None = None) -> list[Outcome]:
+    """The outcome of each row, in their order."""
+    outcomes = []
+    for index, row in enumerate(table):
+        outcomes.append(outcome(row, partial(judges.training, row.source), partial(judges.serving, row.source)))
+        if progress is not None and (index % 50 == 0 or index + 1 == len(table)):
+            progress(index + 1, len(table))
+    return outcomes
+
+
+# ---------------------------------------------------------------- summaries
+
+
+def summarise_outcomes(outcomes: Sequence[Outcome], *, with_rows: bool, judged: str, own_rows: bool) -> ValidateResult:
+    """All figures of a validation from the outcomes of its rows."""
+    counted = [item for item in outcomes if item.counted]
+    residuals = with_intervals(outcomes, own_rows)
+    by_id: dict[tuple[str, str], list[Residual]] = defaultdict(list)
+    for item in residuals:
+        by_id[(item.source, item.row_id)].append(item)
+    group = partial(_groups, counted, by_id)
+    return ValidateResult(
+        header=header(),
+        phase="",
+        rows=len(counted),
+        modelled=sum(1 for item in counted if item.residuals),
+        skipped=dict(
+            Counter(item.skip or "none of its metrics predicted" for item in counted if not item.residuals).most_common()
+        ),
+        metrics=by_metric(residuals),
+        by_source=group(lambda item: item.row.source),
+        by_chip=group(lambda item: item.labels.get("chip") or item.row.chip),
+        by_precision=group(lambda item: item.labels.get("precision", "")),
+        by_engine=group(lambda item: item.labels.get("engine") or item.labels.get("stack", "")),
+        by_architecture=group(lambda item: item.labels.get("architecture", "")),
+        by_scale=group(lambda item: item.labels.get("scale", "")),
+        by_quality=group(lambda item: item.row.quality),
+        baseline=_baseline(outcomes),
+        memory_verdicts=_verdicts(outcomes),
+        stability={},
+        worst=_worst(residuals, outcomes),
+        judged=judged,
+        rows_total=len(outcomes),
+        wall_s=0.0,
+        entries=tuple(_entry(item) for item in counted) if with_rows else (),
+    )
+
+
+def with_intervals(outcomes: Iterable[Outcome], own_rows: bool) -> list[Residual]:
+    """Residuals with our 90 % interval: from the other sources for our own rows, from the shipped table for a file."""
+    by_phase: dict[Phase, list[Residual]] = defaultdict(list)
+    for item in outcomes:
+        by_phase[item.row.phase].extend(item.residuals)
+    try:
+        table = shipped_table()
+    except CatalogError:
+        return [residual for group in by_phase.values() for residual in group]
+    result: list[Residual] = []
+    for phase, group in by_phase.items():
+        if own_rows:
+            kept = cross_validated(phase, group, table.level.get(phase, 0.9), table.per_distance.get(phase, 0.0))
+            known = {(item.source, item.row_id, item.metric) for item in kept}
+            rest = [item for item in group if (item.source, item.row_id, item.metric) not in known]
+            result += kept + rest
+        else:
+            result += [_with_interval(phase, item, table) for item in group]
+    return result
+
+
+def _with_interval(phase: str, item: Residual, table: IntervalTable) -> Residual:
+    found = table.get(phase, item.metric, item.labels.get("grade", "physics-only"), item.distance)
+    return item if found is None else replace(item, low=item.predicted * found.p05, high=item.predicted * found.p95)
+
+
+def _groups(
+    counted: Sequence[Outcome], by_id: Mapping[tuple[str, str], list[Residual]], label: Callable[[Outcome], str]
+) -> dict[str, GroupError]:
+    members: dict[str, list[Outcome]] = defaultdict(list)
+    for item in counted:
+        name = label(item)
+        if name:
+            members[name].append(item)
+    result: dict[str, GroupError] = {}
+    for name in sorted(members):
+        residuals = [residual for item in members[name] for residual in by_id.get((item.row.source, item.row.id), [])]
+        modelled = sum(1 for item in members[name] if item.residuals)
+        result[name] = GroupError(len(members[name]), modelled, by_metric(residuals, draws=0))
+    return result
+
+
+def _baseline(outcomes: Sequence[Outcome]) -> dict[str, MetricError]:
+    """Error of one constant: a fitted share of peak, the same for all rows, on what each row counts as work.
+
+    For training the work is eight operations per active parameter and token, for serving two per token read or written.
+    """
+    result: dict[str, MetricError] = {}
+    for metric in ("step_s", "output_tokens_per_s"):
+        usable = [item for item in outcomes if metric in item.measured and item.flop > 0.0 and metric in item.predicted]
+        ideal = [
+            item.flop / item.peak_flop_per_s if metric == "step_s" else item.peak_flop_per_s / item.flop for item in usable
+        ]
+        ratios = sorted(item.measured[metric] / value for item, value in zip(usable, ideal, strict=True))
+        if not ratios:
+            continue
+        constant = ratios[len(ratios) // 2]
+        residuals = [
+            Residual(item.row.id, item.row.source, metric, constant * value, item.measured[metric], item.row.sweep)
+            for item, value in zip(usable, ideal, strict=True)
+        ]
+        result.update(by_metric(residuals))
+    return result
+
+
+def _verdicts(outcomes: Iterable[Outcome]) -> MemoryVerdicts:
+    count = Counter((item.ran, item.fits) for item in outcomes if item.fits is not None)
+    return MemoryVerdicts(count[True, True], count[True, False], count[False, False], count[False, True])
+
+
+def _worst(residuals: Sequence[Residual], outcomes: Iterable[Outcome]) -> tuple[WorstRow, ...]:
+    by_id = {(item.row.source, item.row.id): item for item in outcomes}
+    firm = [item for item in residuals if by_id[item.source, item.row_id].row.quality in {"A", "B"}]
+    return tuple(
+        WorstRow(
+            id=item.row_id,
+            source=item.source,
+            metric=item.metric,
+            predicted=item.predicted,
+            measured=item.measured,
+            error_pct=100.0 * item.error,
+            bound_by=by_id[item.source, item.row_id].bound_by,
+            assumed=by_id[item.source, item.row_id].flags,
+        )
+        for item in worst(firm, _WORST)
+    )
+
+
+def _entry(item: Outcome) -> RowError:
+    return RowError(
+        id=item.row.id,
+        source=item.row.source,
+        phase=item.row.phase,
+        chip=item.row.chip,
+        model=item.row.model_name,
+        predicted=dict(item.predicted),
+        measured=dict(item.measured),
+        skipped=item.skip,
+        assumed=item.flags,
+        labels=dict(item.labels),
+    )

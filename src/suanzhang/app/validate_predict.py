@@ -1,0 +1,263 @@
+"""What the planner predicts for a published row, beside what was measured."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from suanzhang.app.physics import physics
+from suanzhang.app.rows_measured import serve_measured, states_metric
+from suanzhang.app.rows_serving import ServeCase, serve_case
+from suanzhang.app.rows_training import Skip, TrainCase, train_case
+from suanzhang.errors import PlannerError
+from suanzhang.evidence.conformal import Grade
+from suanzhang.evidence.metrics import Residual
+from suanzhang.evidence.rows import ServeRow, TrainRow, TruthRow
+from suanzhang.spec.chip import ChipSpec
+from suanzhang.spec.layout import Recompute
+from suanzhang.spec.serve import OpenLoop, ServeEstimate, StaticBatch
+from suanzhang.spec.train import TrainEstimate
+
+Case = TrainCase | ServeCase
+EstimateTraining = Callable[[TrainCase], TrainEstimate]
+EstimateServing = Callable[[ServeCase], ServeEstimate]
+
+_LEAST_FIRST: tuple[Recompute, ...] = ("none", "selective", "full")
+_GRADES: Mapping[str, Grade] = {"measured": "calibrated", "relative": "relative", "physics": "physics-only"}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One row after validation.
+
+    Args:
+        row: the published row.
+        counted: the row states at least one metric.
+        skip: why it was not modelled; empty when it was.
+        predicted, measured: metric to value in SI units.
+        labels: group name to value.
+        distance: from the calibrated range.
+        fits: whether the planner says that it fits the memory; None when it does not say.
+        ran: whether it ran, as published.
+        bound_by: what the planner says limits it.
+        flags: what was assumed about the row.
+        flop: model operations of one step or one output token, for the one-constant baseline; 0 when not known.
+        peak_flop_per_s: peak of all chips in the dtype of the row.
+    """
+
+    row: TruthRow
+    counted: bool
+    skip: str = ""
+    predicted: Mapping[str, float] = field(default_factory=dict)
+    measured: Mapping[str, float] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    distance: float = 0.0
+    fits: bool | None = None
+    ran: bool = True
+    bound_by: str = ""
+    flags: tuple[str, ...] = ()
+    flop: float = 0.0
+    peak_flop_per_s: float = 0.0
+
+    @property
+    def residuals(self) -> list[Residual]:
+        """One residual for each metric that is both predicted and measured."""
+        return [
+            Residual(
+                row_id=self.row.id,
+                source=self.row.source,
+                metric=metric,
+                predicted=self.predicted[metric],
+                measured=value,
+                sweep=self.row.sweep,
+                labels=self.labels,
+                distance=self.distance,
+                note="; ".join(self.flags),
+            )
+            for metric, value in self.measured.items()
+            if metric in self.predicted
+        ]
+
+
+def case_of(row: TruthRow) -> Case | Skip:
+    """The question behind a row of either phase, or why there is none."""
+    return train_case(row) if isinstance(row, TrainRow) else serve_case(row)
+
+
+def grade_of(chip: ChipSpec, dtype: str, profile: str = "") -> Grade:
+    """Grade of the operator timings of a chip: calibrated on it, on a relative, or physics alone."""
+    return _GRADES[physics(chip, dtype, profile).origin]
+
+
+def train_distance(chips: int, seq_len: int) -> float:
+    """How far a training question is from the bulk of the published runs: decades beyond 1,024 chips, doublings beyond 16K."""
+    return max(0.0, math.log10(max(chips, 1) / 1024.0)) + 0.5 * max(0.0, math.log2(max(seq_len, 1) / 16384.0))
+
+
+def serve_distance(isl: float, chips: int) -> float:
+    """How far a serving question is from the bulk: doublings of the prompt beyond 8K, doublings beyond one node of 8."""
+    return 0.5 * max(0.0, math.log2(max(isl, 1.0) / 8192.0)) + 0.5 * max(0.0, math.log2(max(chips, 1) / 8.0))
+
+
+def _reason(error: PlannerError) -> str:
+    """One reason that many rows can share: the message without its numbers."""
+    return re.sub(r"\d[\d.,e+]*", "#", f"{error.kind}: {error.message}")[:120]
+
+
+def outcome(row: TruthRow, training: EstimateTraining, serving: EstimateServing) -> Outcome:
+    """Predict one row; what cannot be predicted is a skip with its reason, never an exception."""
+    counted = states_metric(row) if isinstance(row, TrainRow) else bool(serve_measured(row))
+    case = case_of(row)
+    if isinstance(case, Skip):
+        return Outcome(row, counted, skip=case.reason)
+    if not counted and not (isinstance(case, TrainCase) and case.out_of_memory):
+        return Outcome(row, counted, skip="states none of the metrics")
+    try:
+        return _train_outcome(case, training) if isinstance(case, TrainCase) else _serve_outcome(case, serving)
+    except PlannerError as error:
+        return Outcome(row, counted, skip=_reason(error))
+
+
+# ---------------------------------------------------------------- training
+
+
+def _estimate_with_recompute(case: TrainCase, training: EstimateTraining) -> tuple[TrainCase, TrainEstimate]:
+    """The estimate; when the row leaves open what is recomputed, that of the least that fits."""
+    if not case.open_recompute:
+        return case, training(case)
+    tried: list[tuple[TrainCase, TrainEstimate]] = []
+    for recompute in _LEAST_FIRST:
+        variant = replace(case, layout=replace(case.layout, recompute=recompute))
+        estimate = training(variant)
+        if estimate.fits:
+            return variant, estimate
+        tried.append((variant, estimate))
+    return tried[-1]
+
+
+def _memory_in_scope(estimate: TrainEstimate, scope: str) -> float:
+    """Predicted memory of the fullest chip in what the row counts: without the driver's share, or without waste too."""
+    fullest = max(estimate.memory, key=lambda stage: stage.total_bytes)
+    leave = {"allocated": ("reserve", "fragment"), "reserved": ("reserve",)}.get(scope, ())
+    return sum(part.value for part in fullest.parts if not part.name.startswith(leave)) if leave else fullest.total_bytes
+
+
+def _train_outcome(case: TrainCase, training: EstimateTraining) -> Outcome:
+    case, estimate = _estimate_with_recompute(case, training)
+    predicted: dict[str, float] = {}
+    if "step_s" in case.measured:
+        predicted["step_s"] = estimate.step_s
+    if "memory_bytes" in case.measured:
+        predicted["memory_bytes"] = _memory_in_scope(estimate, case.memory_scope)
+    layout, model = case.layout, case.job.model
+    labels = {
+        "chip": case.chip.id,
+        "precision": case.job.precision,
+        "stack": case.stack.id,
+        "architecture": "mixture" if model.moe else "dense",
+        "method": case.job.method,
+        "recompute": layout.recompute,
+        "layout": _layout_class(case),
+        "kind": case.row.kind,
+        "grade": grade_of(case.chip, case.job.precision, case.stack.profile),
+        "scale": "one chip" if layout.chips == 1 else "one node" if layout.chips <= case.chip.node.chips else "many nodes",
+    }
+    tokens = case.job.global_batch * case.job.seq_len
+    return Outcome(
+        row=case.row,
+        counted=True,
+        predicted=predicted,
+        measured=case.measured,
+        labels=labels,
+        distance=train_distance(layout.chips, case.job.seq_len),
+        fits=estimate.fits,
+        ran=not case.out_of_memory,
+        bound_by=estimate.bound_by,
+        flags=case.flags,
+        flop=8.0 * model.active_params * tokens,
+        peak_flop_per_s=case.chip.peak(case.job.precision) * layout.chips,
+    )
+
+
+def _layout_class(case: TrainCase) -> str:
+    layout = case.layout
+    parts = [
+        f"{name}{'>1' if value > 1 else '1'}"
+        for name, value in (("tp", layout.tp), ("pp", layout.pp), ("cp", layout.cp), ("ep", layout.ep))
+        if value > 1
+    ]
+    return " ".join([*parts, f"zero{layout.zero_stage}"]) if layout.chips > 1 else "one chip"
+
+
+# ---------------------------------------------------------------- serving
+
+
+def _serve_outcome(case: ServeCase, serving: EstimateServing) -> Outcome:
+    estimate = serving(case)
+    predicted = {
+        "tpot_s": estimate.tpot_s.mean,
+        "ttft_s": estimate.ttft_s.mean,
+        "e2e_s": estimate.e2e_s.mean,
+        "output_tokens_per_s": estimate.output_tokens_per_s * case.replicas,
+    }
+    if case.energy_scope == "chip":
+        predicted["j_per_output_token"] = estimate.energy_j_per_output_token
+    usable = {name: value for name, value in predicted.items() if name in case.measured and value > 0 and math.isfinite(value)}
+    work = case.workload
+    isl, osl = (work.input.mean, work.output.mean) if isinstance(work, OpenLoop) else (work.isl, work.osl)
+    chips = case.layout.chips * case.replicas
+    labels = {
+        "chip": case.chip.id,
+        "precision": case.weight_dtype,
+        "engine": case.stack.engine,
+        "stack": case.stack.id,
+        "architecture": "mixture" if case.model.moe else "dense",
+        "workload": "static" if isinstance(work, StaticBatch) else "open" if isinstance(work, OpenLoop) else "closed",
+        "layout": "tp1"
+        if case.layout.chips == 1
+        else f"tp{case.layout.tp} pp{case.layout.pp} dp{case.layout.dp} ep{case.layout.ep}",
+        "kind": case.row.kind,
+        "grade": grade_of(case.chip, _arithmetic(case), case.stack.profile),
+        "scale": "one chip" if case.layout.chips == 1 else "one node" if case.layout.chips <= 8 else "many nodes",
+    }
+    return Outcome(
+        row=case.row,
+        counted=True,
+        predicted=usable,
+        measured=case.measured,
+        labels=labels,
+        distance=serve_distance(isl, case.layout.chips),
+        fits=estimate.memory.fits,
+        bound_by=estimate.bound_by,
+        flags=case.flags,
+        flop=2.0 * case.model.active_params * (isl + osl) / osl,
+        peak_flop_per_s=case.chip.peak(_arithmetic(case)) * chips,
+    )
+
+
+def _arithmetic(case: ServeCase) -> str:
+    """The dtype that the products run in: weights in fewer bits than the chip computes with are widened first."""
+    if case.weight_dtype in case.chip.peak_flop_per_s and case.weight_dtype not in {"int4"}:
+        return case.weight_dtype
+    return "bf16" if "bf16" in case.chip.peak_flop_per_s else next(iter(case.chip.peak_flop_per_s))
+
+
+def shipped_training(case: TrainCase) -> TrainEstimate:
+    """The estimate with the coefficients that the package ships."""
+    from suanzhang.app.train import estimate_train
+
+    return estimate_train(case.job, case.chip, case.layout, case.stack)
+
+
+def shipped_serving(case: ServeCase) -> ServeEstimate:
+    """The estimate with the coefficients that the package ships."""
+    from suanzhang.app.serve import estimate_serve
+
+    return estimate_serve(case.model, case.chip, case.layout, case.stack, case.weight_dtype, case.kv_dtype, case.workload)
+
+
+def is_serving(row: TruthRow) -> bool:
+    """Whether a row belongs to serving."""
+    return isinstance(row, ServeRow)

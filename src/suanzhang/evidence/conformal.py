@@ -1,0 +1,299 @@
+"""Intervals from what was off before: quantiles of measured over predicted on sources that the fit never saw.
+
+For each phase, metric and grade of the chip's calibration the ratio measured / predicted of all published runs gives three
+quantiles. A prediction times these is its interval. Farther from the calibrated range the interval grows by a fitted factor.
+Nothing here is written by hand: :func:`fit_intervals` makes the table from residuals, and the package ships it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+
+from suanzhang.errors import CatalogError, InputError
+from suanzhang.evidence.metrics import Residual, sources_weights, weighted_quantile
+from suanzhang.spec.result import Interval
+
+Grade = Literal["calibrated", "relative", "physics-only"]
+GRADES: tuple[Grade, ...] = ("calibrated", "relative", "physics-only")
+
+_TABLE = Path(__file__).resolve().parent / "data" / "intervals.yaml"
+_FEWEST_ROWS = 8
+_FEWEST_SOURCES = 2
+_NOMINAL = 0.90
+_DERIVED: Mapping[str, tuple[str, str, bool]] = {
+    "days": ("training", "step_s", False),
+    "mfu": ("training", "step_s", True),
+    "hfu": ("training", "step_s", True),
+    "tokens_per_s_per_chip": ("training", "step_s", True),
+    "output_tokens_per_s_per_chip": ("serving", "output_tokens_per_s", False),
+    "energy_j_per_response": ("serving", "j_per_output_token", False),
+}
+"""Quantities without measurements of their own: the metric that carries them, and whether they move against it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Multipliers:
+    """What a prediction is multiplied with: 5th, 50th and 95th percentile of measured over predicted.
+
+    Args:
+        p05, p50, p95: the factors.
+        rows, sources: what they were drawn from.
+        grade: grade of the chips that they were drawn from.
+    """
+
+    p05: float
+    p50: float
+    p95: float
+    rows: int = 0
+    sources: int = 0
+    grade: str = ""
+
+    def of(self, value: float) -> Interval:
+        """The interval of a predicted value."""
+        return Interval(p05=value * self.p05, p50=value * self.p50, p95=value * self.p95)
+
+    def inverse(self) -> Multipliers:
+        """The factors of a quantity that falls as this one rises."""
+        return Multipliers(1.0 / self.p95, 1.0 / self.p50, 1.0 / self.p05, self.rows, self.sources, self.grade)
+
+
+def widened(base: Multipliers, distance: float, per_distance: float) -> Multipliers:
+    """The same factors farther from the calibrated range: the spread round the median grows with the distance."""
+    factor = 1.0 + per_distance * max(distance, 0.0)
+    low, middle, high = (math.log(value) for value in (base.p05, base.p50, base.p95))
+    return Multipliers(
+        p05=math.exp(middle + (low - middle) * factor),
+        p50=base.p50,
+        p95=math.exp(middle + (high - middle) * factor),
+        rows=base.rows,
+        sources=base.sources,
+        grade=base.grade,
+    )
+
+
+def _quantiles(residuals: Sequence[Residual], grade: str, level: float) -> Multipliers:
+    values = np.array([item.log_ratio for item in residuals])
+    names = [item.source for item in residuals]
+    weights = sources_weights(names)
+    half = 0.5 * (1.0 - level)
+    return Multipliers(
+        p05=math.exp(weighted_quantile(values, weights, half)),
+        p50=math.exp(weighted_quantile(values, weights, 0.5)),
+        p95=math.exp(weighted_quantile(values, weights, 1.0 - half)),
+        rows=len(residuals),
+        sources=len(set(names)),
+        grade=grade,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalTable:
+    """Multipliers by (phase, metric, grade), and how they widen with distance.
+
+    Args:
+        entries: the multipliers.
+        per_distance: growth of the spread per unit of distance, by phase.
+        level: share of the evidence between the ends, chosen so that left-out sources are covered in 90 %.
+    """
+
+    entries: Mapping[tuple[str, str, str], Multipliers]
+    per_distance: Mapping[str, float]
+    level: Mapping[str, float]
+
+    def get(self, phase: str, metric: str, grade: str, distance: float = 0.0) -> Multipliers | None:
+        """Multipliers of that grade, else of the next worse one, else of the next better one with twice the spread."""
+        order = list(GRADES)
+        start = order.index(grade) if grade in order else len(order) - 1  # type: ignore[arg-type]
+        for name in order[start:]:
+            found = self.entries.get((phase, metric, name))
+            if found:
+                return widened(found, distance, self.per_distance.get(phase, 0.0))
+        for name in reversed(order[:start]):
+            found = self.entries.get((phase, metric, name))
+            if found:
+                return widened(widened(found, 1.0, 1.0), distance, self.per_distance.get(phase, 0.0))
+        return None
+
+
+def _enough(residuals: Sequence[Residual]) -> bool:
+    return len(residuals) >= _FEWEST_ROWS and len({item.source for item in residuals}) >= _FEWEST_SOURCES
+
+
+def _entries(phase: str, residuals: Sequence[Residual], level: float) -> dict[tuple[str, str, str], Multipliers]:
+    result: dict[tuple[str, str, str], Multipliers] = {}
+    for metric in sorted({item.metric for item in residuals}):
+        of_metric = [item for item in residuals if item.metric == metric]
+        for grade in GRADES:
+            group = [item for item in of_metric if item.labels.get("grade") == grade]
+            if _enough(group):
+                result[(phase, metric, grade)] = _quantiles(group, grade, level)
+        if not any(key[1] == metric for key in result) and of_metric:
+            result[(phase, metric, "physics-only")] = _quantiles(of_metric, "physics-only", level)
+    return result
+
+
+def _folds(residuals: Sequence[Residual]) -> list[tuple[list[Residual], list[Residual]]]:
+    names = sorted({item.source for item in residuals})
+    return [
+        ([item for item in residuals if item.source != name], [item for item in residuals if item.source == name])
+        for name in names
+    ]
+
+
+def cross_validated(phase: str, residuals: Sequence[Residual], level: float, per_distance: float) -> list[Residual]:
+    """Each residual with the interval that the other sources give it."""
+    from dataclasses import replace
+
+    result: list[Residual] = []
+    for seen, left_out in _folds(residuals):
+        table = IntervalTable(_entries(phase, seen, level), {phase: per_distance}, {phase: level})
+        for item in left_out:
+            found = table.get(phase, item.metric, item.labels.get("grade", "physics-only"), item.distance)
+            if found is not None:
+                low, high = item.predicted * found.p05, item.predicted * found.p95
+                result.append(replace(item, low=low, high=high))
+    return result
+
+
+def coverage(residuals: Sequence[Residual], power: float = 1.0) -> float:
+    """Share of the residuals inside their interval; sources weigh their rows to ``power``."""
+    if not residuals:
+        return 0.0
+    weights = sources_weights([item.source for item in residuals], power)
+    return float(np.sum(weights * np.array([item.covered for item in residuals])))
+
+
+def fit_intervals(residuals: Mapping[str, Sequence[Residual]]) -> IntervalTable:
+    """The table whose intervals, drawn from the other sources, cover a left-out source in 90 % of the rows.
+
+    Args:
+        residuals: phase to its residuals, predicted by coefficients that never saw the row's source.
+
+    Returns:
+        The narrowest table over a few levels that reaches the nominal coverage; the level is chosen per phase.
+    """
+    entries: dict[tuple[str, str, str], Multipliers] = {}
+    slopes: dict[str, float] = {}
+    levels: dict[str, float] = {}
+    for phase, items in residuals.items():
+        if not items:
+            continue
+        slope = _slope(items)
+        level = _level(phase, items, slope)
+        entries.update(_entries(phase, items, level))
+        slopes[phase], levels[phase] = slope, level
+    return IntervalTable(entries, slopes, levels)
+
+
+def _level(phase: str, items: Sequence[Residual], slope: float) -> float:
+    for level in (0.86, 0.88, 0.90, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98):
+        if coverage(cross_validated(phase, items, level, slope)) >= _NOMINAL:
+            return level
+    return 0.98
+
+
+def _slope(items: Sequence[Residual]) -> float:
+    """How much the absolute error grows per unit of distance, relative to the error without distance; never negative."""
+    near = [abs(item.log_ratio) for item in items if item.distance <= 0.5]
+    far = [(item.distance, abs(item.log_ratio)) for item in items if item.distance > 0.5]
+    if len(near) < _FEWEST_ROWS or len(far) < _FEWEST_ROWS:
+        return 0.25
+    base = float(np.median(near))
+    return max(0.0, float(np.median([value / base - 1.0 for _, value in far]) / np.median([d for d, _ in far])))
+
+
+# ---------------------------------------------------------------- the shipped table
+
+
+def table_to_yaml(table: IntervalTable, date: str) -> str:
+    """The text of the shipped table."""
+    body: dict[str, Any] = {
+        "generated_by": "suanzhang.app.validate_record.record (never edited by hand)",
+        "date": date,
+        "unit": "measured over predicted, 1",
+        "level": {phase: round(value, 4) for phase, value in sorted(table.level.items())},
+        "per_distance": {phase: round(value, 4) for phase, value in sorted(table.per_distance.items())},
+        "entries": [
+            {
+                "phase": phase,
+                "metric": metric,
+                "grade": grade,
+                "p05": round(found.p05, 5),
+                "p50": round(found.p50, 5),
+                "p95": round(found.p95, 5),
+                "rows": found.rows,
+                "sources": found.sources,
+            }
+            for (phase, metric, grade), found in sorted(table.entries.items())
+        ],
+    }
+    return yaml.safe_dump(body, sort_keys=False, allow_unicode=True)
+
+
+def table_from_yaml(text: str) -> IntervalTable:
+    """Read the table again.
+
+    Raises:
+        CatalogError: a factor is missing, not positive or out of order.
+    """
+    body = yaml.safe_load(text)
+    entries: dict[tuple[str, str, str], Multipliers] = {}
+    for item in body["entries"]:
+        found = Multipliers(item["p05"], item["p50"], item["p95"], item["rows"], item["sources"], item["grade"])
+        if not 0.0 < found.p05 <= found.p50 <= found.p95:
+            raise CatalogError(f"intervals.yaml: factors of {item['phase']} {item['metric']} are out of order")
+        entries[(item["phase"], item["metric"], item["grade"])] = found
+    return IntervalTable(entries, body["per_distance"], body["level"])
+
+
+@cache
+def shipped_table() -> IntervalTable:
+    """The table that comes with the package."""
+    if not _TABLE.exists():
+        raise CatalogError("the table of intervals is missing from the package", fix="install the package again")
+    return table_from_yaml(_TABLE.read_text(encoding="utf-8"))
+
+
+def multipliers(phase: str, grade: str, distance: float = 0.0, metric: str = "") -> Multipliers:
+    """Factors for a prediction.
+
+    Args:
+        phase: "training" or "serving".
+        grade: "calibrated", "relative" or "physics-only", the grade of the chip's operator timings.
+        distance: how far the question is from what was calibrated; 0 inside.
+        metric: name of the metric; the main one of the phase when empty. Quantities without measurements of their own, such
+            as days or MFU, take the factors of the metric that carries them.
+
+    Raises:
+        InputError: the phase or the metric has no residuals.
+    """
+    name = metric or ("step_s" if phase == "training" else "output_tokens_per_s")
+    against = False
+    if name in _DERIVED:
+        phase, name, against = _DERIVED[name]
+    found = shipped_table().get(phase, name, grade, distance)
+    if found is None:
+        raise InputError(
+            f"no residuals of {name!r} in phase {phase!r}", fix="ask for one of the metrics of `suanzhang validate`"
+        )
+    return found.inverse() if against else found
+
+
+def interval(phase: str, grade: str, distance: float = 0.0, metric: str = "") -> tuple[float, float]:
+    """The 5th and 95th percentile factors of :func:`multipliers`."""
+    found = multipliers(phase, grade, distance, metric)
+    return found.p05, found.p95
+
+
+def covered_share(residuals: Iterable[Residual]) -> float | None:
+    """Share inside the interval among those that have one; None when none has."""
+    kept = [item for item in residuals if item.high > 0.0]
+    return coverage(kept) if kept else None

@@ -1,0 +1,162 @@
+"""The answer of `validate`: our error on published measurements, and what could not be modelled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from suanzhang.spec.result import Header
+
+
+@dataclass(frozen=True, slots=True)
+class MetricError:
+    """Error of one metric over some rows. Names are the stable JSON keys.
+
+    Args:
+        n: rows.
+        median_abs_pct, p90_abs_pct: absolute error [%].
+        bias_pct: median of the signed error, positive when too much is predicted [%].
+        rank_corr: median rank correlation inside sweeps; None without a sweep of five rows.
+        interval90_coverage: fraction of rows inside our 90 % interval; None when there is no interval.
+        interval_ratio: median of the upper over the lower end of that interval.
+        regret_pct: what the predicted best of a sweep costs beyond the measured best, median [%].
+        sources: how many sources.
+        median_abs_low_pct, median_abs_high_pct: 90 % bootstrap interval of the median over sources [%].
+    """
+
+    n: int
+    median_abs_pct: float
+    p90_abs_pct: float
+    bias_pct: float
+    rank_corr: float | None
+    interval90_coverage: float | None
+    interval_ratio: float | None
+    regret_pct: float | None
+    sources: int
+    median_abs_low_pct: float
+    median_abs_high_pct: float
+
+
+@dataclass(frozen=True, slots=True)
+class GroupError:
+    """Rows of one source, chip or the like.
+
+    Args:
+        rows: rows that state a metric.
+        modelled: rows with at least one metric predicted.
+        metrics: error by metric.
+    """
+
+    rows: int
+    modelled: int
+    metrics: Mapping[str, MetricError]
+
+
+@dataclass(frozen=True, slots=True)
+class RowError:
+    """One row of the table: predicted beside measured, in SI units.
+
+    Args:
+        id, source, phase, chip, model: which row.
+        predicted, measured: metric to value.
+        skipped: why it was not modelled; empty when it was.
+        assumed: what the row left open and what was taken.
+        labels: group name to value.
+    """
+
+    id: str
+    source: str
+    phase: str
+    chip: str
+    model: str
+    predicted: Mapping[str, float]
+    measured: Mapping[str, float]
+    skipped: str = ""
+    assumed: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class WorstRow:
+    """A prediction that is far off, with what is known about it.
+
+    Args:
+        id, source, metric: which.
+        predicted, measured: in SI units.
+        error_pct: signed error [%].
+        bound_by: what the planner says limits it.
+        assumed: what the row left open.
+        explanation: why it is off, when it is understood; empty otherwise.
+    """
+
+    id: str
+    source: str
+    metric: str
+    predicted: float
+    measured: float
+    error_pct: float
+    bound_by: str
+    assumed: tuple[str, ...]
+    explanation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryVerdicts:
+    """Whether the planner says rightly that a run fits the memory.
+
+    Args:
+        ran_and_fits: ran, and is said to fit.
+        ran_but_refused: ran, but is said not to fit.
+        failed_and_refused: ran out of memory, and is said not to fit.
+        failed_but_fits: ran out of memory, but is said to fit.
+    """
+
+    ran_and_fits: int
+    ran_but_refused: int
+    failed_and_refused: int
+    failed_but_fits: int
+
+
+@dataclass(frozen=True, slots=True)
+class ValidateResult:
+    """Our error on published measurements. Names are the stable JSON keys.
+
+    Args:
+        header: version, catalog date and seed.
+        phase: "training", "serving" or "all".
+        rows: rows that state at least one metric.
+        modelled: rows with at least one metric predicted.
+        skipped: reason to number of rows.
+        metrics: error by metric over all rows.
+        by_source, by_chip, by_precision, by_engine, by_architecture, by_scale, by_quality: the same in groups.
+        baseline: error of one constant fitted to the same rows: a share of peak for all.
+        memory_verdicts: right and wrong sayings about what fits.
+        stability: metric to the largest move of another source's median when one source is left out of the fit [% points].
+        worst: the rows farthest off.
+        judged: how it was judged: coefficients that never saw the source, or the shipped ones.
+        rows_total: rows in the file.
+        wall_s: time that it took.
+        entries: one per row, when asked for.
+    """
+
+    header: Header
+    phase: str
+    rows: int
+    modelled: int
+    skipped: Mapping[str, int]
+    metrics: Mapping[str, MetricError]
+    by_source: Mapping[str, GroupError]
+    by_chip: Mapping[str, GroupError]
+    by_precision: Mapping[str, GroupError]
+    by_engine: Mapping[str, GroupError]
+    by_architecture: Mapping[str, GroupError]
+    by_scale: Mapping[str, GroupError]
+    by_quality: Mapping[str, GroupError]
+    baseline: Mapping[str, MetricError]
+    memory_verdicts: MemoryVerdicts
+    stability: Mapping[str, float]
+    worst: tuple[WorstRow, ...]
+    judged: str
+    rows_total: int
+    wall_s: float
+    entries: tuple[RowError, ...] = ()
