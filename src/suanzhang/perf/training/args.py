@@ -51,7 +51,9 @@ class RunArgs(NamedTuple):
     Fields: ``*_bytes`` per value as in :class:`suanzhang.spec.stack.TrainStack`; ``element_bytes`` of an
     activation; ``gemm_bytes`` of an operand of a matrix product; ``quantized`` 1 when operands are converted
     before each product (8-bit and 4-bit formats); ``frozen`` 1 when only low-rank adapters train;
-    ``host_bytes_per_s`` of the link of one chip to the host; ``domain`` chips that share the scale-up link.
+    ``host_bytes_per_s`` of the link of one chip to the host; ``domain`` chips that share the scale-up link;
+    ``attention_slowdown`` time of the stack's attention kernel over the profiled one; ``capacity`` tokens of the
+    fullest expert rank over the mean.
     """
 
     seq: float
@@ -82,7 +84,8 @@ class RunArgs(NamedTuple):
     hbm_bytes_per_s: float
     host_bytes_per_s: float
     domain: float
-    host_updates: float
+    attention_slowdown: float
+    capacity: float
 
 
 class LayoutArgs(NamedTuple):
@@ -121,3 +124,80 @@ class MemoryParts(NamedTuple):
     logits: float
     buffers: float
     reserve: float
+
+
+class LayerTimes(NamedTuple):
+    """One layer, one micro-batch, one chip [s]: arithmetic by pass, messages by group, host time by pass."""
+
+    gemm_forward: float
+    gemm_input: float
+    gemm_weight: float
+    attention_forward: float
+    attention_backward: float
+    memory_forward: float
+    memory_backward: float
+    tensor_forward: float
+    tensor_backward: float
+    context_forward: float
+    context_backward: float
+    expert_forward: float
+    expert_backward: float
+    host_forward: float
+    host_backward: float
+    selective: float
+
+
+class HeadTimes(NamedTuple):
+    """Embedding and output head, one micro-batch [s]."""
+
+    embedding_forward: float
+    embedding_backward: float
+    head_forward: float
+    head_input: float
+    head_weight: float
+    head_comm: float
+
+
+class StepTerms(NamedTuple):
+    """Parts of one optimizer step [s]; the step is their sum."""
+
+    forward_s: float
+    backward_input_s: float
+    backward_weight_s: float
+    recompute_s: float
+    embedding_head_s: float
+    launch_s: float
+    tensor_comm_s: float
+    context_comm_s: float
+    expert_comm_s: float
+    pipeline_comm_s: float
+    bubble_s: float
+    data_comm_s: float
+    optimizer_s: float
+    offload_s: float
+    overhead_s: float
+    jitter_s: float
+
+
+class Coefficients(NamedTuple):
+    """What is fitted over all published runs at once; each has a physical meaning and the value 1 or 0 when ideal.
+
+    Fields: ``gemm`` and ``attention`` time of a kernel inside a running step over its isolated time (clocks under
+    sustained power, cold caches); ``memory`` traffic of the unfused kernels between the products over the least
+    traffic; ``tensor``, ``data``, ``expert``, ``pipeline`` time of a collective in the step over its isolated time;
+    ``hidden`` share of overlapped traffic that still slows the compute it hides behind; ``jitter`` relative
+    growth of a step per doubling of the nodes; ``launch`` host time per kernel over the stack's figure;
+    ``quantize`` traffic of conversions to 8 bit over the least traffic.
+    """
+
+    gemm: float
+    attention: float
+    memory: float
+    tensor: float
+    data: float
+    expert: float
+    pipeline: float
+    hidden: float
+    jitter: float
+    launch: float
+    quantize: float

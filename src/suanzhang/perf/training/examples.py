@@ -84,6 +84,7 @@ EXAMPLE_RUN = RunArgs(
     hbm_bytes_per_s=2.039e12,
     host_bytes_per_s=25e9,
     domain=8.0,
-    host_updates=1.0,
+    attention_slowdown=1.0,
+    capacity=1.0,
 )
 """A 2021 stack on an 80 GB chip, sequences of 2,048 tokens, 1,536 of them in a step."""

@@ -1,0 +1,155 @@
+"""Many layouts at once: the compiled loop over the scalar formulas."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suanzhang.jit import formula
+from suanzhang.perf.args import OperatorArgs
+from suanzhang.perf.training.args import Coefficients, HeadTimes, LayerTimes, LayoutArgs, RunArgs, ShapeArgs, StepTerms
+from suanzhang.perf.training.feasible import OUT_OF_MEMORY, layout_reason
+from suanzhang.perf.training.head import head_times
+from suanzhang.perf.training.layer import layer_times
+from suanzhang.perf.training.memory import fullest_stage_bytes
+from suanzhang.perf.training.step import step_terms, step_total_s
+
+Floats = NDArray[np.float64]
+BLOCK_COLUMNS = (0, 3, 4, 5, 7, 9)
+"""Columns of a layout that the time of a layer depends on: tp, cp, ep, etp, sp, micro_batch."""
+KEY_RADIX = 1291
+"""Larger than any size in these columns, and small enough that six of them fit 63 bits (1291**6 < 2**63)."""
+TERMS = StepTerms._fields
+
+
+@formula
+def explain_step(
+    shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, ops: OperatorArgs, ops16: OperatorArgs, fit: Coefficients
+) -> StepTerms:
+    """Parts of one optimizer step of one layout [s]; see :func:`suanzhang.perf.training.step.step_terms`."""
+    dense = layer_times(shape, run, layout, ops, fit, 0.0)
+    mixture = layer_times(shape, run, layout, ops, fit, 1.0) if shape.experts > 0.0 else dense
+    ends = head_times(shape, run, layout, ops16, fit)
+    return step_terms(shape, run, layout, ops, fit, dense, mixture, ends)
+
+
+@formula
+def row_layout(row: Floats) -> LayoutArgs:
+    """A layout from one row of a batch."""
+    return LayoutArgs(
+        row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[9],
+        row[10], row[11], row[12], row[13], row[14], row[15], row[16], row[17],
+    )  # fmt: skip
+
+
+@formula
+def _layer_row(row: Floats) -> LayerTimes:
+    return LayerTimes(
+        row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7],
+        row[8], row[9], row[10], row[11], row[12], row[13], row[14], row[15],
+    )  # fmt: skip
+
+
+@formula
+def _head_row(row: Floats) -> HeadTimes:
+    return HeadTimes(row[0], row[1], row[2], row[3], row[4], row[5])
+
+
+@formula
+def _store(target: Floats, values: tuple[float, ...]) -> None:
+    for index, value in enumerate(values):
+        target[index] = value
+
+
+@formula
+def _blocks(
+    shape: ShapeArgs,
+    run: RunArgs,
+    kinds: Floats,
+    ops: OperatorArgs,
+    ops16: OperatorArgs,
+    fit: Coefficients,
+    dense: Floats,
+    mixture: Floats,
+    ends: Floats,
+) -> None:
+    for index in range(kinds.shape[0]):
+        layout = row_layout(kinds[index])
+        _store(dense[index], layer_times(shape, run, layout, ops, fit, 0.0))
+        if shape.experts > 0.0:
+            _store(mixture[index], layer_times(shape, run, layout, ops, fit, 1.0))
+        _store(ends[index], head_times(shape, run, layout, ops16, fit))
+
+
+@formula
+def _scan(
+    shape: ShapeArgs,
+    run: RunArgs,
+    layouts: Floats,
+    kind_of: NDArray[np.int64],
+    ops: OperatorArgs,
+    fit: Coefficients,
+    dense: Floats,
+    mixture: Floats,
+    ends: Floats,
+    step: Floats,
+    memory: Floats,
+    reason: Floats,
+) -> None:
+    for index in range(layouts.shape[0]):
+        layout = row_layout(layouts[index])
+        code = layout_reason(shape, run, layout)
+        reason[index] = code
+        if code > 0.0:
+            step[index] = np.inf
+            memory[index] = np.inf
+            continue
+        micro_batches = run.global_batch / (layout.dp * layout.micro_batch)
+        memory[index] = fullest_stage_bytes(shape, run, layout, micro_batches, run.capacity)
+        if memory[index] > run.hbm_bytes:
+            reason[index] = OUT_OF_MEMORY
+        kind = kind_of[index]
+        one = _layer_row(dense[kind])
+        mixed = _layer_row(mixture[kind])
+        step[index] = step_total_s(step_terms(shape, run, layout, ops, fit, one, mixed, _head_row(ends[kind])))
+
+
+def evaluate(
+    shape: ShapeArgs, run: RunArgs, layouts: Floats, ops: OperatorArgs, ops16: OperatorArgs, fit: Coefficients
+) -> tuple[Floats, Floats, Floats]:
+    """Step time, memory of the fullest chip and reason code of each layout.
+
+    Model:    layers of equal tensor, context and expert sizes, sequence parallel and micro-batch take equal time, so
+              that time is computed once per such kind, by the same formula; the step and the memory of each layout
+              are computed in full.
+
+    Args:
+        shape, run: model, job, stack and chip.
+        layouts: one row per layout in the order of ``LayoutArgs``, shape (n, 18).
+        ops, ops16: operators at the dtype of the products and in 16 bit.
+        fit: fitted coefficients.
+
+    Returns:
+        Step [s], memory [bytes] and reason code, each of shape (n,). A layout that cannot be has infinite step and
+        memory; one that does not fit has both and the last code.
+
+    Equation: :func:`suanzhang.perf.training.step.step_terms` and
+              :func:`suanzhang.perf.training.memory.fullest_stage_bytes` per row.
+
+    Validity: equal to :func:`explain_step` on each row.
+
+    Sources:  see the formulas.
+    """
+    count = layouts.shape[0]
+    key = layouts[:, BLOCK_COLUMNS[0]].astype(np.int64)
+    for column in BLOCK_COLUMNS[1:]:
+        key = key * KEY_RADIX + layouts[:, column].astype(np.int64)
+    _, first, kind_of = np.unique(key, return_index=True, return_inverse=True)
+    kinds = np.ascontiguousarray(layouts[first])
+    dense = np.zeros((len(first), len(LayerTimes._fields)))
+    mixture = np.zeros_like(dense)
+    ends = np.zeros((len(first), len(HeadTimes._fields)))
+    _blocks(shape, run, kinds, ops, ops16, fit, dense, mixture, ends)
+    step, memory, reason = np.empty(count), np.empty(count), np.empty(count)
+    _scan(shape, run, layouts, kind_of.astype(np.int64), ops, fit, dense, mixture, ends, step, memory, reason)
+    return step, memory, reason

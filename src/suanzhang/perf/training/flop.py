@@ -1,0 +1,57 @@
+"""Arithmetic of one training step, by the convention of this planner: causal attention counts half."""
+
+from __future__ import annotations
+
+from suanzhang.jit import formula
+from suanzhang.perf.attention import visible_pairs
+from suanzhang.perf.training.args import RunArgs, ShapeArgs
+from suanzhang.perf.training.params import moe_layers
+
+
+@formula
+def forward_flop_per_token(shape: ShapeArgs, run: RunArgs) -> float:
+    """Model arithmetic of the forward pass per token [FLOP].
+
+    Model:    two per weight that the token meets (attention, feed-forward, shared and chosen experts, router, head)
+              and the attention products over the visible pairs; look-ups, norms and activations are not counted.
+
+    Args:
+        shape: the model.
+        run: job, stack and chip.
+
+    Returns:
+        FLOP per token.
+
+    Equation: 2 N_met + 2 (q + v) a pairs / s per layer.
+
+    Validity: the training step counts three times this; recompute counts only for ``hfu``.
+
+    Sources:  [narayanan2021] appendix; [palm2022] appendix B.
+
+    Example:
+        >>> from suanzhang.perf.training.examples import EXAMPLE_RUN, GPT3
+        >>> round(forward_flop_per_token(GPT3, EXAMPLE_RUN) / 1e9, 1)
+        353.8
+    """
+    mixtures = moe_layers(shape)
+    dense = shape.layers - mixtures
+    mtp = shape.mtp_layers
+    ffn = shape.matrices * shape.hidden
+    weights = (shape.layers + mtp) * shape.attention_params + dense * ffn * shape.ffn
+    if shape.experts > 0.0:
+        met = ffn * (shape.topk * shape.expert_ffn + shape.shared_ffn) + shape.hidden * shape.experts
+        weights += (mixtures + mtp) * met
+    else:
+        weights += mtp * ffn * shape.ffn
+    weights += (1.0 + mtp) * shape.vocab * shape.hidden
+    far = shape.layers + mtp - shape.window_layers
+    pairs = far * visible_pairs(run.seq, run.seq, shape.causal, 0.0)
+    pairs += shape.window_layers * visible_pairs(run.seq, run.seq, shape.causal, shape.window)
+    return 2.0 * weights + 2.0 * (shape.qk_dim + shape.v_dim) * shape.heads * pairs / run.seq
+
+
+@formula
+def step_flop(shape: ShapeArgs, run: RunArgs) -> float:
+    """Model arithmetic of one optimizer step [FLOP]: forward, and backward by input and by weight."""
+    passes = 2.0 if run.frozen > 0.0 else 3.0
+    return passes * forward_flop_per_token(shape, run) * run.seq * run.global_batch

@@ -1,0 +1,406 @@
+"""Time of one layer for one micro-batch on one chip, forward, backward by input and backward by weight."""
+
+from __future__ import annotations
+
+import math
+
+from suanzhang.jit import formula
+from suanzhang.perf.args import GemmArgs, OperatorArgs
+from suanzhang.perf.attention import attention_backward_s, prefill_attention_s, unfused_attention_s
+from suanzhang.perf.collectives import allgather_s, allreduce_s, alltoall_s, p2p_s, reducescatter_s
+from suanzhang.perf.elementwise import memory_bound_s
+from suanzhang.perf.gemm import gemm_s
+from suanzhang.perf.moe import grouped_gemm_s
+from suanzhang.perf.training.activations import tokens_per_micro_batch
+from suanzhang.perf.training.args import FLASH1, Coefficients, LayerTimes, LayoutArgs, RunArgs, ShapeArgs
+
+FUSED_PASSES = 6.0
+"""Times that the score matrix crosses memory with a fused scale-mask-softmax: product out, softmax in and out,
+dropout in and out, product in."""
+UNFUSED_PASSES = 12.0
+"""The same with scale, mask, cast, softmax and dropout as separate kernels."""
+
+
+@formula
+def ranks_per_node(ranks: float, stride: float, domain: float) -> float:
+    """Chips of one group that share a node, when neighbours in the group are ``stride`` chips apart."""
+    return max(1.0, min(ranks, math.floor(domain / stride)))
+
+
+@formula
+def three_products(m: float, n: float, k: float, args: GemmArgs) -> tuple[float, float, float]:
+    """Forward, backward-input and backward-weight time of one linear map of ``m`` tokens from k to n [s].
+
+    Model:    each pass is one dense product of the same three sizes in its own order.
+
+    Args:
+        m: tokens.
+        n: columns of the result.
+        k: columns of the input.
+        args: the chip and dtype.
+
+    Returns:
+        The three times [s].
+
+    Equation: Y = X W; dX = dY W'; dW = X' dY.
+
+    Validity: as :func:`suanzhang.perf.gemm.gemm_s`.
+
+    Sources:  [korthikanti2022].
+    """
+    return gemm_s(m, n, k, 1.0, args), gemm_s(m, k, n, 1.0, args), gemm_s(k, n, m, 1.0, args)
+
+
+@formula
+def attention_times(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, ops: OperatorArgs) -> tuple[float, float]:
+    """Forward and backward time of the attention products of one layer on one chip [s].
+
+    Model:    a flash kernel, whose backward pass makes five products, or plain products with the score matrix going
+              through memory; context ranks share the causal triangle evenly; windowed layers are averaged in.
+
+    Args:
+        shape: the model.
+        run: job, stack and chip.
+        layout: the layout.
+        ops: the operators of the chip.
+
+    Returns:
+        Forward and backward time [s].
+
+    Equation: see :mod:`suanzhang.perf.attention`; backward of the unfused kernel is twice its forward.
+
+    Validity: heads divisible by the tensor size.
+
+    Sources:  [flashattention2]; [korthikanti2022].
+    """
+    heads = shape.heads / layout.tp
+    kv_heads = max(1.0, shape.kv_heads / layout.tp) if shape.kv_lora <= 0.0 else heads
+    batch = layout.micro_batch
+    args = ops.mla if shape.kv_lora > 0.0 else ops.attention
+    if run.attention < FLASH1:
+        passes = UNFUSED_PASSES if run.attention < 1.0 else FUSED_PASSES
+        forward = unfused_attention_s(batch, run.seq, run.seq, heads, shape.qk_dim, passes, args) / layout.cp
+        return forward, 2.0 * forward
+    forward = prefill_attention_s(batch, run.seq, run.seq, heads, kv_heads, shape.qk_dim, shape.v_dim, shape.causal, 0.0, args)
+    backward = attention_backward_s(
+        batch, run.seq, run.seq, heads, kv_heads, shape.qk_dim, shape.v_dim, shape.causal, 0.0, args
+    )
+    if shape.window_layers > 0.0 and shape.window < run.seq:
+        part = shape.window_layers / shape.layers
+        near = prefill_attention_s(
+            batch, run.seq, run.seq, heads, kv_heads, shape.qk_dim, shape.v_dim, shape.causal, shape.window, args
+        )
+        near_backward = attention_backward_s(
+            batch, run.seq, run.seq, heads, kv_heads, shape.qk_dim, shape.v_dim, shape.causal, shape.window, args
+        )
+        forward = (1.0 - part) * forward + part * near
+        backward = (1.0 - part) * backward + part * near_backward
+    factor = run.attention_slowdown / layout.cp
+    return forward * factor, backward * factor
+
+
+@formula
+def memory_traffic_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, width: float) -> float:
+    """Least traffic of the kernels between the products of one layer, forward, on one chip [bytes].
+
+    Model:    two norms and two residual sums (with dropout masks where there are any) over the hidden width, split
+              over the tensor group under sequence parallel; the activation over the feed-forward width and the
+              rotation of queries and keys, split over the tensor group.
+
+    Args:
+        shape: the model.
+        run: job, stack and chip.
+        layout: the layout.
+        width: inner width of the feed-forward of this layer.
+
+    Returns:
+        Bytes read and written.
+
+    Equation: T e (10 h / t_sp + ((g - 1) + 1) f / t + 4 (q + k) / t / 2), g matrices, T tokens.
+
+    Validity: fused kernels; the coefficient ``memory`` stands for what is not fused.
+
+    Sources:  [ivanov2021] data movement of a transformer layer.
+    """
+    tokens = tokens_per_micro_batch(run, layout)
+    shard = layout.tp if layout.sp > 0.0 else 1.0
+    stream = (10.0 * run.element_bytes + (2.0 if run.dropout > 0.0 else 0.0)) * shape.hidden / shard
+    activation = shape.matrices * run.element_bytes * width / layout.tp
+    rotary = 2.0 * run.element_bytes * (shape.heads + shape.kv_heads) * shape.qk_dim / layout.tp
+    return tokens * (stream + activation + (rotary if shape.positions <= 0.0 else 0.0))
+
+
+@formula
+def quantize_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, width: float) -> float:
+    """Least traffic to convert the operands of one layer's products to 8 or 4 bit, one pass [bytes].
+
+    Model:    each operand is read in 16 bit, written once and once transposed.
+
+    Args:
+        shape: the model.
+        run: job, stack and chip.
+        layout: the layout.
+        width: inner width of the feed-forward of this layer.
+
+    Returns:
+        Bytes read and written; zero when products run in the activation format.
+
+    Equation: T (e + 2 q) (h + h + o / t + f / t), q bytes of a converted value.
+
+    Validity: per-tensor and per-block scales alike.
+
+    Sources:  [transformer-engine].
+    """
+    if run.quantized <= 0.0:
+        return 0.0
+    columns = 2.0 * shape.hidden + (shape.heads * shape.v_dim + width) / layout.tp
+    return tokens_per_micro_batch(run, layout) * (run.element_bytes + 2.0 * run.gemm_bytes) * columns
+
+
+@formula
+def tensor_comm_s(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, ops: OperatorArgs) -> float:
+    """Time of the tensor-group collectives of one pass over one layer [s].
+
+    Model:    two all-reduces of the residual stream, or under sequence parallel two all-gathers and two
+              reduce-scatters, which move the same bytes.
+
+    Args:
+        shape: the model.
+        run: job, stack and chip.
+        layout: the layout.
+        ops: the operators of the chip.
+
+    Returns:
+        Time [s]; zero without a tensor group.
+
+    Equation: 2 allreduce(T h e).
+
+    Validity: tensor group inside a node, or spread over nodes.
+
+    Sources:  [megatron2019]; [korthikanti2022].
+    """
+    if layout.tp <= 1.0:
+        return 0.0
+    near = ranks_per_node(layout.tp, 1.0, run.domain)
+    nodes = math.ceil(layout.tp / near)
+    size = tokens_per_micro_batch(run, layout) * shape.hidden * run.element_bytes
+    if layout.sp > 0.0:
+        return 2.0 * (allgather_s(size, near, nodes, ops.link) + reducescatter_s(size, near, nodes, ops.link))
+    return 2.0 * allreduce_s(size, near, nodes, ops.link)
+
+
+@formula
+def context_comm_s(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, ops: OperatorArgs) -> float:
+    """Time to pass keys and values once round the ring of context ranks, one layer, forward [s].
+
+    Model:    cp - 1 messages of the rank's own keys and values to the neighbour.
+
+    Args:
+        shape: the model.
+        run: job, stack and chip.
+        layout: the layout.
+        ops: the operators of the chip.
+
+    Returns:
+        Time [s] before what hides behind the attention products.
+
+    Equation: (c - 1) p2p(T kv e / t).
+
+    Validity: ring attention with balanced causal chunks.
+
+    Sources:  [ringattention2023].
+    """
+    if layout.cp <= 1.0:
+        return 0.0
+    kv_heads = shape.kv_heads if shape.kv_lora <= 0.0 else shape.heads
+    size = tokens_per_micro_batch(run, layout) * run.element_bytes
+    size *= max(kv_heads / layout.tp, 1.0) * (shape.qk_dim + shape.v_dim)
+    same_node = 1.0 if layout.tp * layout.cp <= run.domain else 0.0
+    return (layout.cp - 1.0) * p2p_s(size, same_node, ops.link)
+
+
+@formula
+def expert_comm_s(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, ops: OperatorArgs) -> float:
+    """Time to send tokens to their experts and back, one layer, one pass [s].
+
+    Model:    two all-to-alls of ``topk`` copies of the tokens that a chip holds; inside an expert split over chips,
+              an all-gather and a reduce-scatter besides.
+
+    Args:
+        shape: the model.
+        run: job, stack and chip.
+        layout: the layout.
+        ops: the operators of the chip.
+
+    Returns:
+        Time [s].
+
+    Equation: 2 alltoall(T k h e c), c the load of the fullest rank.
+
+    Validity: token-dropless routing over ep ranks.
+
+    Sources:  [gshard2020]; [deepseekv3].
+    """
+    shard = layout.tp if layout.sp > 0.0 else 1.0
+    size = tokens_per_micro_batch(run, layout) / shard * shape.topk * run.capacity * shape.hidden * run.element_bytes
+    total = 0.0
+    if layout.ep > 1.0:
+        near = ranks_per_node(layout.ep, layout.etp, run.domain)
+        total += 2.0 * alltoall_s(size, near, math.ceil(layout.ep / near), ops.link)
+    if layout.etp > 1.0:
+        near = ranks_per_node(layout.etp, 1.0, run.domain)
+        nodes = math.ceil(layout.etp / near)
+        total += 2.0 * allgather_s(size * layout.etp, near, nodes, ops.link)
+    return total
+
+
+@formula
+def projection_times(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, args: GemmArgs) -> tuple[float, float, float]:
+    """Forward, backward-input and backward-weight time of the attention projections of one layer [s]."""
+    tokens = tokens_per_micro_batch(run, layout)
+    hidden = shape.hidden
+    out = shape.heads * shape.v_dim / layout.tp
+    of, oi, ow = three_products(tokens, hidden, out, args)
+    if shape.kv_lora > 0.0:
+        query = shape.heads * shape.qk_dim / layout.tp
+        if shape.q_lora > 0.0:
+            af, ai, aw = three_products(tokens, shape.q_lora, hidden, args)
+            bf, bi, bw = three_products(tokens, query, shape.q_lora, args)
+        else:
+            af, ai, aw = 0.0, 0.0, 0.0
+            bf, bi, bw = three_products(tokens, query, hidden, args)
+        cf, ci, cw = three_products(tokens, shape.kv_lora + shape.rope_dim, hidden, args)
+        up = shape.heads * (shape.qk_dim - shape.rope_dim + shape.v_dim) / layout.tp
+        df, di, dw = three_products(tokens, up, shape.kv_lora, args)
+        return of + af + bf + cf + df, oi + ai + bi + ci + di, ow + aw + bw + cw + dw
+    columns = (shape.heads * shape.qk_dim) / layout.tp + 2.0 * max(1.0, shape.kv_heads / layout.tp) * shape.qk_dim
+    qf, qi, qw = three_products(tokens, columns, hidden, args)
+    return of + qf, oi + qi, ow + qw
+
+
+@formula
+def ffn_times(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, width: float, args: GemmArgs) -> tuple[float, float, float]:
+    """Forward, backward-input and backward-weight time of a feed-forward of inner ``width`` [s]."""
+    if width <= 0.0:
+        return 0.0, 0.0, 0.0
+    tokens = tokens_per_micro_batch(run, layout)
+    inner = width / layout.tp
+    uf, ui, uw = three_products(tokens, (shape.matrices - 1.0) * inner, shape.hidden, args)
+    df, di, dw = three_products(tokens, shape.hidden, inner, args)
+    return uf + df, ui + di, uw + dw
+
+
+@formula
+def expert_times(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, ops: OperatorArgs) -> tuple[float, float, float, float]:
+    """Forward, backward-input, backward-weight and sorting time of the routed experts of one layer on one chip [s].
+
+    Model:    grouped products over the experts that the chip holds, on the tokens that its expert ranks send;
+              sorting and adding up cost a fixed time and a time per token-expert pair each way.
+
+    Args:
+        shape: the model.
+        run: job, stack and chip.
+        layout: the layout.
+        ops: the operators of the chip.
+
+    Returns:
+        The four times [s].
+
+    Equation: rows = T etp k / t_sp on experts / ep experts of width f_e / etp.
+
+    Validity: token-dropless routing.
+
+    Sources:  [megablocks2022].
+    """
+    shard = layout.tp if layout.sp > 0.0 else 1.0
+    rows = tokens_per_micro_batch(run, layout) / shard * layout.etp * shape.topk
+    local = max(shape.experts / layout.ep, 1.0)
+    width = shape.expert_ffn / layout.etp
+    up = (shape.matrices - 1.0) * width
+    args = ops.moe
+    forward = grouped_gemm_s(rows, local, up, shape.hidden, run.capacity, args)
+    forward += grouped_gemm_s(rows, local, shape.hidden, width, run.capacity, args)
+    backward = grouped_gemm_s(rows, local, shape.hidden, up, run.capacity, args)
+    backward += grouped_gemm_s(rows, local, width, shape.hidden, run.capacity, args)
+    sort = args.fixed_s + rows * run.capacity * args.row_s
+    return forward, backward, backward, sort
+
+
+@formula
+def layer_times(
+    shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, ops: OperatorArgs, fit: Coefficients, mixture: float
+) -> LayerTimes:
+    """Time of one layer for one micro-batch on one chip, by pass and by what it is spent on [s].
+
+    Model:    products, attention, the kernels between them, the messages of tensor, context and expert groups, and
+              the host time to launch them. Messages of the context ring hide behind the attention products.
+              Adapters on frozen weights need no weight gradient of the frozen products.
+
+    Args:
+        shape: the model.
+        run: job, stack and chip.
+        layout: the layout.
+        ops: the operators of the chip at the dtype of the products.
+        fit: fitted coefficients.
+        mixture: 1 for a mixture-of-experts layer, 0 for a dense one.
+
+    Returns:
+        The parts; what overlaps with what is decided by the step.
+
+    Equation: sums of the operator formulas.
+
+    Validity: see docs/accuracy.
+
+    Sources:  [megatron2019]; [korthikanti2022]; [flashattention2].
+    """
+    pf, pi, pw = projection_times(shape, run, layout, ops.gemm)
+    width = shape.shared_ffn if mixture > 0.0 else shape.ffn
+    ff, fi, fw = ffn_times(shape, run, layout, width, ops.gemm)
+    gemm_f, gemm_i, gemm_w = pf + ff, pi + fi, pw + fw
+    traffic = memory_traffic_bytes(shape, run, layout, width)
+    memory_f = memory_bound_s(traffic * fit.memory, ops.memory)
+    memory_b = 2.0 * memory_f
+    quantize = memory_bound_s(quantize_bytes(shape, run, layout, width) * fit.quantize, ops.memory)
+    expert_f, expert_b = 0.0, 0.0
+    kernels = run.layer_kernels
+    if mixture > 0.0:
+        ef, ei, ew, sort = expert_times(shape, run, layout, ops)
+        gemm_f, gemm_i, gemm_w = gemm_f + ef, gemm_i + ei, gemm_w + ew
+        memory_f += sort
+        memory_b += sort
+        expert_f = fit.expert * expert_comm_s(shape, run, layout, ops)
+        expert_b = expert_f
+        kernels += 20.0
+    if run.quantized > 0.0:
+        memory_f += quantize
+        memory_b += quantize
+        kernels += 16.0
+    if run.frozen > 0.0:
+        adapters = 14.0
+        kernels += adapters
+        gemm_w = 0.0
+        memory_f *= 1.3
+    attention_f, attention_b = attention_times(shape, run, layout, ops)
+    attention_f, attention_b = attention_f * fit.attention, attention_b * fit.attention
+    tensor = fit.tensor * tensor_comm_s(shape, run, layout, ops)
+    ring = fit.pipeline * context_comm_s(shape, run, layout, ops)
+    host = run.launch_s * fit.launch * (0.05 if run.graphs > 0.0 else 1.0)
+    selective = attention_f if run.attention < FLASH1 else 0.5 * memory_f
+    return LayerTimes(
+        gemm_f * fit.gemm,
+        gemm_i * fit.gemm,
+        gemm_w * fit.gemm,
+        attention_f,
+        attention_b,
+        memory_f,
+        memory_b,
+        tensor,
+        tensor,
+        max(0.0, ring - attention_f) + fit.hidden * min(ring, attention_f),
+        max(0.0, 2.0 * ring - attention_b) + fit.hidden * min(2.0 * ring, attention_b),
+        expert_f,
+        expert_b,
+        kernels * host,
+        2.0 * kernels * host,
+        selective,
+    )

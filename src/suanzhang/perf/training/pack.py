@@ -1,0 +1,183 @@
+"""From specs to the plain numbers of the training formulas."""
+
+from __future__ import annotations
+
+from suanzhang.errors import InputError
+from suanzhang.perf.training.args import LayoutArgs, RunArgs, ShapeArgs
+from suanzhang.spec.chip import DTYPE_BYTES, ChipSpec
+from suanzhang.spec.job import TrainJob
+from suanzhang.spec.layout import Recompute, Schedule, TrainLayout
+from suanzhang.spec.model import ModelSpec
+from suanzhang.spec.stack import AttentionKernel, TrainStack
+
+RECOMPUTE_CODES: dict[Recompute, float] = {"none": 0.0, "selective": 1.0, "full": 2.0}
+SCHEDULE_CODES: dict[Schedule, float] = {"gpipe": 0.0, "1f1b": 1.0, "interleaved": 2.0, "zero-bubble": 3.0, "dualpipe": 4.0}
+ATTENTION_CODES: dict[AttentionKernel, float] = {
+    "unfused": 0.0,
+    "fused-softmax": 1.0,
+    "flash1": 2.0,
+    "flash2": 3.0,
+    "flash3": 4.0,
+    "splash": 4.0,
+}
+OPTIMIZER_STATE_BYTES = {"adam": 8.0, "adamw": 8.0, "adam8bit": 2.0, "adafactor": 4.0, "muon": 4.0, "sgd": 4.0}
+"""Bytes of the moments per parameter, without the 32-bit master copy."""
+HOST_LINK_BYTES_PER_S = 25.0e9
+"""PCIe generation 4 x16 as reached by pinned copies; one direction."""
+
+
+def shape_args(model: ModelSpec) -> ShapeArgs:
+    """Numbers of a model's shape.
+
+    Raises:
+        InputError: a size that must be positive is not.
+    """
+    if min(model.layers, model.hidden, model.heads, model.kv_heads, model.head_dim, model.vocab) <= 0:
+        raise InputError(f"model {model.id}: its shape has a size that is not positive", fix="give the full shape")
+    mla, moe, window = model.mla, model.moe, model.window
+    return ShapeArgs(
+        layers=float(model.layers),
+        hidden=float(model.hidden),
+        heads=float(model.heads),
+        kv_heads=float(model.kv_heads),
+        qk_dim=float(mla.nope_dim + mla.rope_dim if mla else model.head_dim),
+        v_dim=float(mla.v_dim if mla else model.head_dim),
+        q_lora=float(mla.q_lora if mla else 0),
+        kv_lora=float(mla.kv_lora if mla else 0),
+        rope_dim=float(mla.rope_dim if mla else 0),
+        attention_params=model.attention_params,
+        ffn=float(model.ffn),
+        matrices=3.0 if model.gated_mlp else 2.0,
+        vocab=float(model.vocab),
+        tied=float(model.tied_embeddings),
+        positions=float(model.max_seq if model.learned_positions else 0),
+        experts=float(moe.experts if moe else 0),
+        topk=float(moe.topk if moe else 0),
+        expert_ffn=float(moe.expert_ffn if moe else 0),
+        shared_ffn=float(moe.shared_ffn if moe else 0),
+        dense_layers=float(moe.dense_layers if moe else 0),
+        moe_every=float(moe.every if moe else 1),
+        window=float(window.tokens if window else 0),
+        window_layers=float(window.layers if window else 0),
+        causal=0.0 if model.encoder_only else 1.0,
+        mtp_layers=float(model.mtp_layers),
+    )
+
+
+def attention_slowdown(kernel: AttentionKernel, chip: ChipSpec) -> float:
+    """Time of a stack's attention kernel over the kernel generation that the profiles were timed with.
+
+    FlashAttention-1 reaches about half of the rate of FlashAttention-2 on the same chip ([flashattention2] figure 5);
+    FlashAttention-2 about 0.6 of FlashAttention-3 on chips with asynchronous tensor cores ([flashattention3] figure 5).
+    """
+    hopper_or_later = "fp8" in chip.peak_flop_per_s and chip.peak_flop_per_s.get("bf16", 0.0) > 5e14
+    newest = 1.6 if hopper_or_later else 1.0
+    return {"flash1": 2.0 * newest, "flash2": newest}.get(kernel, 1.0)
+
+
+def run_args(job: TrainJob, chip: ChipSpec, stack: TrainStack, domain: float, imbalance: float = 1.0) -> RunArgs:
+    """Numbers of a job on a chip with a stack.
+
+    Args:
+        job: the training job.
+        chip: the chip.
+        stack: the generation of software.
+        domain: chips that share the scale-up link.
+        imbalance: tokens of the fullest expert rank over the mean.
+
+    Raises:
+        InputError: unknown optimizer, or a batch or sequence that is not positive.
+    """
+    if job.optimizer not in OPTIMIZER_STATE_BYTES:
+        raise InputError(f"unknown optimizer {job.optimizer!r}", fix=f"use one of {', '.join(OPTIMIZER_STATE_BYTES)}")
+    if job.seq_len <= 0 or job.global_batch <= 0:
+        raise InputError(f"job {job.name}: seq_len and global_batch must be positive", fix="give both as whole numbers")
+    dtype_bytes = DTYPE_BYTES.get(job.precision, 2.0)
+    element = 4.0 if job.precision in ("fp32", "tf32") else 2.0
+    quantized = 1.0 if dtype_bytes < 2.0 else 0.0
+    adam = job.optimizer in ("adam", "adamw")
+    master = max(0.0, stack.optimizer_bytes - 8.0)
+    states = stack.optimizer_bytes if adam else master + OPTIMIZER_STATE_BYTES[job.optimizer]
+    frozen = job.method != "full"
+    return RunArgs(
+        seq=float(job.seq_len),
+        global_batch=float(job.global_batch),
+        param_bytes=max(stack.param_bytes, element) if element == 4.0 else stack.param_bytes,
+        grad_bytes=stack.grad_bytes,
+        optimizer_bytes=8.0 if element == 4.0 and adam else states,
+        reduce_bytes=stack.reduce_bytes,
+        element_bytes=element,
+        gemm_bytes=dtype_bytes,
+        quantized=quantized,
+        frozen=float(frozen),
+        lora_rank=float(job.lora_rank),
+        frozen_bytes=0.5625 if job.method == "qlora" else element,
+        attention=ATTENTION_CODES[stack.attention],
+        fused=float(stack.fused_elementwise),
+        fused_loss=float(stack.fused_loss),
+        dropout=float(stack.dropout),
+        layer_kernels=stack.layer_kernels,
+        launch_s=stack.launch_s,
+        graphs=float(stack.graphs),
+        step_overhead_s=stack.step_overhead_s,
+        overlap_dp=stack.overlap_dp,
+        overlap_tp=stack.overlap_tp,
+        reserve_bytes=stack.reserve_bytes,
+        fragmentation=stack.fragmentation,
+        hbm_bytes=chip.hbm_bytes,
+        hbm_bytes_per_s=chip.hbm_bytes_per_s,
+        host_bytes_per_s=HOST_LINK_BYTES_PER_S,
+        domain=domain,
+        attention_slowdown=attention_slowdown(stack.attention, chip),
+        capacity=imbalance,
+    )
+
+
+def layout_args(layout: TrainLayout) -> LayoutArgs:
+    """Numbers of a layout."""
+    return LayoutArgs(
+        tp=float(layout.tp),
+        pp=float(layout.pp),
+        dp=float(layout.dp),
+        cp=float(layout.cp),
+        ep=float(layout.ep),
+        etp=float(layout.etp or layout.tp),
+        vpp=float(layout.vpp),
+        sp=float(layout.sp and layout.tp > 1),
+        zero=float(layout.zero_stage),
+        micro_batch=float(layout.micro_batch),
+        recompute=RECOMPUTE_CODES[layout.recompute],
+        recompute_layers=float(layout.recompute_layers),
+        schedule=SCHEDULE_CODES["interleaved" if layout.vpp > 1 and layout.schedule == "1f1b" else layout.schedule],
+        overlap_dp=float(layout.overlap_dp),
+        overlap_tp=float(layout.overlap_tp),
+        overlap_pp=float(layout.overlap_pp),
+        offload_optimizer=float(layout.offload_optimizer),
+        offload_activations=float(layout.offload_activations),
+    )
+
+
+def unpack_layout(row: LayoutArgs) -> TrainLayout:
+    """A layout from its numbers."""
+    recompute: dict[float, Recompute] = {code: name for name, code in RECOMPUTE_CODES.items()}
+    schedule: dict[float, Schedule] = {code: name for name, code in SCHEDULE_CODES.items()}
+    return TrainLayout(
+        tp=int(row.tp),
+        pp=int(row.pp),
+        dp=int(row.dp),
+        cp=int(row.cp),
+        ep=int(row.ep),
+        etp=int(row.etp),
+        vpp=int(row.vpp),
+        sp=bool(row.sp),
+        zero_stage=int(row.zero),
+        micro_batch=int(row.micro_batch),
+        recompute=recompute[float(row.recompute)],
+        recompute_layers=int(row.recompute_layers),
+        schedule=schedule[float(row.schedule)],
+        overlap_dp=bool(row.overlap_dp),
+        overlap_tp=bool(row.overlap_tp),
+        overlap_pp=bool(row.overlap_pp),
+        offload_optimizer=bool(row.offload_optimizer),
+        offload_activations=bool(row.offload_activations),
+    )

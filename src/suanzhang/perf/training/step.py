@@ -1,0 +1,328 @@
+"""Time of one optimizer step of a layout, in named parts."""
+
+from __future__ import annotations
+
+import math
+
+from suanzhang.jit import formula
+from suanzhang.perf.args import OperatorArgs
+from suanzhang.perf.collectives import p2p_s
+from suanzhang.perf.training.activations import recomputed_share, tokens_per_micro_batch
+from suanzhang.perf.training.args import (
+    RECOMPUTE_SELECTIVE,
+    Coefficients,
+    HeadTimes,
+    LayerTimes,
+    LayoutArgs,
+    RunArgs,
+    ShapeArgs,
+    StepTerms,
+)
+from suanzhang.perf.training.memory import adapter_share
+from suanzhang.perf.training.params import (
+    dense_layer_params,
+    embedding_params,
+    head_params,
+    moe_layer_params,
+    moe_layers,
+    routed_params,
+    stage_dense_layers,
+    stage_layers,
+)
+from suanzhang.perf.training.pipeline import bubble_s
+from suanzhang.perf.training.traffic import exposed_s, gradient_comm_s, optimizer_s, parameter_comm_s
+
+SMALL_KERNELS = 60.0
+"""Kernels of embedding, head, loss and bookkeeping that each micro-batch launches besides the layers."""
+
+
+@formula
+def layer_total_s(one: LayerTimes, layout: LayoutArgs, run: RunArgs, share: float) -> float:
+    """One micro-batch through one layer, all passes and messages, at least the host time to launch them [s]."""
+    overlap = run.overlap_tp * layout.overlap_tp
+    again = recompute_s(one, layout, share)
+    forward = one.gemm_forward + one.attention_forward + one.memory_forward + one.context_forward + one.expert_forward
+    backward = one.gemm_input + one.gemm_weight + one.attention_backward + one.memory_backward
+    backward += one.context_backward + one.expert_backward + again
+    forward += (1.0 - overlap) * one.tensor_forward
+    backward += (1.0 - overlap) * one.tensor_backward
+    return max(forward, one.host_forward) + max(backward, one.host_backward + share * one.host_forward)
+
+
+@formula
+def recompute_s(one: LayerTimes, layout: LayoutArgs, share: float) -> float:
+    """Work done again in the backward pass of one layer, its messages included [s].
+
+    Model:    a layer recomputed in full runs its forward pass again; selective recompute repeats the attention
+              scores (unfused kernels) or part of the kernels between the products (flash kernels).
+
+    Args:
+        one: times of the layer.
+        layout: the layout.
+        share: share of the layers recomputed in full.
+
+    Returns:
+        Time [s].
+
+    Equation: share x forward, or the selective part.
+
+    Validity: the modes of ``TrainLayout.recompute``.
+
+    Sources:  [korthikanti2022] section 5.
+    """
+    if layout.recompute == RECOMPUTE_SELECTIVE:
+        return one.selective
+    whole = one.gemm_forward + one.attention_forward + one.memory_forward
+    return share * (whole + one.tensor_forward + one.context_forward + one.expert_forward)
+
+
+@formula
+def stage_total_s(dense: float, mixture: float, dense_s: float, mixture_s: float, ends_s: float) -> float:
+    """One micro-batch through one stage [s]: its layers and what its ends add."""
+    return dense * dense_s + mixture * mixture_s + ends_s
+
+
+@formula
+def data_comm_s(
+    shape: ShapeArgs,
+    run: RunArgs,
+    layout: LayoutArgs,
+    ops: OperatorArgs,
+    fit: Coefficients,
+    plain: float,
+    routed: float,
+    micro_batches: float,
+    forward_s: float,
+    backward_s: float,
+) -> float:
+    """Exposed traffic of gradients and parameters between data ranks in one step [s].
+
+    Model:    gradients are added up once per step behind the backward pass of the last micro-batch (every
+              micro-batch under ZeRO 2 and 3); a sharded optimizer gathers parameters once per step behind the first
+              forward pass; under ZeRO 3 every micro-batch gathers them twice, layer by layer, behind both passes.
+              Routed experts are added up over the data ranks that hold the same experts.
+
+    Args:
+        shape: the model.
+        run: job, stack and chip.
+        layout: the layout.
+        ops: the operators of the chip.
+        fit: fitted coefficients.
+        plain: parameters of the chip outside the routed experts.
+        routed: parameters of its routed experts.
+        micro_batches: micro-batches of one step.
+        forward_s, backward_s: compute of one micro-batch on the stage [s].
+
+    Returns:
+        Exposed time [s].
+
+    Equation: see :func:`suanzhang.perf.traffic.exposed_s`.
+
+    Validity: one reduction per step unless sharded gradients force more.
+
+    Sources:  [zero2020] section 7; [fsdp2023].
+    """
+    ranks = layout.dp * layout.cp
+    if ranks <= 1.0:
+        return 0.0
+    overlap = run.overlap_dp * layout.overlap_dp
+    expert_ranks = max(1.0, ranks * layout.tp / (layout.ep * layout.etp))
+    trained = adapter_share(shape, run) if run.frozen > 0.0 else 1.0
+    grads = gradient_comm_s(trained * plain, ranks, layout.tp, layout.zero, run, ops)
+    gather = parameter_comm_s(plain, ranks, layout.tp, run, ops)
+    if routed > 0.0:
+        stride = layout.ep * layout.etp
+        grads += gradient_comm_s(trained * routed, expert_ranks, stride, layout.zero, run, ops)
+        gather += parameter_comm_s(routed, expert_ranks, stride, run, ops)
+    grads, gather = grads * fit.data, gather * fit.data
+    if layout.zero >= 3.0:
+        once = exposed_s(gather, forward_s, overlap, fit.hidden) + exposed_s(gather + grads, backward_s, overlap, fit.hidden)
+        return micro_batches * once
+    times = micro_batches if layout.zero >= 2.0 and layout.pp <= 1.0 else 1.0
+    total = times * exposed_s(grads, backward_s, overlap, fit.hidden)
+    if layout.zero >= 1.0:
+        total += exposed_s(trained * gather, forward_s, overlap, fit.hidden)
+    return total
+
+
+@formula
+def step_terms(
+    shape: ShapeArgs,
+    run: RunArgs,
+    layout: LayoutArgs,
+    ops: OperatorArgs,
+    fit: Coefficients,
+    dense_one: LayerTimes,
+    mixture_one: LayerTimes,
+    ends: HeadTimes,
+) -> StepTerms:
+    """Time of one optimizer step, in named parts [s].
+
+    Model:    micro-batches flow through the pipeline at the pace of its slowest stage; the other stages add fill and
+              drain; then gradients are exchanged and the optimizer steps. The slowest stage is the first (embedding),
+              the last (head) or the fullest of the middle. A pass costs at least the host time to launch it. Larger
+              groups wait for their slowest member: a share per doubling of the nodes.
+
+    Args:
+        shape: the model.
+        run: job, stack and chip.
+        layout: the layout.
+        ops: the operators of the chip.
+        fit: fitted coefficients.
+        dense_one, mixture_one: times of one dense and one mixture layer.
+        ends: times of the embedding and the head.
+
+    Returns:
+        The parts; the step is their sum.
+
+    Equation: m t_max + bubble + messages + optimizer, times 1 + jitter log2(nodes).
+
+    Validity: see docs/accuracy.
+
+    Sources:  [narayanan2021]; [korthikanti2022]; [zero2020].
+    """
+    micro_batches = run.global_batch / (layout.dp * layout.micro_batch)
+    share = recomputed_share(layout, shape.layers / layout.pp)
+    dense_s = layer_total_s(dense_one, layout, run, share)
+    mixture_s = layer_total_s(mixture_one, layout, run, share) if shape.experts > 0.0 else 0.0
+    first_s = ends.embedding_forward + ends.embedding_backward + 0.5 * ends.head_comm
+    mtp_s = shape.mtp_layers * (mixture_s if shape.experts > 0.0 else dense_s)
+    last_s = ends.head_forward + ends.head_input + ends.head_weight + 0.5 * ends.head_comm + mtp_s
+
+    stage, ends_s, dense, mixture = 0.0, first_s, 0.0, 0.0
+    dense = stage_dense_layers(shape, layout, 0.0)
+    mixture = stage_layers(shape, layout, 0.0) - dense
+    slowest = stage_total_s(dense, mixture, dense_s, mixture_s, first_s)
+    if layout.pp <= 1.0:
+        ends_s = first_s + last_s
+        slowest += last_s
+    else:
+        last = layout.pp - 1.0
+        dense_last = stage_dense_layers(shape, layout, last)
+        mixture_last = stage_layers(shape, layout, last) - dense_last
+        total = stage_total_s(dense_last, mixture_last, dense_s, mixture_s, last_s)
+        if total > slowest:
+            stage, ends_s, dense, mixture, slowest = last, last_s, dense_last, mixture_last, total
+        if layout.pp > 2.0:
+            dense_mid = stage_dense_layers(shape, layout, 1.0)
+            mixture_mid = stage_layers(shape, layout, 1.0) - dense_mid
+            total = stage_total_s(dense_mid, mixture_mid, dense_s, mixture_s, 0.0)
+            if total > slowest:
+                stage, ends_s, dense, mixture, slowest = 1.0, 0.0, dense_mid, mixture_mid, total
+
+    mixtures = moe_layers(shape)
+    everything = stage_total_s(shape.layers - mixtures, mixtures, dense_s, mixture_s, first_s + last_s)
+    fd, fm = dense, mixture
+    forward = fd * (dense_one.gemm_forward + dense_one.attention_forward + dense_one.memory_forward)
+    by_input = fd * (dense_one.gemm_input + dense_one.attention_backward + dense_one.memory_backward)
+    by_weight = fd * dense_one.gemm_weight
+    again = fd * recompute_s(dense_one, layout, share)
+    tensor = fd * (dense_one.tensor_forward + dense_one.tensor_backward)
+    context = fd * (dense_one.context_forward + dense_one.context_backward)
+    expert = 0.0
+    if shape.experts > 0.0:
+        forward += fm * (mixture_one.gemm_forward + mixture_one.attention_forward + mixture_one.memory_forward)
+        by_input += fm * (mixture_one.gemm_input + mixture_one.attention_backward + mixture_one.memory_backward)
+        by_weight += fm * mixture_one.gemm_weight
+        again += fm * recompute_s(mixture_one, layout, share)
+        tensor += fm * (mixture_one.tensor_forward + mixture_one.tensor_backward)
+        context += fm * (mixture_one.context_forward + mixture_one.context_backward)
+        expert = fm * (mixture_one.expert_forward + mixture_one.expert_backward)
+    tensor *= 1.0 - run.overlap_tp * layout.overlap_tp
+    launch = max(0.0, slowest - ends_s - forward - by_input - by_weight - again - tensor - context - expert)
+    small = SMALL_KERNELS * run.launch_s * fit.launch * (0.05 if run.graphs > 0.0 else 1.0)
+    launch += max(0.0, small - ends_s) if ends_s > 0.0 else 0.0
+
+    bubble = bubble_s(
+        layout.schedule,
+        layout.pp,
+        layout.vpp,
+        forward + 0.3 * ends_s,
+        by_input + again + tensor + context + expert + 0.35 * ends_s,
+        by_weight + 0.35 * ends_s,
+        everything - slowest,
+    )
+    messages = 0.0
+    if layout.pp > 1.0:
+        shard = layout.tp if layout.sp > 0.0 else 1.0
+        size = tokens_per_micro_batch(run, layout) * shape.hidden * run.element_bytes / shard
+        same_node = 1.0 if layout.tp * layout.cp * layout.dp * layout.pp <= run.domain else 0.0
+        once = 2.0 * fit.pipeline * p2p_s(size, same_node, ops.link)
+        crossings = micro_batches * layout.vpp * (1.0 - layout.overlap_pp) + layout.pp - 1.0
+        messages = once * crossings
+
+    dense_params = dense * dense_layer_params(shape, layout)
+    plain = dense_params + mixture * (moe_layer_params(shape, layout) if shape.experts > 0.0 else 0.0)
+    if stage == 0.0:
+        plain += embedding_params(shape, layout)
+    if stage == layout.pp - 1.0:
+        plain += head_params(shape, layout)
+    routed = mixture * routed_params(shape, layout) if shape.experts > 0.0 else 0.0
+    compute_f = forward + 0.3 * ends_s
+    compute_b = by_input + by_weight + again + 0.7 * ends_s
+    data = data_comm_s(shape, run, layout, ops, fit, plain, routed, micro_batches, compute_f, compute_b)
+    ranks = layout.dp * layout.cp
+    trained = adapter_share(shape, run) if run.frozen > 0.0 else 1.0
+    expert_ranks = max(1.0, ranks * layout.tp / (layout.ep * layout.etp))
+    updated = trained * (plain + routed)
+    if layout.zero >= 1.0:
+        updated = trained * (plain / ranks + routed / expert_ranks)
+    held = trained * (plain + routed)
+    if layout.zero >= 2.0:
+        held = updated
+    if layout.offload_optimizer > 0.0:
+        optimizer = updated * (run.grad_bytes + run.param_bytes) / run.host_bytes_per_s
+        optimizer += updated * 2.0 * run.optimizer_bytes / run.host_bytes_per_s
+    else:
+        optimizer = optimizer_s(updated, held, run, ops)
+    offload = 0.0
+    if layout.offload_activations > 0.0:
+        size = tokens_per_micro_batch(run, layout) * shape.hidden * run.element_bytes
+        moved = (dense + mixture) * size * (1.0 if share > 0.0 else 17.0) / layout.tp
+        offload = micro_batches * max(0.0, 2.0 * moved / run.host_bytes_per_s - slowest)
+
+    m = micro_batches
+    busy = m * slowest + m * launch * 0.0 + bubble + messages + data + optimizer + offload + run.step_overhead_s
+    nodes = layout.tp * layout.pp * layout.cp * layout.dp / run.domain
+    jitter = busy * fit.jitter * math.log2(nodes) if nodes > 1.0 else 0.0
+    return StepTerms(
+        m * forward,
+        m * by_input,
+        m * by_weight,
+        m * again,
+        m * ends_s,
+        m * launch,
+        m * tensor,
+        m * context,
+        m * expert,
+        messages,
+        bubble,
+        data,
+        optimizer,
+        offload,
+        run.step_overhead_s,
+        jitter,
+    )
+
+
+@formula
+def step_total_s(terms: StepTerms) -> float:
+    """Sum of the parts [s]."""
+    return (
+        terms.forward_s
+        + terms.backward_input_s
+        + terms.backward_weight_s
+        + terms.recompute_s
+        + terms.embedding_head_s
+        + terms.launch_s
+        + terms.tensor_comm_s
+        + terms.context_comm_s
+        + terms.expert_comm_s
+        + terms.pipeline_comm_s
+        + terms.bubble_s
+        + terms.data_comm_s
+        + terms.optimizer_s
+        + terms.offload_s
+        + terms.overhead_s
+        + terms.jitter_s
+    )

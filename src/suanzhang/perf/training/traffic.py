@@ -1,0 +1,111 @@
+"""Traffic of gradients and parameters between data ranks, and the optimizer step."""
+
+from __future__ import annotations
+
+import math
+
+from suanzhang.jit import formula
+from suanzhang.perf.args import OperatorArgs
+from suanzhang.perf.collectives import allgather_s, allreduce_s, reducescatter_s
+from suanzhang.perf.elementwise import memory_bound_s
+from suanzhang.perf.training.args import RunArgs
+from suanzhang.perf.training.layer import ranks_per_node
+
+
+@formula
+def gradient_comm_s(params: float, ranks: float, stride: float, zero: float, run: RunArgs, ops: OperatorArgs) -> float:
+    """Time to add up the gradients of ``params`` parameters of one chip over its data ranks [s].
+
+    Model:    an all-reduce, or a reduce-scatter when the optimizer is sharded.
+
+    Args:
+        params: parameters of one chip.
+        ranks: data ranks.
+        stride: chips between two neighbours of the group.
+        zero: sharding stage.
+        run: job, stack and chip.
+        ops: the operators of the chip.
+
+    Returns:
+        Time [s].
+
+    Equation: allreduce(P r) or reducescatter(P r), r bytes of a gradient on the wire.
+
+    Validity: hierarchical collectives, one network port per chip.
+
+    Sources:  [zero2020] section 7.
+    """
+    if ranks <= 1.0:
+        return 0.0
+    near = ranks_per_node(ranks, stride, run.domain)
+    nodes = math.ceil(ranks / near)
+    size = params * run.reduce_bytes
+    if zero >= 1.0:
+        return reducescatter_s(size, near, nodes, ops.link)
+    return allreduce_s(size, near, nodes, ops.link)
+
+
+@formula
+def parameter_comm_s(params: float, ranks: float, stride: float, run: RunArgs, ops: OperatorArgs) -> float:
+    """Time to gather ``params`` parameters from all data ranks in the activation format [s]."""
+    if ranks <= 1.0:
+        return 0.0
+    near = ranks_per_node(ranks, stride, run.domain)
+    return allgather_s(params * run.element_bytes, near, math.ceil(ranks / near), ops.link)
+
+
+@formula
+def exposed_s(comm_s: float, compute_s: float, overlap: float, hidden: float) -> float:
+    """What is left of a message that may hide behind compute [s].
+
+    Model:    the share ``overlap`` runs beside the compute as far as that lasts; what is hidden still slows the
+              compute by ``hidden`` of its own time, because it takes cores and bandwidth.
+
+    Args:
+        comm_s: the message alone.
+        compute_s: the compute it may hide behind.
+        overlap: share that may hide, 0 to 1.
+        hidden: slow-down per hidden second, 0 to 1.
+
+    Returns:
+        Exposed time [s].
+
+    Equation: c - h + hidden h, h = min(overlap c, compute).
+
+    Validity: 0 <= overlap, hidden <= 1.
+
+    Sources:  [zero2020]; [megatron-core].
+
+    Example:
+        >>> exposed_s(2.0, 10.0, 1.0, 0.1)
+        0.2
+    """
+    behind = min(overlap * comm_s, compute_s)
+    return comm_s - behind + hidden * behind
+
+
+@formula
+def optimizer_s(params: float, held: float, run: RunArgs, ops: OperatorArgs) -> float:
+    """Time of one optimizer step on one chip [s].
+
+    Model:    memory traffic: the states of the parameters that the chip updates are read and written, their
+              gradient read and their copy for the forward pass written; the gradients that it holds are read once
+              for their norm.
+
+    Args:
+        params: parameters that the chip updates.
+        held: parameters whose gradients it holds.
+        run: job, stack and chip.
+        ops: the operators of the chip.
+
+    Returns:
+        Time [s].
+
+    Equation: P (2 o + g + w) + H g over the memory bandwidth.
+
+    Validity: Adam and its kin, fused.
+
+    Sources:  [zero2020] section 3.1.
+    """
+    moved = params * (2.0 * run.optimizer_bytes + run.grad_bytes + run.param_bytes) + held * run.grad_bytes
+    return memory_bound_s(moved, ops.memory)
