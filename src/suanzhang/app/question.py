@@ -60,11 +60,11 @@ def _question(document: Document, origin: str) -> Question:
     try:
         model = schema.QuestionModel.model_validate(document.value)
     except ValidationError as error:
-        raise _input_error(error, document) from None
+        raise input_error(error, document, schema.QuestionModel) from None
     return _frozen(model, origin)
 
 
-def _input_error(error: ValidationError, document: Document) -> InputError:
+def input_error(error: ValidationError, document: Document, root: type[BaseModel]) -> InputError:
     """One line for the first complaint; an unknown key goes first, since it explains a missing one."""
     errors = error.errors(include_url=False)
     first = next((item for item in errors if item["type"] == "extra_forbidden"), errors[0])
@@ -72,7 +72,7 @@ def _input_error(error: ValidationError, document: Document) -> InputError:
     where = document.where(path)
     details: dict[str, Any] = {"path": list(path), "problems": len(errors)}
     if first["type"] == "extra_forbidden":
-        known = _keys_at(path[:-1])
+        known = _keys_at(path[:-1], root)
         near = nearest_names(str(path[-1]), known)
         fix = f"did you mean {' or '.join(near)}?" if near else f"known keys here: {', '.join(known)}"
         return InputError(
@@ -115,9 +115,9 @@ def _words(item: ErrorDetails) -> tuple[str, str]:
     return f"{given!r}: {item['msg'][:1].lower()}{item['msg'][1:]}", "correct it; `suanzhang plan --schema` says what is meant"
 
 
-def _keys_at(path: KeyPath) -> tuple[str, ...]:
-    """The known keys of the part of the question at a path."""
-    model: type[BaseModel] = schema.QuestionModel
+def _keys_at(path: KeyPath, root: type[BaseModel]) -> tuple[str, ...]:
+    """The known keys of the part of the document at a path."""
+    model = root
     for part in path:
         if isinstance(part, str) and part in model.model_fields:
             inner = _inner_model(model.model_fields[part].annotation)
