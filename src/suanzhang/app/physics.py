@@ -38,9 +38,9 @@ def physics(chip: ChipSpec, dtype: str, profile: str = "") -> Physics:
     half = chip.peak_flop_per_s.get("bf16", chip.peak_flop_per_s.get("fp16", peak))
     sms = 132.0
     table = no_residual()
-    gemm = GemmArgs(peak, chip.hbm_bytes_per_s, sms, elem, elem, 2.0, 0.75, 0.8, 128.0, 4e-6, 128.0, 0.5, 1e6, 5e7, 4.0, table)
+    gemm = GemmArgs(peak, chip.hbm_bytes_per_s, sms, elem, elem, 2.0, 0.75, 0.8, 128.0, 3e-6, 0.5, 0.03 * peak, 2.5, table)
     attention = AttentionArgs(
-        half, chip.hbm_bytes_per_s, sms, 2.0, 0.6, 0.45, 0.8, 128.0, 6e-6, 7e-6, 4e6, 1e-6, 0.3, table, table
+        half, chip.hbm_bytes_per_s, sms, 2.0, 0.6, 0.45, 0.8, 128.0, 0.5, 6e-6, 7e-6, 0.5, 1e-6, 0.3, table, table
     )
     moe = MoeArgs(gemm, 0.55, 0.7, 64.0, 2e-5, 0.0, table)
     memory = MemoryArgs(chip.hbm_bytes_per_s, 0.8, 3e-6)

@@ -42,10 +42,8 @@ class GemmArgs(NamedTuple):
         hbm_efficiency: share of the bandwidth that streaming reaches [1].
         ramp_k: depth at which the start and the end of a tile cost as much as its products [1].
         launch_s: fixed time of one kernel [s].
-        tile: edge of the square output tile that full waves use [1].
         wave_weight: how far the last wave is left idle, 0 (none, stream-k) to 1 (whole waves) [1].
-        stream_bytes: traffic at which half of the streaming bandwidth is reached [B].
-        l2_bytes: on-chip cache that saves re-reading of operands [B].
+        feed_bytes_per_s: rate at which the on-chip cache feeds operands to all tiles together [B/s].
         sharpness: exponent that joins the compute and the memory limit; infinite is their maximum [1].
         residual: log ratios over log2 m, log2 n, log2 k.
     """
@@ -60,10 +58,8 @@ class GemmArgs(NamedTuple):
     hbm_efficiency: float
     ramp_k: float
     launch_s: float
-    tile: float
     wave_weight: float
-    stream_bytes: float
-    l2_bytes: float
+    feed_bytes_per_s: float
     sharpness: float
     residual: Residual
 
@@ -79,13 +75,16 @@ class AttentionArgs(NamedTuple):
         efficiency: share of the peak that a long prefill sustains [1].
         backward_efficiency: share of the peak that the backward pass sustains [1].
         hbm_efficiency: share of the bandwidth that decode reaches [1].
-        ramp_len: query length at which a prefill tile is half filled [1].
+        ramp_len: query rows that the start and the end of a tile cost [1].
+        wave_weight: how far the last wave of tiles is left idle, 0 to 1 [1].
         launch_s: fixed time of one prefill [s].
         decode_launch_s: fixed time of one decode step, its split and merge included [s].
-        decode_half_bytes: cache bytes at which decode reaches half of its bandwidth [B].
+        decode_spread: work items (256 positions of one cache head) per multiprocessor at which half of the bandwidth is reached [1].
         decode_pair_s: time of one (sequence, key/value head) pair on one multiprocessor [s].
         decode_efficiency: share of the peak that the products of a decode step reach [1].
-        prefill, decode: log ratios over (log2 batch*heads, log2 length, log2 heads per kv head).
+        prefill: log ratios over (log2 batch*heads, log2 queries, log2 key width).
+        decode: log ratios over (log2 batch*kv heads, log2 context, log2 heads per kv head);
+            with a latent cache over (log2 batch, log2 context, log2 heads).
     """
 
     peak_flop_per_s: float
@@ -96,9 +95,10 @@ class AttentionArgs(NamedTuple):
     backward_efficiency: float
     hbm_efficiency: float
     ramp_len: float
+    wave_weight: float
     launch_s: float
     decode_launch_s: float
-    decode_half_bytes: float
+    decode_spread: float
     decode_pair_s: float
     decode_efficiency: float
     prefill: Residual

@@ -8,6 +8,13 @@ from suanzhang.jit import formula
 from suanzhang.perf.args import AttentionArgs
 from suanzhang.perf.residual import correction
 
+QUERY_TILE = 128.0
+"""Query rows of one tile of a fused kernel."""
+KV_CHUNK = 256.0
+"""Positions of one cache head that a decode kernel hands to one multiprocessor at a time."""
+LATENT_HEADS = 16.0
+"""Heads that fill one tile of an absorbed decode kernel."""
+
 
 @formula
 def visible_pairs(q_len: float, kv_len: float, causal: float, window: float) -> float:
@@ -25,6 +32,30 @@ def visible_pairs(q_len: float, kv_len: float, causal: float, window: float) -> 
 
 
 @formula
+def prefill_closed_s(
+    batch: float,
+    q_len: float,
+    kv_len: float,
+    heads: float,
+    kv_heads: float,
+    qk_dim: float,
+    v_dim: float,
+    causal: float,
+    window: float,
+    args: AttentionArgs,
+) -> float:
+    """Time of fused attention by the closed form alone [s]; see :func:`prefill_attention_s`."""
+    pairs = batch * heads * visible_pairs(q_len, kv_len, causal, window)
+    waves = batch * heads * math.ceil(q_len / QUERY_TILE) / args.sms
+    filled = 1.0 + args.wave_weight * (math.ceil(waves) / waves - 1.0)
+    flop = 2.0 * pairs * (qk_dim + v_dim) * (1.0 + args.ramp_len / q_len) * filled
+    moved = batch * args.elem_bytes * (heads * q_len + kv_heads * kv_len) * (qk_dim + v_dim)
+    compute_s = flop / (args.peak_flop_per_s * args.efficiency)
+    memory_s = moved / (args.hbm_bytes_per_s * args.hbm_efficiency)
+    return args.launch_s + math.hypot(compute_s, memory_s)
+
+
+@formula
 def prefill_attention_s(
     batch: float,
     q_len: float,
@@ -38,13 +69,8 @@ def prefill_attention_s(
     args: AttentionArgs,
 ) -> float:
     """Time of the fused attention of ``batch`` sequences of ``q_len`` new tokens over ``kv_len`` positions [s]."""
-    pairs = batch * heads * visible_pairs(q_len, kv_len, causal, window)
-    flop = 2.0 * pairs * (qk_dim + v_dim) * (1.0 + args.ramp_len / q_len)
-    moved = batch * args.elem_bytes * (heads * q_len * (qk_dim + v_dim) + kv_heads * kv_len * (qk_dim + v_dim))
-    compute_s = flop / (args.peak_flop_per_s * args.efficiency)
-    memory_s = moved / (args.hbm_bytes_per_s * args.hbm_efficiency)
-    closed = args.launch_s + math.hypot(compute_s, memory_s)
-    return closed * correction(math.log2(batch * heads), math.log2(q_len), math.log2(heads / kv_heads), args.prefill)
+    closed = prefill_closed_s(batch, q_len, kv_len, heads, kv_heads, qk_dim, v_dim, causal, window, args)
+    return closed * correction(math.log2(batch * heads), math.log2(q_len), math.log2(qk_dim), args.prefill)
 
 
 @formula
@@ -81,6 +107,34 @@ def unfused_attention_s(
 
 
 @formula
+def _decode_s(pairs: float, moved_bytes: float, context_sum_items: float, flop: float, args: AttentionArgs) -> float:
+    spread = 1.0 + args.decode_spread * args.sms / context_sum_items
+    memory_s = moved_bytes / (args.hbm_bytes_per_s * args.hbm_efficiency) * spread
+    compute_s = flop / (args.peak_flop_per_s * args.decode_efficiency)
+    return args.decode_launch_s + pairs * args.decode_pair_s / args.sms + math.hypot(memory_s, compute_s)
+
+
+@formula
+def decode_closed_s(
+    batch: float,
+    context_sum: float,
+    heads: float,
+    kv_heads: float,
+    qk_dim: float,
+    v_dim: float,
+    kv_elem_bytes: float,
+    args: AttentionArgs,
+) -> float:
+    """Time of one decode step by the closed form alone [s]; see :func:`decode_attention_s`."""
+    pairs = batch * kv_heads
+    moved = context_sum * kv_heads * (qk_dim + v_dim) * kv_elem_bytes
+    moved += 2.0 * batch * heads * (qk_dim + v_dim) * args.elem_bytes
+    items = pairs * max(context_sum / batch / KV_CHUNK, 1.0)
+    flop = 2.0 * context_sum * heads * (qk_dim + v_dim)
+    return _decode_s(pairs, moved, items, flop, args)
+
+
+@formula
 def decode_attention_s(
     batch: float,
     context_sum: float,
@@ -92,13 +146,21 @@ def decode_attention_s(
     args: AttentionArgs,
 ) -> float:
     """Time of one decode step of ``batch`` sequences whose contexts sum to ``context_sum`` [s]."""
-    moved = context_sum * kv_heads * (qk_dim + v_dim) * kv_elem_bytes
-    memory_s = (moved + args.decode_half_bytes) / (args.hbm_bytes_per_s * args.hbm_efficiency)
-    compute_s = 2.0 * context_sum * heads * (qk_dim + v_dim) / (args.peak_flop_per_s * args.decode_efficiency)
-    pairs_s = batch * kv_heads * args.decode_pair_s / args.sms
-    closed = args.decode_launch_s + pairs_s + math.hypot(memory_s, compute_s)
+    closed = decode_closed_s(batch, context_sum, heads, kv_heads, qk_dim, v_dim, kv_elem_bytes, args)
     x, y = math.log2(batch * kv_heads), math.log2(max(context_sum / batch, 1.0))
     return closed * correction(x, y, math.log2(heads / kv_heads), args.decode)
+
+
+@formula
+def mla_closed_s(
+    batch: float, context_sum: float, heads: float, kv_lora: float, rope_dim: float, kv_elem_bytes: float, args: AttentionArgs
+) -> float:
+    """Time of one absorbed decode step by the closed form alone [s]; see :func:`mla_decode_s`."""
+    moved = context_sum * (kv_lora + rope_dim) * kv_elem_bytes
+    moved += batch * heads * (2.0 * kv_lora + rope_dim) * args.elem_bytes
+    items = batch * max(context_sum / batch / KV_CHUNK, 1.0) * max(heads / LATENT_HEADS, 1.0)
+    flop = 2.0 * context_sum * max(heads, LATENT_HEADS) * (2.0 * kv_lora + rope_dim)
+    return _decode_s(batch * max(heads / LATENT_HEADS, 1.0), moved, items, flop, args)
 
 
 @formula
@@ -106,8 +168,5 @@ def mla_decode_s(
     batch: float, context_sum: float, heads: float, kv_lora: float, rope_dim: float, kv_elem_bytes: float, args: AttentionArgs
 ) -> float:
     """Time of one decode step with absorbed projections: all heads read one latent vector per position [s]."""
-    moved = context_sum * (kv_lora + rope_dim) * kv_elem_bytes
-    memory_s = (moved + args.decode_half_bytes) / (args.hbm_bytes_per_s * args.hbm_efficiency)
-    compute_s = 2.0 * context_sum * heads * (2.0 * kv_lora + rope_dim) / (args.peak_flop_per_s * args.decode_efficiency)
-    closed = args.decode_launch_s + batch * args.decode_pair_s / args.sms + math.hypot(memory_s, compute_s)
+    closed = mla_closed_s(batch, context_sum, heads, kv_lora, rope_dim, kv_elem_bytes, args)
     return closed * correction(math.log2(batch), math.log2(max(context_sum / batch, 1.0)), math.log2(heads), args.decode)

@@ -10,18 +10,31 @@ from suanzhang.perf.residual import correction
 
 
 @formula
+def _tiled_s(
+    m: float, n: float, k: float, batch: float, tile_m: float, tile_n: float, flop_s: float, feed_s: float, args: GemmArgs
+) -> float:
+    """Time of whole waves of one tile size; ``flop_s`` and ``feed_s`` are seconds per FLOP and per byte of one core."""
+    waves = batch * math.ceil(m / tile_m) * math.ceil(n / tile_n) / args.sms
+    waves += args.wave_weight * (math.ceil(waves) - waves)
+    products_s = 2.0 * tile_m * tile_n * (k + args.ramp_k) * flop_s
+    operands_s = (tile_m * args.in_bytes + tile_n * args.weight_bytes) * k * feed_s
+    return waves * (products_s + operands_s)
+
+
+@formula
 def gemm_closed_s(m: float, n: float, k: float, batch: float, args: GemmArgs) -> float:
-    """Time of a batch of dense products by the closed form alone (see :func:`gemm_s`)."""
-    tiles = batch * max(m / args.tile, 1.0) * max(n / args.tile, 1.0)
-    waves = tiles / args.sms
-    idle = args.wave_weight * (math.ceil(waves) - waves)
-    rows = batch * max(m, 16.0)
-    flop = 2.0 * rows * n * k * (1.0 + args.ramp_k / k) * (1.0 + idle / waves)
-    compute_s = flop / (args.peak_flop_per_s * args.efficiency)
+    """Time of a batch of dense products by the closed form alone [s]; see :func:`gemm_s`."""
+    flop_s = args.sms / (args.peak_flop_per_s * args.efficiency)
+    feed_s = args.sms / args.feed_bytes_per_s
+    compute_s = _tiled_s(m, n, k, batch, 128.0, 256.0, flop_s, feed_s, args)
+    compute_s = min(compute_s, _tiled_s(m, n, k, batch, 128.0, 128.0, flop_s, feed_s, args))
+    compute_s = min(compute_s, _tiled_s(m, n, k, batch, 64.0, 128.0, flop_s, feed_s, args))
+    compute_s = min(compute_s, _tiled_s(m, n, k, batch, 64.0, 64.0, flop_s, feed_s, args))
     moved = batch * (m * k * args.in_bytes + n * k * args.weight_bytes + m * n * args.out_bytes)
-    memory_s = (moved + args.stream_bytes) / (args.hbm_bytes_per_s * args.hbm_efficiency)
+    memory_s = moved / (args.hbm_bytes_per_s * args.hbm_efficiency)
     p = args.sharpness
-    return args.launch_s + (compute_s**p + memory_s**p) ** (1.0 / p)
+    longer, shorter = max(compute_s, memory_s), min(compute_s, memory_s)
+    return args.launch_s + longer * (1.0 + (shorter / longer) ** p) ** (1.0 / p)
 
 
 @formula
