@@ -1,0 +1,110 @@
+import gzip
+import json
+
+import pytest
+
+from suanzhang.errors import InputError
+from suanzhang.evidence.rows import ServeRow, TrainRow, parse_rows, phase_of, read_rows, shipped_rows
+
+TRAIN = {
+    "id": "t1",
+    "source": "A page",
+    "chip": "H100-80G-SXM",
+    "chips": 8,
+    "model": {"name": "m", "layers": 2, "hidden": 64},
+    "seq_len": 2048,
+    "precision": "bf16",
+    "layout": {"tp": 1},
+    "global_batch": 8,
+    "recompute": "none",
+    "measured": {"iter_s": 1.5},
+    "notes": "kind=pretrain-bench; quality=A; said on the page",
+}
+SERVE = {
+    "source": "Another page",
+    "chip": "H200",
+    "model": "Llama-3-8B",
+    "engine": "vLLM",
+    "isl": 128,
+    "osl": 128,
+    "concurrency_or_batch": "max (offline)",
+    "request_rate": "inf",
+    "measured": {"output_tok_s": 10},
+    "notes": "tier A. fixed lengths",
+}
+
+
+def lines(*records):
+    return [json.dumps(record) for record in records]
+
+
+def test_the_shipped_tables_are_whole():
+    training, serving = shipped_rows("training"), shipped_rows("serving")
+    assert (len(training), len(serving)) == (1620, 4158)
+    assert all(row.source and row.chip and not row.problem for row in (*training, *serving))
+    assert len({row.id for row in training}) == len(training)
+    assert {row.quality for row in training} == {"A", "B", "C", "D"}
+
+
+def test_keys_tell_the_phase():
+    rows = parse_rows(lines(TRAIN, SERVE), "x.jsonl")
+    assert isinstance(rows[0], TrainRow)
+    assert isinstance(rows[1], ServeRow)
+    assert phase_of({"a": 1}) is None
+
+
+def test_a_training_row_keeps_what_its_source_says():
+    row = parse_rows(lines(TRAIN), "x.jsonl")[0]
+    assert (row.quality, row.kind, row.year, row.micro_batch) == ("A", "pretrain-bench", 0, None)
+    assert row.sweep == ("A page", "m", "H100-80G-SXM", 8, 2048, "bf16", 8)
+
+
+def test_a_serving_row_keeps_words_and_infinity():
+    row = parse_rows(lines(SERVE), "x.jsonl")[0]
+    assert (row.concurrency, row.concurrency_text, row.request_rate) == (None, "max (offline)", float("inf"))
+    assert (row.kind, row.quality, row.id) == ("offline", "A", "x-1")
+
+
+def test_an_odd_value_makes_one_row_unusable_and_not_the_file():
+    rows = parse_rows(lines({**TRAIN, "chips": "many"}, TRAIN), "x.jsonl")
+    assert rows[0].problem == "chips is not a number"
+    assert rows[1].problem == ""
+
+
+def test_a_packed_file_reads_like_a_plain_one(tmp_path):
+    plain, packed = tmp_path / "a.jsonl", tmp_path / "a.jsonl.gz"
+    plain.write_text("\n".join(lines(TRAIN, SERVE)))
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    assert [row.source for row in read_rows(packed)] == [row.source for row in read_rows(plain)]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "holds no rows"),
+        (b"\n\n", "holds no rows"),
+        (b"not json", "line 1 is not JSON"),
+        (b"[1, 2]", "line 1 is not a JSON object"),
+        (b'{"id": "x"}', "lacks source, chip, model, measured"),
+        (b'{"source": "s", "chip": "c", "model": "m", "measured": {}}', "neither training nor serving"),
+        (b'{"source": "s", "chip": "c", "model": "m", "isl": 1, "osl": 1, "engine": "v", "measured": 3}', "is no row"),
+        (b"\xff\xfe\x00", "is not text"),
+        (b"\x1f\x8b broken", "damaged gzip"),
+        (gzip.compress(b"{}" * 50)[:-9], "damaged gzip"),
+    ],
+)
+def test_what_is_no_such_file_is_refused_in_one_line(tmp_path, content, words):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        read_rows(path)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+    assert error.value.exit_code == 2
+
+
+def test_a_directory_and_a_missing_file_are_refused(tmp_path):
+    with pytest.raises(InputError, match="is a directory"):
+        read_rows(tmp_path)
+    with pytest.raises(InputError, match="no such file"):
+        read_rows(tmp_path / "none.jsonl")
