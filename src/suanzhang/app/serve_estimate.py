@@ -39,7 +39,6 @@ from suanzhang.spec.serve import (
 )
 from suanzhang.spec.stack import ServeStack
 
-
 MANY = 1e7
 """Concurrency that keeps any replica full."""
 

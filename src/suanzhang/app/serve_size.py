@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from suanzhang.app.serve_estimate import MANY, estimate_serve, fitted, traffic_of
 from suanzhang.app.serve_args import batch_rules, iteration_args
+from suanzhang.app.serve_estimate import MANY, estimate_serve, fitted, traffic_of
 from suanzhang.errors import OutOfDomain
 from suanzhang.perf.serving.args import IterationArgs
 from suanzhang.perf.serving.memory import replica_memory
