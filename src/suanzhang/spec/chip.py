@@ -62,8 +62,26 @@ class DatedPrice:
 
 
 @dataclass(frozen=True, slots=True)
+class DeliveryQuote:
+    """How long buyers waited for a chip at one date.
+
+    Args:
+        weeks: middle of the quoted range [weeks] with its source, grade and date.
+        low: shortest wait quoted [weeks].
+        high: longest wait quoted [weeks].
+    """
+
+    weeks: Quoted
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class ExportEvent:
-    """A dated change of what may be sold to whom: from ``date`` on the chip is in ``state``."""
+    """A dated change of what may be sold to whom: from ``date`` on the chip is in ``state``.
+
+    "barred" includes a licence duty under which no licence is granted; "licence" means that some are.
+    """
 
     date: str
     state: Literal["free", "licence", "barred"]
@@ -95,6 +113,12 @@ class ChipSpec:
         exports: changes of its export state.
         confidence: "high", "medium", "low" or "none" over all its figures.
         notes: disputes and warnings in words.
+        role: "datacenter", "consumer" and so on.
+        form: board or package.
+        memory_type: such as ``HBM2e``.
+        topology: shape of the scale-up link.
+        deliveries: dated waits for delivery.
+        sources: keys of the tables that the record was drawn from.
     """
 
     id: str
@@ -115,6 +139,24 @@ class ChipSpec:
     exports: tuple[ExportEvent, ...] = ()
     confidence: str = "medium"
     notes: str = ""
+    role: str = "datacenter"
+    form: str = ""
+    memory_type: str = ""
+    topology: str = ""
+    deliveries: tuple[DeliveryQuote, ...] = ()
+    sources: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Figures that nobody has published and without which nothing can be planned on the chip."""
+        has_16_bit = bool({"bf16", "fp16"} & set(self.peak_flop_per_s))
+        found = {"a 16-bit peak": has_16_bit, "memory": self.hbm_bytes > 0.0, "memory bandwidth": self.hbm_bytes_per_s > 0.0}
+        return tuple(name for name, known in found.items() if not known)
+
+    def export_state(self, region: str, date: str) -> str:
+        """Export state for buyers of a region at an ISO date: "free", "licence" or "barred" (latest event before it)."""
+        past = [event for event in self.exports if event.region == region and event.date <= date]
+        return max(past, key=lambda event: event.date).state if past else "free"
 
     def peak(self, dtype: str) -> float:
         """Dense peak [FLOP/s] of a dtype.

@@ -1,0 +1,84 @@
+"""The other names of chips, models and stacks, and the names that are known and deliberately left out."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from suanzhang.catalog.quoted_yaml import load_yaml
+from suanzhang.errors import CatalogError, unknown_name
+
+Kind = Literal["chip", "model", "train_stack", "serve_stack"]
+
+_PATH = Path(__file__).resolve().parent / "data" / "aliases.yaml"
+_WHAT: Mapping[Kind, str] = {
+    "chip": "chip",
+    "model": "model",
+    "train_stack": "training stack",
+    "serve_stack": "serving stack",
+}
+
+
+def folded(name: str) -> str:
+    """A name without case, spaces, dashes and other signs: ``folded("A100-80G SXM") == "a10080gsxm"``."""
+    return "".join(letter for letter in name.casefold() if letter.isalnum() or letter == "+")
+
+
+@functools.cache
+def _tables(kind: Kind) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    raw = load_yaml(_PATH)
+    known: dict[str, str] = {}
+    for identity, names in raw[kind].items():
+        for name in names:
+            if known.setdefault(folded(str(name)), str(identity)) != identity:
+                raise CatalogError(f"aliases: {name!r} stands for two {_WHAT[kind]}s", fix="remove one")
+    left_out = {folded(str(name)): str(reason) for name, reason in raw["not_modelled"].get(kind, {}).items()}
+    return MappingProxyType(known), MappingProxyType(left_out)
+
+
+def aliases(kind: Kind) -> Mapping[str, str]:
+    """Folded other names to catalog ids."""
+    return _tables(kind)[0]
+
+
+def not_modelled(kind: Kind, name: str) -> str:
+    """Why a name is known and left out; empty when it is not such a name."""
+    return _tables(kind)[1].get(folded(name), "")
+
+
+def find(kind: Kind, name: str, known: Collection[str]) -> str | None:
+    """The catalog id of a name, or None.
+
+    Args:
+        kind: what is looked up.
+        name: id or other name; case, spaces and dashes do not matter.
+        known: catalog ids.
+    """
+    if name in known:
+        return name
+    key = folded(name)
+    by_fold = {folded(identity): identity for identity in known}
+    return by_fold.get(key) or aliases(kind).get(key)
+
+
+def resolve(kind: Kind, name: str, known: Collection[str]) -> str:
+    """The catalog id of a name.
+
+    Args:
+        kind: what is looked up.
+        name: id or other name; case, spaces and dashes do not matter.
+        known: catalog ids.
+
+    Raises:
+        CatalogError: unknown, with the nearest names; or known and left out, with the reason.
+    """
+    found = find(kind, name, known)
+    if found is not None:
+        return found
+    reason = not_modelled(kind, name)
+    if reason:
+        raise CatalogError(f"{_WHAT[kind]} {name!r} is not modelled: {reason}", details={"not_modelled": reason})
+    raise unknown_name(_WHAT[kind], name, known)

@@ -1,0 +1,63 @@
+"""The sources of all catalog values by key."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from suanzhang.catalog.quoted_yaml import load_yaml, read_sources
+from suanzhang.errors import unknown_name
+from suanzhang.source import Source
+
+_DATA = Path(__file__).resolve().parent / "data"
+
+
+@functools.cache
+def catalog_sources() -> Mapping[str, Source]:
+    """The sources of chips, models and stacks."""
+    return MappingProxyType(read_sources(load_yaml(_DATA / "sources.yaml"), "sources.yaml"))
+
+
+@functools.cache
+def sources() -> Mapping[str, Source]:
+    """Every source of the catalog by key, those of markets, sites and currencies included."""
+    from suanzhang.catalog.sites import site_sources
+
+    found: dict[str, Source] = {}
+    for path in sorted(_DATA.glob("*/sources.yaml")):
+        found |= read_sources(load_yaml(path), path.parent.name)
+    return MappingProxyType(dict(sorted({**found, **site_sources(), **catalog_sources()}.items())))
+
+
+def source(key: str) -> Source:
+    """One source by its key.
+
+    Raises:
+        CatalogError: the key is unknown; names the nearest ones.
+    """
+    found = catalog_sources().get(key) or sources().get(key)
+    if found is None:
+        raise unknown_name("source", key, sources())
+    return found
+
+
+def bibtex(keys: tuple[str, ...] = ()) -> str:
+    """BibTeX entries of some sources, or of all.
+
+    Args:
+        keys: which sources; all when empty.
+    """
+    chosen = [source(key) for key in keys] if keys else list(sources().values())
+    return "\n".join(_entry(item) for item in chosen)
+
+
+def _entry(item: Source) -> str:
+    fields = {"title": "{" + item.title + "}", "year": item.date[:4], "url": item.url, "note": item.date}
+    lines = [f"  {name} = {{{_escaped(value)}}}," for name, value in fields.items() if value]
+    return "\n".join([f"@misc{{{item.key},", *lines, "}"]) + "\n"
+
+
+def _escaped(text: str) -> str:
+    return "".join({"&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_"}.get(letter, letter) for letter in text)
