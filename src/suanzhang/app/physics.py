@@ -48,7 +48,7 @@ def physics(chip: ChipSpec, dtype: str, profile: str = "") -> Physics:
     nic = chip.node.nic_bytes_per_s or 25e9
     links = LinkArgs(
         float(max(chip.scale_up_domain, 1)), link, 0.8, 2e5, 1e-5, 1.5e-6, 1.0 if chip.link_bytes_per_s else 0.0, 1.0,
-        4e-6, 5e-7, 0.6 * link, 5e5, nic, 0.85, 1.5e-5, 3e-6, 0.6, table, table, table, table,
+        4e-6, 5e-7, 0.6 * link, nic, 0.85, 1.5e-5, 3e-6, 0.6, table, table, table, table,
     )  # fmt: skip
     args = OperatorArgs(gemm, attention, attention, moe, memory, links)
     return Physics(args, "physics", "", "assumed", f"typical shares on the peaks of {chip.name}")

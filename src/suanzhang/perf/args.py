@@ -79,7 +79,7 @@ class AttentionArgs(NamedTuple):
         wave_weight: how far the last wave of tiles is left idle, 0 to 1 [1].
         launch_s: fixed time of one prefill [s].
         decode_launch_s: fixed time of one decode step, its split and merge included [s].
-        decode_spread: work items (256 positions of one cache head) per multiprocessor at which half of the bandwidth is reached [1].
+        decode_spread: work items (256 positions of a cache head) per multiprocessor for half of the bandwidth [1].
         decode_pair_s: time of one (sequence, key/value head) pair on one multiprocessor [s].
         decode_efficiency: share of the peak that the products of a decode step reach [1].
         prefill: log ratios over (log2 batch*heads, log2 queries, log2 key width).
@@ -115,7 +115,7 @@ class MoeArgs(NamedTuple):
         tile_m: rows to which the tokens of one expert are padded [1].
         fixed_s: sorting, permuting and launching, once per layer [s].
         row_s: permuting and adding up one token-expert pair, besides its bytes [s].
-        residual: log ratios over (log2 tokens, log2 local experts, log2 width of an expert).
+        residual: log ratios over (log2 token-expert pairs here, log2 local experts, log2 parameters of an expert matrix).
     """
 
     gemm: GemmArgs
@@ -152,11 +152,10 @@ class LinkArgs(NamedTuple):
         base_s: fixed time of one collective inside a node [s].
         hop_s: time of one further step inside a node [s].
         switched: 1 when any chip reaches any other at full bandwidth (NVSwitch), 0 for a mesh or PCIe.
-        multicast_gain: bandwidth of an in-switch all-reduce over a ring's, 1 without [1].
+        multicast_gain: speed of an all-reduce over a reduce-scatter and an all-gather in turn (above 1 when fused or in-switch) [1].
         direct_base_s: fixed time of a one-shot all-reduce over peer memory [s]; 0 when there is none.
         direct_rank_s: further time per rank of it [s].
         direct_bytes_per_s: rate at which one chip reads its peers in it [B/s].
-        direct_max_bytes: largest message that takes that road [B].
         nic_bytes_per_s: network bandwidth per chip [B/s]; 0 without a network.
         nic_efficiency: share of it that large messages reach [1].
         nic_base_s: fixed time of one network collective [s].
@@ -176,7 +175,6 @@ class LinkArgs(NamedTuple):
     direct_base_s: float
     direct_rank_s: float
     direct_bytes_per_s: float
-    direct_max_bytes: float
     nic_bytes_per_s: float
     nic_efficiency: float
     nic_base_s: float

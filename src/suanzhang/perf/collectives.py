@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 
 from suanzhang.jit import formula
-from suanzhang.perf.args import LinkArgs
+from suanzhang.perf.args import LinkArgs, Residual
+from suanzhang.perf.residual import correction
 
 
 @formula
@@ -32,27 +33,57 @@ def _network_ring_s(size_bytes: float, nodes: float, args: LinkArgs) -> float:
 
 
 @formula
+def node_allgather_s(size_bytes: float, ranks: float, args: LinkArgs) -> float:
+    """Time of an all-gather inside a node by the closed form alone [s]."""
+    return _node_ring_s(size_bytes, ranks, args)
+
+
+@formula
+def node_allreduce_s(size_bytes: float, ranks: float, args: LinkArgs) -> float:
+    """Time of an all-reduce inside a node by the closed form alone [s]: the faster of ring and one-shot."""
+    if ranks <= 1.0:
+        return 0.0
+    ring = 2.0 * _node_ring_s(size_bytes, ranks, args) / args.multicast_gain
+    if args.direct_base_s <= 0.0:
+        return ring
+    direct = args.direct_base_s + ranks * args.direct_rank_s + (ranks - 1.0) * size_bytes / args.direct_bytes_per_s
+    return min(ring, direct)
+
+
+@formula
+def node_alltoall_s(size_bytes: float, ranks: float, args: LinkArgs) -> float:
+    """Time of an all-to-all inside a node by the closed form alone [s]."""
+    if ranks <= 1.0:
+        return 0.0
+    return args.base_s + size_bytes * (ranks - 1.0) / ranks / (args.link_bytes_per_s * args.alltoall_efficiency)
+
+
+@formula
+def _measured(size_bytes: float, ranks: float, table: Residual) -> float:
+    return correction(math.log2(max(size_bytes, 1.0)), math.log2(ranks), 0.0, table) if ranks > 1.0 else 1.0
+
+
+@formula
 def allgather_s(size_bytes: float, ranks_per_node: float, nodes: float, args: LinkArgs) -> float:
     """Time to gather ``size_bytes`` in all on every chip of the group [s]."""
-    inside = _node_ring_s(size_bytes, ranks_per_node, args)
-    across = _network_ring_s(size_bytes / ranks_per_node, nodes, args)
-    return inside + across
+    inside = node_allgather_s(size_bytes, ranks_per_node, args) * _measured(size_bytes, ranks_per_node, args.allgather)
+    return inside + _network_ring_s(size_bytes / ranks_per_node, nodes, args)
 
 
 @formula
 def reducescatter_s(size_bytes: float, ranks_per_node: float, nodes: float, args: LinkArgs) -> float:
-    """Time to add up ``size_bytes`` on every chip and leave each with its share [s]."""
-    return allgather_s(size_bytes, ranks_per_node, nodes, args)
+    """Time to add up ``size_bytes`` over the group and leave each chip with its share [s]."""
+    inside = node_allgather_s(size_bytes, ranks_per_node, args) * _measured(size_bytes, ranks_per_node, args.reducescatter)
+    return inside + _network_ring_s(size_bytes / ranks_per_node, nodes, args)
 
 
 @formula
 def allreduce_s(size_bytes: float, ranks_per_node: float, nodes: float, args: LinkArgs) -> float:
-    """Time to add up ``size_bytes`` over the group and leave the sum on every chip [s]."""
-    inside = 2.0 * _node_ring_s(size_bytes, ranks_per_node, args) / args.multicast_gain
-    if args.direct_base_s > 0.0 and size_bytes <= args.direct_max_bytes and ranks_per_node > 1.0:
-        direct = args.direct_base_s + ranks_per_node * args.direct_rank_s
-        direct += (ranks_per_node - 1.0) * size_bytes / args.direct_bytes_per_s
-        inside = min(inside, direct)
+    """Time to add up ``size_bytes`` over the group and leave the sum on every chip [s].
+
+    Across nodes it is a reduce-scatter inside, an all-reduce of the shares between nodes, and an all-gather inside.
+    """
+    inside = node_allreduce_s(size_bytes, ranks_per_node, args) * _measured(size_bytes, ranks_per_node, args.allreduce)
     return inside + 2.0 * _network_ring_s(size_bytes / ranks_per_node, nodes, args)
 
 
@@ -62,10 +93,10 @@ def alltoall_s(size_bytes: float, ranks_per_node: float, nodes: float, args: Lin
     ranks = ranks_per_node * nodes
     if ranks <= 1.0:
         return 0.0
-    inside = size_bytes * (ranks_per_node - 1.0) / ranks / (args.link_bytes_per_s * args.alltoall_efficiency)
     if nodes <= 1.0:
-        return args.base_s + inside
-    across = size_bytes * (nodes - 1.0) / nodes / (args.nic_bytes_per_s * args.alltoall_efficiency)
+        return node_alltoall_s(size_bytes, ranks, args) * _measured(size_bytes, ranks, args.alltoall)
+    inside = size_bytes * (ranks_per_node - 1.0) / ranks / (args.link_bytes_per_s * args.alltoall_efficiency)
+    across = size_bytes * (nodes - 1.0) / nodes / (args.nic_bytes_per_s * args.nic_efficiency)
     return args.base_s + args.nic_base_s + max(inside, across)
 
 

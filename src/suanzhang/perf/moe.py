@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from suanzhang.jit import formula
 from suanzhang.perf.args import MoeArgs
+from suanzhang.perf.residual import correction
 
 
 @formula
@@ -31,6 +34,28 @@ def grouped_gemm_s(rows: float, experts_local: float, n: float, k: float, imbala
 
 
 @formula
+def moe_closed_s(
+    tokens: float,
+    hidden: float,
+    expert_ffn: float,
+    topk: float,
+    experts: float,
+    ep: float,
+    etp: float,
+    gated: float,
+    imbalance: float,
+    args: MoeArgs,
+) -> float:
+    """Time of the routed experts of one layer by the closed form alone [s]; see :func:`moe_ffn_s`."""
+    rows = tokens * topk / ep
+    local = max(experts / ep, 1.0)
+    width = expert_ffn / etp
+    up = grouped_gemm_s(rows, local, width * (2.0 if gated > 0.0 else 1.0), hidden, imbalance, args)
+    down = grouped_gemm_s(rows, local, hidden, width, imbalance, args)
+    return args.fixed_s + rows * imbalance * args.row_s + up + down
+
+
+@formula
 def moe_ffn_s(
     tokens: float,
     hidden: float,
@@ -47,9 +72,7 @@ def moe_ffn_s(
 
     ``tokens`` are those of the whole expert-parallel group of ``ep`` chips; ``etp`` splits the width of each expert.
     """
-    rows = tokens * topk / ep
-    local = max(experts / ep, 1.0)
-    width = expert_ffn / etp
-    up = grouped_gemm_s(rows, local, width * (2.0 if gated > 0.0 else 1.0), hidden, imbalance, args)
-    down = grouped_gemm_s(rows, local, hidden, width, imbalance, args)
-    return args.fixed_s + rows * imbalance * args.row_s + up + down
+    closed = moe_closed_s(tokens, hidden, expert_ffn, topk, experts, ep, etp, gated, imbalance, args)
+    rows = max(tokens * topk / ep, 1.0)
+    x, y = math.log2(rows), math.log2(max(experts / ep, 1.0))
+    return closed * correction(x, y, math.log2(hidden * expert_ffn / etp), args.residual)

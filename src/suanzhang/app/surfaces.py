@@ -1,0 +1,392 @@
+"""Which coefficients, shapes and table each kind of kernel timing is fitted with: the join of formulas and fits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suanzhang.evidence.calibration.fit import Axis, Coefficient
+from suanzhang.jit import formula
+from suanzhang.perf.args import AttentionArgs, GemmArgs, LinkArgs, MoeArgs, Residual, no_residual
+from suanzhang.perf.attention import decode_closed_s, mla_closed_s, prefill_closed_s
+from suanzhang.perf.collectives import node_allgather_s, node_allreduce_s, node_alltoall_s
+from suanzhang.perf.gemm import gemm_closed_s
+from suanzhang.perf.moe import moe_closed_s
+
+Floats = NDArray[np.float64]
+Values = Mapping[str, float]
+
+STORED_BYTES: Mapping[str, tuple[float, float, float]] = {
+    "bf16": (2.0, 2.0, 2.0),
+    "fp16": (2.0, 2.0, 2.0),
+    "tf32": (4.0, 4.0, 4.0),
+    "fp32": (4.0, 4.0, 4.0),
+    "fp8": (1.0, 1.0, 2.0),
+    "fp8_block": (1.0, 1.0, 2.0),
+    "int8": (1.0, 1.0, 2.0),
+    "int8_wo": (2.0, 1.0, 2.0),
+    "int4_wo": (2.0, 0.53125, 2.0),
+    "nvfp4": (0.5625, 0.5625, 2.0),
+    "mxfp4_wo": (2.0, 0.53125, 2.0),
+    "fp4_mixed": (1.0, 0.53125, 2.0),
+}
+"""Bytes of one value of activations, weights and result; scales of blocks of 16 or 32 values are added."""
+
+ARITHMETIC: Mapping[str, str] = {
+    "fp8_block": "fp8",
+    "int8_wo": "bf16",
+    "int4_wo": "bf16",
+    "nvfp4": "fp4",
+    "mxfp4_wo": "bf16",
+    "fp4_mixed": "fp8",
+}
+"""Dtype whose peak bounds the products of a storage format; formats that are not named are their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peaks:
+    """What a formula needs of a chip besides coefficients.
+
+    Args:
+        flop_per_s: dense peak of the arithmetic dtype [FLOP/s].
+        hbm_bytes_per_s: memory bandwidth [B/s].
+        sms: multiprocessors [1].
+        link_bytes_per_s: scale-up bandwidth, one direction [B/s].
+    """
+
+    flop_per_s: float
+    hbm_bytes_per_s: float
+    sms: float
+    link_bytes_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """How one kind of timing is fitted.
+
+    Args:
+        op: name of the kind.
+        columns: shape columns, in the order of the formula.
+        coefficients: what is fitted, with the range that makes sense.
+        axes: grid of the residual table.
+        groups: columns that are left out whole when the fit is judged.
+        predict: peaks, dtype, coefficients and shapes to seconds by the closed form.
+        points: shapes to places in the table.
+    """
+
+    op: str
+    columns: tuple[str, ...]
+    coefficients: tuple[Coefficient, ...]
+    axes: tuple[Axis, Axis, Axis]
+    groups: tuple[int, ...]
+    predict: Callable[[Peaks, str, Values, Floats], Floats]
+    points: Callable[[Floats], Floats]
+
+
+def gemm_args(peaks: Peaks, dtype: str, v: Values, table: Residual | None = None) -> GemmArgs:
+    """Arguments of the dense product from peaks and coefficients."""
+    inside, weight, out = STORED_BYTES[dtype]
+    return GemmArgs(
+        peak_flop_per_s=peaks.flop_per_s,
+        hbm_bytes_per_s=peaks.hbm_bytes_per_s,
+        sms=peaks.sms,
+        in_bytes=inside,
+        weight_bytes=weight,
+        out_bytes=out,
+        efficiency=v["efficiency"],
+        hbm_efficiency=v["hbm_efficiency"],
+        ramp_k=v["ramp_k"],
+        launch_s=v["launch_s"],
+        wave_weight=v["wave_weight"],
+        feed_bytes_per_s=v["feed_bytes_per_flop"] * peaks.flop_per_s,
+        sharpness=v["sharpness"],
+        residual=table or no_residual(),
+    )
+
+
+def attention_args(
+    peaks: Peaks, prefill: Values, decode: Values, prefill_table: Residual | None = None, decode_table: Residual | None = None
+) -> AttentionArgs:
+    """Arguments of attention from peaks and the coefficients of prefill and decode."""
+    return AttentionArgs(
+        peak_flop_per_s=peaks.flop_per_s,
+        hbm_bytes_per_s=peaks.hbm_bytes_per_s,
+        sms=peaks.sms,
+        elem_bytes=2.0,
+        efficiency=prefill["efficiency"],
+        backward_efficiency=prefill.get("backward_efficiency", 0.8 * prefill["efficiency"]),
+        hbm_efficiency=decode["hbm_efficiency"],
+        ramp_len=prefill["ramp_len"],
+        wave_weight=prefill["wave_weight"],
+        launch_s=prefill["launch_s"],
+        decode_launch_s=decode["launch_s"],
+        decode_spread=decode["spread"],
+        decode_pair_s=decode["pair_s"],
+        decode_efficiency=decode["efficiency"],
+        prefill=prefill_table or no_residual(),
+        decode=decode_table or no_residual(),
+    )
+
+
+def moe_args(peaks: Peaks, dtype: str, gemm: GemmArgs, v: Values, table: Residual | None = None) -> MoeArgs:
+    """Arguments of the grouped product from those of the dense one and the coefficients."""
+    return MoeArgs(
+        gemm=gemm._replace(launch_s=v["launch_s"], ramp_k=v["ramp_k"]),
+        efficiency=v["efficiency"],
+        hbm_efficiency=v["hbm_efficiency"],
+        tile_m=v["tile_m"],
+        fixed_s=v["launch_s"],
+        row_s=v["row_bytes"] / peaks.hbm_bytes_per_s,
+        residual=table or no_residual(),
+    )
+
+
+PREFILL_START: Values = {"efficiency": 0.6, "ramp_len": 100.0, "wave_weight": 0.5, "launch_s": 6e-6}
+DECODE_START: Values = {"efficiency": 0.3, "hbm_efficiency": 0.8, "spread": 0.5, "pair_s": 1e-6, "launch_s": 6e-6}
+GEMM_START: Values = {
+    "efficiency": 0.8,
+    "hbm_efficiency": 0.8,
+    "ramp_k": 128.0,
+    "launch_s": 3e-6,
+    "wave_weight": 0.4,
+    "feed_bytes_per_flop": 0.03,
+    "sharpness": 2.5,
+}
+MOE_START: Values = {
+    "efficiency": 0.5,
+    "hbm_efficiency": 0.7,
+    "ramp_k": 128.0,
+    "launch_s": 1e-5,
+    "tile_m": 32.0,
+    "row_bytes": 100.0,
+}
+LINK_START: Values = {
+    "link_efficiency": 0.75,
+    "half_bytes": 2e5,
+    "base_s": 1e-5,
+    "hop_s": 1.5e-6,
+    "multicast_gain": 1.2,
+    "alltoall_efficiency": 0.6,
+}
+DIRECT_START: Values = {"direct_base_s": 4e-6, "direct_rank_s": 2e-7, "direct_link_share": 0.5}
+
+
+def link_args(peaks: Peaks, v: Values) -> LinkArgs:
+    """Arguments of collectives inside one node from peaks and coefficients, without a network and tables."""
+    t = no_residual()
+    return LinkArgs(
+        node_chips=8.0,
+        link_bytes_per_s=peaks.link_bytes_per_s,
+        link_efficiency=v["link_efficiency"],
+        link_half_bytes=v["half_bytes"],
+        base_s=v["base_s"],
+        hop_s=v["hop_s"],
+        switched=1.0,
+        multicast_gain=v["multicast_gain"],
+        direct_base_s=v.get("direct_base_s", 0.0),
+        direct_rank_s=v.get("direct_rank_s", 0.0),
+        direct_bytes_per_s=v.get("direct_link_share", 0.5) * peaks.link_bytes_per_s,
+        nic_bytes_per_s=0.0,
+        nic_efficiency=1.0,
+        nic_base_s=0.0,
+        nic_hop_s=0.0,
+        alltoall_efficiency=v["alltoall_efficiency"],
+        allreduce=t,
+        allgather=t,
+        reducescatter=t,
+        alltoall=t,
+    )
+
+
+@formula
+def _gemm_rows(shapes: Floats, args: GemmArgs) -> Floats:
+    out = np.empty(shapes.shape[0])
+    for i in range(shapes.shape[0]):
+        out[i] = gemm_closed_s(shapes[i, 0], shapes[i, 1], shapes[i, 2], 1.0, args)
+    return out
+
+
+@formula
+def _prefill_rows(shapes: Floats, args: AttentionArgs) -> Floats:
+    out = np.empty(shapes.shape[0])
+    for i in range(shapes.shape[0]):
+        batch, length, heads, kv_heads, qk_dim, v_dim, window = shapes[i]
+        out[i] = prefill_closed_s(batch, length, length, heads, kv_heads, qk_dim, v_dim, 1.0, window, args)
+    return out
+
+
+@formula
+def _decode_rows(shapes: Floats, args: AttentionArgs) -> Floats:
+    out = np.empty(shapes.shape[0])
+    for i in range(shapes.shape[0]):
+        batch, context, heads, kv_heads, qk_dim, elem_bytes = shapes[i]
+        out[i] = decode_closed_s(batch, batch * context, heads, kv_heads, qk_dim, qk_dim, elem_bytes, args)
+    return out
+
+
+@formula
+def _latent_rows(shapes: Floats, args: AttentionArgs) -> Floats:
+    out = np.empty(shapes.shape[0])
+    for i in range(shapes.shape[0]):
+        batch, context, heads, elem_bytes = shapes[i]
+        out[i] = mla_closed_s(batch, batch * context, heads, 512.0, 64.0, elem_bytes, args)
+    return out
+
+
+@formula
+def _moe_rows(shapes: Floats, args: MoeArgs) -> Floats:
+    out = np.empty(shapes.shape[0])
+    for i in range(shapes.shape[0]):
+        tokens, hidden, ffn, topk, experts, ep, etp = shapes[i]
+        out[i] = moe_closed_s(tokens, hidden, ffn, topk, experts, ep, etp, 1.0, 1.0, args)
+    return out
+
+
+@formula
+def _link_rows(shapes: Floats, args: LinkArgs) -> Floats:
+    out = np.empty(shapes.shape[0])
+    for i in range(shapes.shape[0]):
+        size, ranks, kind = shapes[i]
+        if kind == 0.0:
+            out[i] = node_allreduce_s(size, ranks, args)
+        elif kind == 3.0:
+            out[i] = node_alltoall_s(size, ranks, args)
+        else:
+            out[i] = node_allgather_s(size, ranks, args)
+    return out
+
+
+def _coefficients(start: Values, **ranges: tuple[float, float]) -> tuple[Coefficient, ...]:
+    return tuple(Coefficient(name, value, *ranges[name]) for name, value in start.items())
+
+
+def _predict_moe(peaks: Peaks, dtype: str, v: Values, shapes: Floats) -> Floats:
+    return _moe_rows(shapes, moe_args(peaks, dtype, gemm_args(peaks, dtype, GEMM_START), v))
+
+
+_LAUNCH = (2e-7, 3e-4)
+_FLAT = Axis(0.0, 1.0, 2, 0.0)
+
+GEMM = Surface(
+    "gemm",
+    ("m", "n", "k"),
+    _coefficients(
+        GEMM_START,
+        efficiency=(0.05, 1.0),
+        hbm_efficiency=(0.1, 1.0),
+        ramp_k=(4.0, 4096.0),
+        launch_s=_LAUNCH,
+        wave_weight=(0.01, 1.0),
+        feed_bytes_per_flop=(0.002, 1.0),
+        sharpness=(1.0, 12.0),
+    ),
+    (Axis(0.0, 1.0, 16, 0.1), Axis(5.0, 1.0, 12, 0.05), Axis(5.0, 1.0, 12, 0.05)),
+    (1, 2),
+    lambda peaks, dtype, v, shapes: _gemm_rows(shapes, gemm_args(peaks, dtype, v)),
+    lambda shapes: np.log2(shapes),
+)
+PREFILL = Surface(
+    "prefill",
+    ("batch", "q_len", "heads", "kv_heads", "qk_dim", "v_dim", "window"),
+    _coefficients(PREFILL_START, efficiency=(0.05, 1.0), ramp_len=(1.0, 4096.0), wave_weight=(0.01, 1.0), launch_s=_LAUNCH),
+    (Axis(0.0, 1.0, 16, 0.05), Axis(0.0, 1.0, 16, 0.05), Axis(6.0, 0.5, 7, 0.05)),
+    (2, 3),
+    lambda peaks, dtype, v, shapes: _prefill_rows(shapes, attention_args(peaks, v, DECODE_START)),
+    lambda shapes: np.log2(np.column_stack([shapes[:, 0] * shapes[:, 2], shapes[:, 1], shapes[:, 4]])),
+)
+DECODE = Surface(
+    "decode",
+    ("batch", "context", "heads", "kv_heads", "qk_dim", "kv_elem_bytes"),
+    _coefficients(
+        DECODE_START,
+        efficiency=(0.01, 1.0),
+        hbm_efficiency=(0.05, 1.0),
+        spread=(1e-3, 20.0),
+        pair_s=(1e-9, 1e-4),
+        launch_s=_LAUNCH,
+    ),
+    (Axis(0.0, 1.0, 15, 0.05), Axis(0.0, 1.0, 18, 0.05), Axis(0.0, 1.0, 7, 0.05)),
+    (2, 3),
+    lambda peaks, dtype, v, shapes: _decode_rows(shapes, attention_args(peaks, PREFILL_START, v)),
+    lambda shapes: np.log2(np.column_stack([shapes[:, 0] * shapes[:, 3], shapes[:, 1], shapes[:, 2] / shapes[:, 3]])),
+)
+MLA_PREFILL = Surface(
+    "mla_prefill",
+    PREFILL.columns,
+    PREFILL.coefficients,
+    (Axis(0.0, 1.0, 16, 0.05), Axis(0.0, 1.0, 16, 0.05), Axis(7.0, 1.0, 2, 0.0)),
+    (2,),
+    PREFILL.predict,
+    PREFILL.points,
+)
+MLA_DECODE = Surface(
+    "mla_decode",
+    ("batch", "context", "heads", "kv_elem_bytes"),
+    DECODE.coefficients,
+    (Axis(0.0, 1.0, 11, 0.05), Axis(0.0, 1.0, 18, 0.05), Axis(0.0, 1.0, 8, 0.05)),
+    (2,),
+    lambda peaks, dtype, v, shapes: _latent_rows(shapes, attention_args(peaks, PREFILL_START, v)),
+    lambda shapes: np.log2(shapes[:, :3]),
+)
+MOE = Surface(
+    "moe",
+    ("tokens", "hidden", "expert_ffn", "topk", "experts", "ep", "etp"),
+    _coefficients(
+        MOE_START,
+        efficiency=(0.02, 1.0),
+        hbm_efficiency=(0.05, 1.0),
+        ramp_k=(4.0, 4096.0),
+        launch_s=_LAUNCH,
+        tile_m=(1.0, 256.0),
+        row_bytes=(1.0, 1e6),
+    ),
+    (Axis(0.0, 1.0, 18, 0.1), Axis(0.0, 1.0, 10, 0.05), Axis(16.0, 1.0, 12, 0.05)),
+    (1, 2, 4),
+    _predict_moe,
+    lambda s: np.log2(
+        np.column_stack(
+            [np.maximum(s[:, 0] * s[:, 3] / s[:, 5], 1.0), np.maximum(s[:, 4] / s[:, 5], 1.0), s[:, 1] * s[:, 2] / s[:, 6]]
+        )
+    ),
+)
+_LINK_AXES = (Axis(8.0, 1.0, 23, 0.02), Axis(1.0, 1.0, 3, 0.01), _FLAT)
+_LINK_RANGES = {
+    "link_efficiency": (0.001, 1.0),
+    "half_bytes": (1.0, 1e8),
+    "base_s": (1e-6, 1e-3),
+    "hop_s": (1e-8, 1e-3),
+    "multicast_gain": (0.3, 4.0),
+    "alltoall_efficiency": (0.001, 1.0),
+    "direct_base_s": (1e-6, 1e-3),
+    "direct_rank_s": (1e-9, 1e-4),
+    "direct_link_share": (0.001, 2.0),
+}
+
+
+def _link_points(shapes: Floats) -> Floats:
+    return np.column_stack([np.log2(shapes[:, 0]), np.log2(shapes[:, 1]), np.zeros(len(shapes))])
+
+
+LINK = Surface(
+    "link",
+    ("size_bytes", "ranks", "kind"),
+    tuple(Coefficient(name, value, *_LINK_RANGES[name]) for name, value in LINK_START.items()),
+    _LINK_AXES,
+    (0,),
+    lambda peaks, dtype, v, shapes: _link_rows(shapes, link_args(peaks, v)),
+    _link_points,
+)
+DIRECT = Surface(
+    "direct",
+    LINK.columns,
+    tuple(Coefficient(name, value, *_LINK_RANGES[name]) for name, value in {**LINK_START, **DIRECT_START}.items()),
+    _LINK_AXES,
+    (0,),
+    LINK.predict,
+    _link_points,
+)
+SURFACES: Mapping[str, Surface] = {s.op: s for s in (GEMM, PREFILL, DECODE, MLA_PREFILL, MLA_DECODE, MOE, LINK, DIRECT)}
+COLLECTIVE_KINDS: Mapping[str, float] = {"all_reduce": 0.0, "all_gather": 1.0, "reduce_scatter": 2.0, "alltoall": 3.0}
