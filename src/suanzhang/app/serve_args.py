@@ -16,9 +16,20 @@ from suanzhang.spec.layout import ServeLayout
 from suanzhang.spec.model import ModelSpec
 from suanzhang.spec.serve import ServeCoefficients, ServeMemory
 from suanzhang.spec.stack import ServeStack
+from suanzhang.units import GB, GIB
 
 DEQUANTISE_EFFICIENCY = 0.8
 """Share of the 16-bit rate that a product keeps when it unpacks narrow weights in registers [assumed]."""
+
+
+INLINE_ECC_SHARE = 15.0 / 16.0
+"""Graphics memory keeps its error correction in the memory itself, one sixteenth of it; stacked memory has room beside."""
+
+
+def memory_bytes(chip: ChipSpec) -> float:
+    """Memory that an engine finds on a chip [B]: the nominal gigabytes are binary ones (an 80 GB part has 80 GiB)."""
+    share = INLINE_ECC_SHARE if chip.memory_type.upper().startswith("GDDR") else 1.0
+    return chip.hbm_bytes / GB * GIB * share
 
 
 def check_layout(model: ModelSpec, layout: ServeLayout) -> None:

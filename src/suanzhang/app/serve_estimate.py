@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from functools import cache
 
-from suanzhang.app.serve_args import batch_rules, check_layout, iteration_args
+from suanzhang.app.serve_args import batch_rules, check_layout, iteration_args, memory_bytes
 from suanzhang.app.serve_energy import replica_power_w
 from suanzhang.errors import Infeasible
 from suanzhang.perf.serving.args import IterationArgs
@@ -38,6 +38,7 @@ from suanzhang.spec.serve import (
     check_workload,
 )
 from suanzhang.spec.stack import ServeStack
+from suanzhang.units import GIB
 
 MANY = 1e7
 """Concurrency that keeps any replica full."""
@@ -131,7 +132,7 @@ def _memory(
         tokens = min(workload.batch * isl / layout.dp, 65536.0)
     elif not stack.chunked_prefill:
         tokens = max(isl, float(min(stack.max_batched_tokens, 65536)))
-    memory = replica_memory(model, chip.hbm_bytes, layout, stack, weight, kv, tokens)
+    memory = replica_memory(model, memory_bytes(chip), layout, stack, weight, kv, tokens)
     needed = (isl + osl) * memory.kv_bytes_per_token + memory.state_bytes_per_seq
     if memory.fits and memory.kv_bytes >= needed:
         return memory
@@ -139,7 +140,7 @@ def _memory(
     raise Infeasible(
         f"{model.name} in {weight} does not fit {layout.chips} x {chip.name} (tp={layout.tp}, pp={layout.pp}, dp={layout.dp})",
         binding=[
-            f"memory of one chip: {total / 1e9:.1f} GB and the reserve of the engine against {chip.hbm_bytes / 1e9:.1f} GB"
+            f"memory of one chip: {total / GIB:.1f} GiB and the reserve of the engine against {memory_bytes(chip) / GIB:.1f} GiB"
         ],
         fix="use more chips per replica or narrower weights",
     )

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from suanzhang.app.serve_args import batch_rules, iteration_args
+from suanzhang.app.serve_args import batch_rules, iteration_args, memory_bytes
 from suanzhang.app.serve_estimate import MANY, estimate_serve, fitted, traffic_of
 from suanzhang.errors import OutOfDomain
 from suanzhang.perf.serving.args import IterationArgs
@@ -127,7 +127,7 @@ def _try(
     work = OpenLoop(service.requests_per_s, service.input_tokens, service.output_tokens)
     traffic = traffic_of(work)
     prompt = 0.0 if stack.chunked_prefill else max(traffic.isl_p99, float(stack.max_batched_tokens))
-    memory = replica_memory(service.model, chip.hbm_bytes, layout, stack, weight, cache, prompt)
+    memory = replica_memory(service.model, memory_bytes(chip), layout, stack, weight, cache, prompt)
     longest = traffic.isl_p99 + traffic.osl * (1.0 + 2.0 * math.sqrt(traffic.osl_cv2))
     if not memory.fits or memory.kv_tokens / layout.dp < longest:
         search.reasons["memory"] += 1
