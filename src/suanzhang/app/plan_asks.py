@@ -1,0 +1,189 @@
+"""From the names in a question to the jobs, services, market and site that they mean."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from suanzhang.catalog.chips import chip as find_chip
+from suanzhang.catalog.currency import rate
+from suanzhang.catalog.markets import market as find_market
+from suanzhang.catalog.models import model as find_model
+from suanzhang.catalog.sites import site as find_site
+from suanzhang.catalog.stacks import serve_stack, serve_stacks
+from suanzhang.errors import InputError
+from suanzhang.source import Quoted
+from suanzhang.spec.chip import ChipSpec
+from suanzhang.spec.job import ServiceSpec
+from suanzhang.spec.market import LeadTime, Market, Offer, Site
+from suanzhang.spec.question import MarketAsk, OfferAsk, Question, ServeAsk, SiteAsk
+from suanzhang.spec.stack import ServeStack
+
+QUESTION = "question"
+"""Key of the source of figures that the user gave."""
+_USUAL_SITE = {"CN": "cn-east", "US": "us-virginia"}
+_PRICE_UNIT = {"buy": "chip", "lease": "chip_h", "reserve": "chip_h", "rent": "chip_h", "spot": "chip_h", "api": "Mtoken"}
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Where and with what a question is planned.
+
+    Args:
+        market: offers, those of the user included and those excluded left out.
+        site: where the machines stand, money in the currency of the question.
+        chips: kinds of chip on offer, by id.
+        excluded: offer or chip id to the reason why it is not used.
+    """
+
+    market: Market
+    site: Site
+    chips: dict[str, ChipSpec]
+    excluded: dict[str, str]
+
+
+def month_index(start: str, month: str) -> int:
+    """Months from ``start`` to ``month``, both ISO; 0 for an empty month."""
+    if not month:
+        return 0
+    (y0, m0), (y1, m1) = ((int(part) for part in text.split("-")[:2]) for text in (start, month))
+    return (y1 - y0) * 12 + m1 - m0
+
+
+def month_name(start: str, index: int) -> str:
+    """The ISO month ``index`` months after ``start``."""
+    year, month = (int(part) for part in start.split("-")[:2])
+    total = year * 12 + month - 1 + index
+    return f"{total // 12:04d}-{total % 12 + 1:02d}"
+
+
+def resolve_world(question: Question) -> World:
+    """Market, site and kinds of chip of a question.
+
+    Raises:
+        CatalogError: a market, site or chip is not known; names the nearest.
+        InputError: an offer lacks what a new offer needs, or nothing is on offer.
+    """
+    market = _market(question.market, question)
+    site = _site(question.site, market.region, question)
+    excluded = dict(market.excluded)
+    excluded.update(dict.fromkeys(question.market.exclude, "excluded by the question"))
+    allow = {find_chip(name).id for name in question.chips.allow}
+    deny = {find_chip(name).id for name in question.chips.deny}
+    end = month_name(question.start, question.months - 1)
+    offers = []
+    for offer in market.offers:
+        reason = excluded.get(offer.id) or excluded.get(offer.chip)
+        if not reason and allow and offer.kind != "api" and offer.chip not in allow:
+            reason = "not among the chips that the question allows"
+        if not reason and offer.chip in deny:
+            reason = "denied by the question"
+        if not reason and (offer.first_month > end or (offer.last_month and offer.last_month < question.start)):
+            reason = "not offered in the months of the plan"
+        if reason:
+            excluded[offer.id] = reason
+        else:
+            offers.append(offer)
+    chips = {offer.chip: find_chip(offer.chip) for offer in offers if offer.kind != "api"}
+    chips.update({spec.id: spec for spec in (find_chip(held.chip) for held in question.have)})
+    if not chips:
+        raise InputError(
+            "no chip is on offer and none is owned", fix="name another market, add an offer, or list what you have"
+        )
+    return World(replace(market, offers=tuple(offers)), site, chips, excluded)
+
+
+def _market(ask: MarketAsk, question: Question) -> Market:
+    if ask.id:
+        base = find_market(ask.id)
+    else:
+        region = "CN" if question.currency == "CNY" else "US"
+        base = Market("question", "offers of the question", region, question.start, question.currency, ())
+    offers = {offer.id: offer for offer in base.offers}
+    for change in ask.offers:
+        offers[change.id] = _offer(change, offers.get(change.id), question)
+    return replace(base, offers=tuple(offers.values()))
+
+
+def _offer(ask: OfferAsk, known: Offer | None, question: Question) -> Offer:
+    where = f"market.offers[{ask.id}]"
+    if known is None and (ask.kind is None or not ask.chip or ask.price is None):
+        raise InputError(
+            f"{where}: a new offer needs kind, chip and price", fix="add them, or use the id of an offer of the market"
+        )
+    kind = ask.kind or (known.kind if known else "buy")
+    name = ask.chip or (known.chip if known else "")
+    price = known.price if known else Quoted(0.0, "", QUESTION, "assumed")
+    if ask.price is not None:
+        unit = f"{ask.currency or question.currency}/{_PRICE_UNIT[kind]}"
+        price = Quoted(ask.price, unit, QUESTION, "assumed", question.start, "given in the question")
+    lead = known.lead if known else LeadTime(0.0 if kind in ("rent", "spot", "api") else 2.0, 4.0, QUESTION, "assumed")
+    if ask.lead_months is not None:
+        lead = LeadTime(ask.lead_months, max(ask.lead_p90_months or ask.lead_months, ask.lead_months), QUESTION, "assumed")
+    chip_id = name if kind == "api" else find_chip(name).id
+    base = known or Offer(ask.id, kind, chip_id, price, kind != "buy", 0, lead)
+    given = {
+        key: getattr(ask, key)
+        for key in (
+            "includes_host", "term_months", "stock_chips", "stock_per_month", "min_order_chips", "lot_chips",
+            "interruption_per_month",
+        )
+        if getattr(ask, key) is not None
+    }  # fmt: skip
+    given.update({key: getattr(ask, key) for key in ("first_month", "last_month") if getattr(ask, key)})
+    return replace(base, kind=kind, chip=chip_id, price=price, lead=lead, **given)
+
+
+def _site(ask: SiteAsk, region: str, question: Question) -> Site:
+    base = find_site(ask.id or _USUAL_SITE.get(region, "us-virginia"))
+
+    def own(value: float | None, known: Quoted, unit: str) -> Quoted:
+        if value is None:
+            return _in_currency(known, question)
+        return Quoted(value, unit, QUESTION, "assumed", question.start, "given in the question")
+
+    currency = question.currency
+    return replace(
+        base,
+        tariff_per_kwh=own(ask.tariff_per_kwh, base.tariff_per_kwh, f"{currency}/kWh"),
+        pue=own(ask.pue, base.pue, "1"),
+        carbon_kg_per_kwh=own(ask.carbon_kg_per_kwh, base.carbon_kg_per_kwh, "kg/kWh"),
+        power_limit_w=base.power_limit_w if ask.power_limit_w is None else ask.power_limit_w,
+        room_per_kw_month=None
+        if base.room_per_kw_month is None
+        else own(ask.room_per_kw_month, base.room_per_kw_month, f"{currency}/kW/month"),
+    )
+
+
+def _in_currency(value: Quoted, question: Question) -> Quoted:
+    """A site figure in the currency of the question; figures without a currency stay as they are."""
+    given, slash, rest = value.unit.partition("/")
+    if not slash or len(given) != 3 or not given.isupper() or given == question.currency:
+        return value
+    factor = rate(given, question.currency, question.start).value
+    return replace(
+        value, value=value.value * factor, unit=f"{question.currency}/{rest}", note=f"{value.note}; converted from {given}"
+    )
+
+
+def service_spec(ask: ServeAsk) -> ServiceSpec:
+    """The service that an ask means."""
+    return ServiceSpec(
+        ask.name, find_model(ask.model), ask.requests_per_s, ask.input_tokens, ask.output_tokens, ask.load, ask.slo,
+        ask.redundancy, ask.weight_dtype, ask.kv_dtype, ask.start, ask.lossy_precision,
+    )  # fmt: skip
+
+
+def engine_for(ask: ServeAsk, question: Question) -> ServeStack:
+    """The engine that a service is planned with: the one named, or the newest vLLM of the middle of the plan.
+
+    Before the first release of vLLM in the catalog that first one is taken.
+    """
+    if ask.stack:
+        return serve_stack(ask.stack)
+    middle = month_name(question.start, math.floor(question.months / 2))
+    generations = sorted(
+        (stack for stack in serve_stacks().values() if stack.engine == "vllm"), key=lambda stack: stack.released
+    )
+    released = [stack for stack in generations if stack.released <= middle]
+    return released[-1] if released else generations[0]
