@@ -1,0 +1,110 @@
+"""Reads what a user writes about a training: chips, layout, and defaults that are stated when used."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+
+from suanzhang.errors import InputError, nearest_names
+from suanzhang.spec.chip import ChipSpec
+from suanzhang.spec.layout import TrainLayout
+from suanzhang.spec.model import ModelSpec
+from suanzhang.units import parse_quantity
+
+ALIASES = {"mbs": "micro_batch", "zero": "zero_stage", "micro_batch_size": "micro_batch", "vp": "vpp"}
+"""Short names of layout keys."""
+_FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+
+def parse_chips(text: str) -> tuple[tuple[str, int], ...]:
+    """``"CHIP:N[,CHIP:N]"`` as pairs.
+
+    Raises:
+        InputError: no count, or a count that is no positive whole number.
+    """
+    pairs = []
+    for part in text.split(","):
+        name, colon, count = part.strip().rpartition(":")
+        if not colon or not name:
+            raise InputError(f"chips: cannot read {part.strip()!r}", fix="write CHIP:COUNT, for example a100-sxm-80:1024")
+        number = parse_quantity(count.strip(), "count", f"chips {name}")
+        if number < 1 or number != math.floor(number):
+            raise InputError(f"chips {name}: {count.strip()!r} is no positive whole number", fix="write for example 1024")
+        pairs.append((name, int(number)))
+    return tuple(pairs)
+
+
+def parse_layout(text: str) -> dict[str, object]:
+    """``"tp=8,pp=8,recompute=full"`` as the fields of a layout that it sets.
+
+    Raises:
+        InputError: an unknown key or a value of the wrong kind, naming the nearest key.
+    """
+    kinds = {field.name: field.default for field in fields(TrainLayout)}
+    found: dict[str, object] = {}
+    for part in text.split(","):
+        key, equals, value = (item.strip() for item in part.partition("="))
+        key = ALIASES.get(key.lower(), key.lower())
+        if not equals or key not in kinds:
+            near = nearest_names(key, [*kinds, *ALIASES])
+            raise InputError(f"layout: cannot read {part.strip()!r}", fix=f"did you mean {' or '.join(near) or 'tp=8'}?")
+        found[key] = _value(key, value, kinds[key])
+    return found
+
+
+def _value(key: str, value: str, default: object) -> object:
+    if isinstance(default, bool):
+        if value.lower() not in _FLAGS:
+            raise InputError(f"layout {key}: {value!r} is neither on nor off", fix="write on or off")
+        return _FLAGS[value.lower()]
+    if isinstance(default, int):
+        if not value.isdigit() or (int(value) < 1 and key not in ("zero_stage", "recompute_layers", "etp")):
+            raise InputError(f"layout {key}: {value!r} is no positive whole number", fix=f"write for example {key}=8")
+        return int(value)
+    choices = {
+        "recompute": ("none", "selective", "full"),
+        "schedule": ("gpipe", "1f1b", "interleaved", "zero-bubble", "dualpipe"),
+    }
+    if value not in choices[key]:
+        raise InputError(f"layout {key}: unknown {value!r}", fix=f"use one of {', '.join(choices[key])}")
+    return value
+
+
+def complete_layout(given: dict[str, object], chips: int, defaults: TrainLayout) -> TrainLayout:
+    """A layout from the fields that were given: data parallel takes the remaining chips.
+
+    Raises:
+        InputError: the sizes do not multiply to the number of chips; names the nearest number that does.
+    """
+    values = {field.name: getattr(defaults, field.name) for field in fields(TrainLayout)} | given
+    cut = int(values["tp"]) * int(values["pp"]) * int(values["cp"])
+    if "dp" not in given:
+        if chips % cut:
+            nearest = max(chips // cut, 1) * cut
+            raise InputError(
+                f"layout: tp x pp x cp = {cut} does not divide {chips} chips", fix=f"use {nearest} chips or other sizes"
+            )
+        values["dp"] = chips // cut
+    if int(values["vpp"]) > 1 and "schedule" not in given:
+        values["schedule"] = "interleaved"
+    layout = TrainLayout(**values)
+    if layout.chips != chips:
+        raise InputError(
+            f"layout uses {layout.chips} chips, {chips} are given", fix=f"give {layout.chips} chips, or leave dp out"
+        )
+    return layout
+
+
+def default_precision(chip: ChipSpec) -> str:
+    """16-bit arithmetic of the chip: bf16 where it exists."""
+    return "bf16" if "bf16" in chip.peak_flop_per_s else "fp16"
+
+
+def default_batch(model: ModelSpec, seq_len: int) -> int:
+    """Sequences of a step when none is given: the power of two nearest to the usual tokens per step of that size.
+
+    Half a million tokens at a billion active parameters, growing with their cube root, to 16 million at most: GPT-3
+    175B took 3.2 million, Llama 3 405B 16 million.
+    """
+    tokens = min(16e6, 0.5e6 * max(1.0, model.active_params / 1e9) ** (1.0 / 3.0) * 1.4)
+    return int(2 ** max(0, round(math.log2(tokens / seq_len))))

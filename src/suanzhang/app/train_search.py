@@ -1,0 +1,145 @@
+"""The best layouts of a job on a number of chips."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suanzhang.app.train_model import Packed
+from suanzhang.perf.training.args import LayoutArgs
+from suanzhang.perf.training.batch import evaluate
+from suanzhang.perf.training.feasible import OUT_OF_MEMORY, REASONS
+from suanzhang.perf.training.pack import unpack_layout
+from suanzhang.search.scan import Found, scan
+from suanzhang.search.space import Axes, Sizes, batches
+from suanzhang.spec.job import TrainJob
+from suanzhang.spec.layout import TrainLayout
+from suanzhang.spec.stack import TrainStack
+
+LONG_CONTEXT = 8192
+"""From this sequence length on, context parallelism is looked at."""
+CHIP_COUNTS = 6
+"""How many counts of chips in use are looked at when not all can be used."""
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """Result of a search.
+
+    Args:
+        layouts: best feasible layouts, fastest first.
+        step_s, memory_bytes: of each.
+        evaluated: layouts whose time and memory were computed.
+        pruned: layouts left out, by reason.
+        seconds: wall time.
+        leanest: the layout of least memory, None when none divides.
+        leanest_bytes: its memory.
+    """
+
+    layouts: tuple[TrainLayout, ...]
+    step_s: tuple[float, ...]
+    memory_bytes: tuple[float, ...]
+    evaluated: int
+    pruned: dict[str, int]
+    seconds: float
+    leanest: TrainLayout | None
+    leanest_bytes: float
+
+
+def _powers(limit: int) -> tuple[int, ...]:
+    return tuple(2**k for k in range(max(limit, 1).bit_length()) if 2**k <= limit)
+
+
+def _divisors(number: int, limit: int) -> tuple[int, ...]:
+    return tuple(k for k in range(1, min(number, limit) + 1) if number % k == 0)
+
+
+def default_axes(job: TrainJob, stack: TrainStack, chips: int, domain: int) -> Axes:
+    """The axes that a search covers unless told otherwise.
+
+    Tensor groups stay inside the scale-up domain; pipelines take every divisor of the layers (or of the layers and the
+    two ends) up to the number of layers; context ranks only for long sequences; experts over powers of two.
+    """
+    model = job.model
+    stages = set(_divisors(model.layers, chips)) | set(_divisors(model.layers + 2, chips)) | set(_powers(model.layers))
+    chunks = set(_divisors(model.layers, 16)) or {1}
+    experts = model.moe.experts if model.moe else 0
+    return Axes(
+        tp=_powers(min(domain, chips, 16)),
+        pp=tuple(sorted(stage for stage in stages if stage <= min(model.layers, chips, 128))),
+        cp=_powers(min(16, chips, job.seq_len // 4096)) if job.seq_len >= LONG_CONTEXT else (1,),
+        ep=tuple(k for k in _powers(min(experts, chips)) if experts % k == 0) if experts else (1,),
+        etp=(1, 0) if experts else (0,),
+        vpp=tuple(sorted(chunk for chunk in chunks if chunk <= 12)),
+        sp=(1, 0) if stack.sequence_parallel else (0,),
+        zero=(0, 1, 3),
+        micro_batch=_powers(min(16, job.global_batch)),
+        recompute=(0, 1, 2),
+        schedule=(1,),
+        overlap_tp=(1,),
+    )
+
+
+def sizes_of(job: TrainJob) -> Sizes:
+    """What of the job must divide."""
+    model = job.model
+    experts = model.moe.experts if model.moe else 0
+    kv_heads = model.heads if model.mla else model.kv_heads
+    return Sizes(model.layers, model.heads, kv_heads, experts, job.seq_len, job.global_batch)
+
+
+def chip_counts(job: TrainJob, chips: int, axes: Axes) -> tuple[int, ...]:
+    """Counts of chips that a layout can use exactly, the most first, at most ``chips``.
+
+    The data ranks must divide the global batch: a count that is no such product leaves chips idle.
+    """
+    ranks = [dp for dp in range(1, min(chips, job.global_batch) + 1) if job.global_batch % dp == 0]
+    counts: set[int] = set()
+    for tp in axes.tp:
+        for pp in axes.pp:
+            for cp in axes.cp:
+                cut = tp * pp * cp
+                fitting = [dp * cut for dp in ranks if dp * cut <= chips]
+                counts.update(fitting[-2:])
+    ordered = sorted(counts, reverse=True)
+    return tuple(ordered[:1] if ordered[:1] == [chips] else ordered[:CHIP_COUNTS])
+
+
+def search_layouts(packed: Packed, job: TrainJob, axes: Axes, counts: tuple[int, ...], keep: int = 8) -> Searched:
+    """Scan every layout of the axes on each count of chips.
+
+    Args:
+        packed: the question as numbers.
+        job: the job.
+        axes: the axes.
+        counts: counts of chips in use.
+        keep: how many of the best to keep.
+    """
+    pruned: Counter[str] = Counter()
+    sizes = sizes_of(job)
+
+    def evaluator(layouts: Floats) -> tuple[Floats, Floats, Floats]:
+        return evaluate(packed.shape, packed.run, layouts, packed.ops, packed.ops16, packed.fit)
+
+    start = time.perf_counter()
+    stream = (batch for count in counts for batch in batches(count, sizes, axes, pruned))
+    found: Found = scan(stream, evaluator, keep, int(OUT_OF_MEMORY))
+    seconds = time.perf_counter() - start
+    for code, count in found.refused.items():
+        pruned[REASONS[code]] += count
+    leanest = unpack_layout(LayoutArgs(*found.leanest)) if len(found.leanest) else None
+    return Searched(
+        tuple(unpack_layout(LayoutArgs(*row)) for row in found.layouts),
+        tuple(float(value) for value in found.step_s),
+        tuple(float(value) for value in found.memory_bytes),
+        found.evaluated,
+        dict(pruned),
+        seconds,
+        leanest,
+        found.leanest_bytes,
+    )
