@@ -1,0 +1,235 @@
+"""Size every training and service of a question on every kind of chip that is on offer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from suanzhang.app.plan_asks import World, engine_for, month_index, service_spec
+from suanzhang.app.serve import size_service
+from suanzhang.app.train import train_options
+from suanzhang.app.train_input import default_batch, default_precision
+from suanzhang.catalog.models import model as find_model
+from suanzhang.catalog.stacks import default_train_stack, train_stack
+from suanzhang.errors import Infeasible, OutOfDomain
+from suanzhang.spec.buy import Demand, Need
+from suanzhang.spec.chip import ChipSpec
+from suanzhang.spec.job import ServiceSpec, TrainJob
+from suanzhang.spec.plan import ChipRefusal
+from suanzhang.spec.question import Question, ServeAsk, TrainAsk
+from suanzhang.spec.serve import Refusal, SizedService
+from suanzhang.spec.train import TrainOption
+from suanzhang.units import DAY_S, MONTH_S
+
+Progress = Callable[[str], None]
+
+_BEST_SHARE_OF_PEAK = 0.65
+"""No published run reaches more of the dense peak: bounds the search for the smallest number of chips from below."""
+_STEPS_PER_DOUBLING = (1.0, 1.25, 1.5, 1.75)
+_MOST_MONTHS_OF_RAMP = 6
+
+
+@dataclass(frozen=True, slots=True)
+class SizedTraining:
+    """One training on every kind of chip.
+
+    Args:
+        ask: what was asked.
+        job: the job; its precision is chosen per chip.
+        first_month: earliest month in which it may start.
+        options: feasible ways, several counts per kind of chip.
+        refused: kinds of chip that cannot do it in time.
+    """
+
+    ask: TrainAsk
+    job: TrainJob
+    first_month: int
+    options: tuple[TrainOption, ...]
+    refused: tuple[ChipRefusal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SizedAsk:
+    """One service on every kind of chip.
+
+    Args:
+        ask: what was asked.
+        service: the service.
+        engine: id of the engine generation.
+        first_month: month in which it is first wanted.
+        after: name of the training whose model it serves; empty when it waits for none.
+        options: the sizing on each kind of chip that can carry it.
+        refused: kinds of chip that cannot.
+    """
+
+    ask: ServeAsk
+    service: ServiceSpec
+    engine: str
+    first_month: int
+    after: str
+    options: tuple[SizedService, ...]
+    refused: tuple[Refusal, ...]
+
+
+def size_training(ask: TrainAsk, question: Question, world: World, progress: Progress) -> SizedTraining:
+    """The ways to run a training on each kind of chip within its deadline.
+
+    Raises:
+        Infeasible: no kind of chip on offer can do it in time; says what each falls short of.
+    """
+    model = find_model(ask.model)
+    seq = ask.seq_len or min(model.max_seq, 8192)
+    first = month_index(question.start, ask.start)
+    horizon_s = (question.months - first) * MONTH_S
+    job = TrainJob(
+        ask.name, model, ask.tokens, seq, ask.global_batch or default_batch(model, seq), ask.precision or "bf16", ask.optimizer,
+        ask.method, ask.lora_rank, min(ask.deadline_s or horizon_s, horizon_s), ask.start or question.start,
+    )  # fmt: skip
+    options: list[TrainOption] = []
+    refused: list[ChipRefusal] = []
+    for chip in world.chips.values():
+        progress(f"train {ask.name} on {chip.name}")
+        found = _on_chip(replace(job, precision=ask.precision or default_precision(chip)), chip, ask, question)
+        if isinstance(found, ChipRefusal):
+            refused.append(found)
+        else:
+            options.extend(found)
+    if not options:
+        raise Infeasible(
+            f"training {ask.name}: no chip on offer trains {model.name} in time",
+            binding=[f"{refusal.chip}: {refusal.reason}" for refusal in refused],
+            fix="allow a longer deadline, fewer tokens, or other chips",
+        )
+    return SizedTraining(ask, job, first, tuple(options), tuple(refused))
+
+
+def _on_chip(job: TrainJob, chip: ChipSpec, ask: TrainAsk, question: Question) -> list[TrainOption] | ChipRefusal:
+    """Options within the deadline: the fewest chips, and about one and a half and two times as many."""
+    assert job.deadline_s is not None
+    stack = train_stack(ask.stack) if ask.stack else default_train_stack(int(question.start[:4]))
+    try:
+        peak = chip.peak(job.precision)
+        counts = _counts(job, chip, peak)
+        found: list[TrainOption] = []
+        slowest = math.inf
+        for count in counts:
+            for option in train_options(job, chip, (count,), stack):
+                slowest = min(slowest, option.days)
+                if option.days * DAY_S <= job.deadline_s and (not found or option.chips >= 1.4 * found[-1].chips):
+                    found.append(option)
+            if len(found) == 3:
+                break
+    except (OutOfDomain, Infeasible) as error:
+        return ChipRefusal(chip.id, error.message)
+    if found:
+        return found
+    if math.isinf(slowest):
+        return ChipRefusal(chip.id, f"no layout fits on up to {counts[-1]:,} chips of {chip.hbm_bytes / 1e9:.0f} GB")
+    return ChipRefusal(chip.id, f"{slowest:.0f} days at best on up to {counts[-1]:,} chips")
+
+
+def _counts(job: TrainJob, chip: ChipSpec, peak: float) -> tuple[int, ...]:
+    """Numbers of chips to look at: whole nodes, from what no run has beaten up to sixteen times that."""
+    assert job.deadline_s is not None
+    node = max(chip.node.chips, 1)
+    flop = 6.0 * job.model.active_params * job.tokens
+    fewest = flop / (peak * _BEST_SHARE_OF_PEAK * job.deadline_s)
+    start = 2.0 ** math.floor(math.log2(max(fewest / node, 1.0)))
+    ladder = (start * step * 2.0**double for double in range(6) for step in _STEPS_PER_DOUBLING)
+    sizes = sorted({round(size) * node for size in ladder if size >= max(fewest / node, 1.0)})
+    return tuple(sizes)
+
+
+def training_demand(sized: SizedTraining) -> Demand:
+    """The training as the procurement model takes it."""
+    ask = sized.ask
+    needs = tuple(
+        Need(option.chip, float(option.chips), 1.0, option.days * DAY_S / MONTH_S, f"{option.chips} x {option.chip}")
+        for option in sized.options
+    )
+    due = None if ask.deadline_s is None else max(1.0, ask.deadline_s / MONTH_S)
+    return Demand(ask.name, "train", needs, first_month=sized.first_month, due_months=due)
+
+
+def size_ask(
+    ask: ServeAsk, question: Question, world: World, trainings: tuple[SizedTraining, ...], progress: Progress
+) -> SizedAsk:
+    """A service sized on each kind of chip.
+
+    A service of a model that a training of the same question makes, and that names no first month of its own,
+    starts when that training must be done.
+
+    Raises:
+        Infeasible: no kind of chip on offer can meet its targets; says why each cannot.
+    """
+    service = service_spec(ask)
+    engine = engine_for(ask, question)
+    options: list[SizedService] = []
+    refused: list[Refusal] = []
+    for chip in world.chips.values():
+        progress(f"serve {ask.name} on {chip.name}")
+        try:
+            found = size_service(service, chip, engine)
+        except OutOfDomain as error:
+            found = Refusal(ask.name, chip.id, error.message, (error.message,))
+        if isinstance(found, Refusal):
+            refused.append(found)
+        else:
+            options.append(found)
+    if not options:
+        raise Infeasible(
+            f"service {ask.name}: no chip on offer meets its targets with {service.model.name}",
+            binding=[f"{refusal.chip}: {refusal.reason}" for refusal in refused],
+            nearest=_nearest(refused),
+            fix="relax the latency targets, take a smaller model or narrower weights, or other chips",
+        )
+    first, after = month_index(question.start, ask.start), ""
+    if not ask.start:
+        for training in trainings:
+            if training.job.model.id == service.model.id:
+                first, after = _done_month(training), training.ask.name
+    return SizedAsk(ask, service, engine.id, min(first, question.months - 1), after, tuple(options), tuple(refused))
+
+
+def _done_month(training: SizedTraining) -> int:
+    """First month after a training that takes its whole deadline, or its fastest option where it has none."""
+    longest_s = training.ask.deadline_s or min(option.days for option in training.options) * DAY_S
+    return training.first_month + max(1, math.ceil(longest_s / MONTH_S - 1e-9))
+
+
+def _nearest(refused: list[Refusal]) -> dict[str, float]:
+    best: dict[str, float] = {}
+    for refusal in refused:
+        for key, value in refusal.nearest.items():
+            best[key] = min(value, best.get(key, math.inf))
+    return best
+
+
+def service_demand(sized: SizedAsk, question: Question, rent_per_chip_month: float) -> Demand:
+    """The service as the procurement model takes it.
+
+    Until the slowest order of its start could have arrived (half a year at most) part of it may wait, at twice the
+    dearest rent of the chips that it lacks: waiting is possible but never cheaper than chips that can be had.
+
+    Args:
+        sized: the service.
+        question: the question.
+        rent_per_chip_month: dearest rent on the market, in the currency of the question.
+    """
+    service, months = sized.service, question.months
+    growth = 1.0 + service.load.growth_per_month
+    first = sized.first_month
+    level = tuple(growth ** max(0, month - first) for month in range(months))
+    needs = tuple(
+        Need(option.chip, float(option.chips), option.utilisation_mean, 0.0, f"{option.replicas} replicas")
+        for option in sized.options
+    )
+    fewest = min(need.chips for need in needs)
+    return Demand(
+        service.name, "serve", needs, first_month=first, level=level,
+        due_month=min(first + _MOST_MONTHS_OF_RAMP, months - 1),
+        wait_price=2.0 * rent_per_chip_month * fewest,
+        api_model=service.model.id,
+        api_mtokens=service.requests_per_s * service.output_tokens.mean * MONTH_S / 1e6,
+    )  # fmt: skip
