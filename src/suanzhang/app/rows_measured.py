@@ -99,7 +99,12 @@ _MEMORY_KEYS = ("mem_GB", "mem_GiB", "mem_MiB", "mem_GB_total")
 
 
 def states_metric(row: TrainRow) -> bool:
-    """Whether a training row states a step time, a rate that is one, or a memory."""
+    """Whether a training row states a step time, a rate that is one, or a memory.
+
+    A rate worked out from the hours of a whole run, restarts included, is no step.
+    """
+    if row.kind in {"whole-run", "production-run"} and _positive(row.measured, "gpu_hours"):
+        return _positive(row.measured, "iter_s", *_MEMORY_KEYS) is not None
     return _positive(row.measured, *_STEP_KEYS, *_MEMORY_KEYS) is not None
 
 

@@ -422,7 +422,7 @@ def _layout_of(row: TrainRow, chips: int, batch: int, stack: TrainStack, flags: 
         dp=dp,
         cp=cp,
         ep=_whole(stated.get("ep")) or 1,
-        etp=_whole(stated.get("etp")) or 0,
+        etp=_whole(stated.get("etp")) or (1 if (_whole(stated.get("ep")) or 1) > 1 else 0),
         vpp=vpp if pp > 1 else 1,
         sp=bool(stated["sp"]) if stated.get("sp") is not None else stack.sequence_parallel and tp > 1,
         zero_stage=zero,

@@ -103,7 +103,8 @@ def serve_distance(isl: float, chips: int) -> float:
 
 def _reason(error: PlannerError) -> str:
     """One reason that many rows can share: the message without its numbers."""
-    return re.sub(r"\d[\d.,e+]*", "#", f"{error.kind}: {error.message}")[:120]
+    message = re.sub(r"^layout [^:]*: ", "layout: ", error.message)
+    return re.sub(r"\d[\d.,e+]*", "#", f"{error.kind}: {message}")[:120]
 
 
 def outcome(row: TruthRow, training: EstimateTraining, serving: EstimateServing) -> Outcome:
@@ -167,7 +168,8 @@ def _train_outcome(case: TrainCase, training: EstimateTraining) -> Outcome:
     tokens = case.job.global_batch * case.job.seq_len
     return Outcome(
         row=case.row,
-        counted=True,
+        counted=states_metric(case.row),
+        skip="" if predicted or not states_metric(case.row) else "rate whose count of operations is not stated",
         predicted=predicted,
         measured=case.measured,
         labels=labels,
