@@ -1,0 +1,209 @@
+"""What a report is made of: facts, tables, charts and notes. Every face renders these and nothing else."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from suanzhang.spec.result import Interval, Money
+from suanzhang.units import format_count, format_duration, format_figure, format_si
+
+Scalar = str | float | int | bool | None
+ChartKind = Literal["bars", "stacked", "line"]
+
+_SI_UNITS = {"W", "J", "B", "FLOP", "FLOP/s", "B/s"}
+_CURRENCY_LENGTH = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table.
+
+    Args:
+        name: what it holds, in words.
+        unit: unit of its numbers; empty only for columns of text.
+        digits: significant digits shown to people.
+    """
+
+    name: str
+    unit: str = ""
+    digits: int = 3
+
+    @property
+    def header(self) -> str:
+        """Name with its unit, such as ``step time [s]``; a count that names its own unit stands alone."""
+        return f"{self.name} [{self.unit}]" if self.unit and self.unit != self.name else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of raw values under columns with units; ``note`` stands below."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Scalar, ...], ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One figure with its unit and, where we have one, our interval; or one text.
+
+    Args:
+        name: what it is, in words.
+        value: a number, a text, or None when there is none.
+        unit: of the number; empty for texts.
+        interval: our uncertainty.
+        note: what a reader must know.
+    """
+
+    name: str
+    value: Scalar
+    unit: str = ""
+    interval: Interval | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Figures of one subject."""
+
+    title: str
+    facts: tuple[Fact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One mark of a chart: where on the x axis, which series, its value and our interval."""
+
+    x: str
+    series: str
+    y: float
+    interval: Interval | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A figure as a description: bars by name, stacked bars over months, or a line over months.
+
+    Args:
+        title: what it shows.
+        kind: form of the marks.
+        x: meaning of the x axis.
+        y: meaning of the y axis.
+        unit: unit of the y axis.
+        points: the marks, in order.
+        limit: a level that must not be exceeded; None without.
+    """
+
+    title: str
+    kind: ChartKind
+    x: str
+    y: str
+    unit: str
+    points: tuple[Point, ...]
+    limit: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """Sentences for the reader."""
+
+    title: str
+    lines: tuple[str, ...]
+
+
+Block = Facts | Table | Chart | Notes
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Blocks of one subject; ``folded`` ones are details that a terminal leaves out and a page folds."""
+
+    title: str
+    blocks: tuple[Block, ...]
+    folded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A whole report.
+
+    Args:
+        title: of the page.
+        verdict: the answer in one or two sentences.
+        sections: what it is made of.
+        footer: version, catalog date and seed in words.
+        command, call: the command and the Python call that give the same answer; empty when not known.
+        main: title of the table that is the answer as rows; empty for the first.
+    """
+
+    title: str
+    verdict: str
+    sections: tuple[Section, ...]
+    footer: str = ""
+    command: str = ""
+    call: str = ""
+    main: str = field(default="")
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """All tables, in order."""
+        return tuple(block for section in self.sections for block in section.blocks if isinstance(block, Table))
+
+    @property
+    def main_table(self) -> Table | None:
+        """The table that is the answer as rows."""
+        tables = self.tables
+        return next((table for table in tables if table.title == self.main), tables[0] if tables else None)
+
+
+def money_fact(name: str, money: Money | None, interval: Interval | None = None, note: str = "") -> Fact:
+    """A fact that holds an amount of money; the month of its prices goes into the note."""
+    if money is None:
+        return Fact(name, None, note=note or "no price given")
+    dated = f"prices of {money.date}" if money.date else ""
+    return Fact(name, money.amount, money.currency, interval, "; ".join(part for part in (dated, note) if part))
+
+
+def show_number(value: Scalar, digits: int = 3) -> str:
+    """A value of a table for people, its unit being in the header."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
+    if not math.isfinite(value):
+        return f"{value}"
+    if value == 0:
+        return "0"
+    if abs(value) >= 10**digits or (float(value).is_integer() and abs(value) < 1e15):
+        return format_count(value)
+    if abs(value) < 1e-4:
+        return f"{value:.{digits - 1}e}"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{decimals}f}"
+
+
+def show_fact(value: Scalar, unit: str) -> str:
+    """A value with its unit for people: SI prefixes, durations, percent, thousands separators."""
+    if value is None or isinstance(value, (str, bool)):
+        return show_number(value)
+    if unit == "s":
+        return format_duration(value)
+    if unit in _SI_UNITS:
+        return format_si(value, unit)
+    if unit == "d":
+        return f"{show_number(value)} days"
+    if unit == "fraction" or (len(unit) == _CURRENCY_LENGTH and unit.isupper() and abs(value) >= 1e3):
+        return format_figure(value, unit)
+    return f"{show_number(value)} {'' if unit == '1' else unit}".rstrip()
+
+
+def show_interval(interval: Interval | None, unit: str) -> str:
+    """The 90 % interval for people, empty when there is none."""
+    if interval is None:
+        return ""
+    return f"{show_fact(interval.p05, unit)} to {show_fact(interval.p95, unit)}"

@@ -1,0 +1,145 @@
+"""Blocks that several views share: terms, sources, layouts in words, units of keys."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from suanzhang.report.blocks import Chart, Column, Fact, Notes, Point, Scalar, Section, Table
+from suanzhang.spec.layout import ServeLayout, TrainLayout
+from suanzhang.spec.result import Interval, Money, SourceUse, Term
+
+_SUFFIXES: tuple[tuple[str, str], ...] = (
+    ("_flop_per_s", "FLOP/s"),
+    ("_bytes_per_s", "B/s"),
+    ("_tokens_per_s_per_chip", "tokens/s/chip"),
+    ("tokens_per_s_per_chip", "tokens/s/chip"),
+    ("_tokens_per_s", "tokens/s"),
+    ("requests_per_s", "requests/s"),
+    ("_j_per_response", "J"),
+    ("_j_per_output_token", "J"),
+    ("_usd_per_chip_h", "USD/chip/h"),
+    ("_cny_per_chip_h", "CNY/chip/h"),
+    ("_kg_per_kwh", "kg/kWh"),
+    ("_w_per_chip", "W"),
+    ("_per_s", "1/s"),
+    ("_bytes", "B"),
+    ("_flop", "FLOP"),
+    ("_pct", "%"),
+    ("_fraction", "fraction"),
+    ("_months", "months"),
+    ("_days", "d"),
+    ("_cny", "CNY"),
+    ("_usd", "USD"),
+    ("_kg", "kg"),
+    ("_s", "s"),
+    ("_w", "W"),
+    ("_j", "J"),
+)
+_WHOLE: dict[str, str] = {
+    "days": "d",
+    "mfu": "fraction",
+    "hfu": "fraction",
+    "months": "months",
+    "gap": "fraction",
+    "utilisation": "fraction",
+}
+
+
+def unit_of_key(key: str) -> str:
+    """The unit that the name of a value ends in; "1" for a plain number."""
+    if key in _WHOLE:
+        return _WHOLE[key]
+    return next((unit for suffix, unit in _SUFFIXES if key.endswith(suffix)), "1")
+
+
+def in_words(key: str) -> str:
+    """A key as words, its unit left out: ``step_s`` becomes ``step``."""
+    return key.replace("_", " ").strip()
+
+
+def layout_words(layout: TrainLayout | ServeLayout) -> str:
+    """A layout in short: every size that is not its default, ``tp=8 pp=16 dp=8``."""
+    sizes = ("tp", "pp", "dp", "cp", "ep")
+    parts = []
+    for item in dataclasses.fields(layout):
+        value = getattr(layout, item.name)
+        if item.name in sizes:
+            if value != 1 or item.name in ("tp", "pp", "dp"):
+                parts.append(f"{item.name}={value}")
+        elif value != item.default:
+            parts.append(item.name if value is True else f"no {item.name}" if value is False else f"{item.name}={value}")
+    return " ".join(parts)
+
+
+def terms_table(title: str, terms: Iterable[Term], note: str = "") -> Table:
+    """Named parts of a total with their share of it."""
+    terms = tuple(terms)
+    total = sum(term.value for term in terms)
+    unit = terms[0].unit if terms else "s"
+    rows = tuple(
+        (term.name, term.value, 100.0 * term.value / total if total else 0.0, term.formula, ", ".join(term.sources))
+        for term in terms
+    )
+    columns = (Column("term"), Column("amount", unit), Column("share", "%", 2), Column("formula"), Column("sources"))
+    return Table(title, columns, rows, note or f"the terms sum to {total:.6g} {unit}")
+
+
+def terms_chart(title: str, terms: Iterable[Term], scale: float = 1.0, unit: str = "") -> Chart:
+    """Named parts of a total as bars, the largest first."""
+    ordered = sorted((term for term in terms if term.value > 0.0), key=lambda term: -term.value)
+    return Chart(
+        title,
+        "bars",
+        "term",
+        "amount",
+        unit or (ordered[0].unit if ordered else "s"),
+        tuple(Point(t.name, "", t.value * scale) for t in ordered),
+    )
+
+
+def sources_section(sources: Iterable[SourceUse | str]) -> Section:
+    """What an answer rests on, with how firm each source is."""
+    rows = tuple(
+        (item, "", "", "", "")
+        if isinstance(item, str)
+        else (item.key, item.title, item.grade, ", ".join(item.used_for), item.url)
+        for item in sources
+    )
+    columns = (Column("source"), Column("title"), Column("grade"), Column("used for"), Column("address"))
+    return Section("Sources", (Table("Sources", columns, rows),), folded=True)
+
+
+def warnings_section(warnings: Iterable[str], title: str = "What a reader must know") -> Section:
+    """Warnings, when there are any."""
+    lines = tuple(dict.fromkeys(warnings))
+    return Section(title, (Notes(title, lines),) if lines else ())
+
+
+def key_facts(value: Any, keys: Iterable[str]) -> tuple[Fact, ...]:
+    """Facts of the named fields of a value, each with the unit of its name and its ``_interval`` sibling."""
+    facts = []
+    for key in keys:
+        found = getattr(value, key, None)
+        interval = getattr(value, f"{key}_interval", None)
+        interval = interval if isinstance(interval, Interval) else None
+        if isinstance(found, Money):
+            facts.append(
+                Fact(in_words(key), found.amount, found.currency, interval, f"prices of {found.date}" if found.date else "")
+            )
+        elif isinstance(found, (int, float)) and not isinstance(found, bool):
+            facts.append(Fact(in_words(key), found, unit_of_key(key), interval))
+        elif isinstance(found, (TrainLayout, ServeLayout)):
+            facts.append(Fact(in_words(key), layout_words(found)))
+        elif found is None or isinstance(found, (str, bool)):
+            facts.append(Fact(in_words(key), found))
+    return tuple(facts)
+
+
+def count_table(title: str, counts: Mapping[str, float], what: str, unit: str) -> Table:
+    """A map of name to count, the largest first."""
+    rows: tuple[tuple[Scalar, ...], ...] = tuple(
+        (name, counts[name]) for name in sorted(counts, key=lambda name: -counts[name])
+    )
+    return Table(title, (Column(what), Column(unit, unit)), rows)

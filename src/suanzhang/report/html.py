@@ -1,0 +1,45 @@
+"""A report as one page that needs nothing from outside: styles, figures and data are in it."""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from suanzhang.report.blocks import Chart, Facts, Report, Table, show_fact, show_interval, show_number
+from suanzhang.report.figures import svg
+from suanzhang.report.jsonable import to_text
+
+_TEMPLATE = Path(__file__).parent / "page.html.jinja"
+_JSON_LIMIT = 2_000_000
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment.filters.update(number=show_number, fact=show_fact, interval=show_interval, svg=_inline)
+    environment.tests.update(
+        facts=lambda block: isinstance(block, Facts),
+        table=lambda block: isinstance(block, Table),
+        chart=lambda block: isinstance(block, Chart),
+    )
+    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
+
+
+def _inline(chart: Chart) -> Markup:
+    return Markup(re.sub(r"<\?xml.*?\?>|<!DOCTYPE.*?>", "", svg(chart), flags=re.S))
+
+
+def page(report: Report, result: Any = None) -> str:
+    """The page of a report.
+
+    Args:
+        report: what to show.
+        result: the result behind it, put into the page as JSON; None to leave that out.
+    """
+    body = to_text(result) if result is not None else ""
+    return _template().render(report=report, json=body if len(body) <= _JSON_LIMIT else "")

@@ -1,0 +1,176 @@
+"""A report on a terminal, or in a pipe: tables and small charts of text."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import IO
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from suanzhang.report.blocks import Block, Chart, Facts, Notes, Report, Section, Table, show_fact, show_interval, show_number
+
+_PIPE_COLUMNS = 110
+_STYLES = ("cyan", "magenta", "yellow", "green", "blue", "red", "bright_black")
+_FILLS = "█▓▒░▞▤▥"
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+_TEXT_ROWS = 40
+
+
+def console(file: IO[str] | None = None, width: int | None = None) -> Console:
+    """A console that takes the width of the terminal (COLUMNS), and respects NO_COLOR and pipes."""
+    file = file or sys.stdout
+    if width is None and not file.isatty():
+        width = max(40, shutil.get_terminal_size((_PIPE_COLUMNS, 24)).columns)
+    return Console(file=file, width=width, highlight=False, soft_wrap=False, emoji=False)
+
+
+def print_report(report: Report, *, file: IO[str] | None = None, width: int | None = None, details: bool = False) -> None:
+    """Print a report.
+
+    Args:
+        report: what to print.
+        file: where to; standard output if None.
+        width: columns; the terminal's if None.
+        details: print the folded sections too.
+    """
+    out = console(file, width)
+    out.print(Text(report.title, style="bold"))
+    if report.verdict:
+        out.print(Padding(escape(report.verdict), (0, 0, 0, 2)))
+    folded = []
+    for section in report.sections:
+        if section.folded and not details:
+            folded.append(section.title)
+            continue
+        _print_section(section, out)
+    out.print()
+    if folded:
+        out.print(Text(f"More in --html, --xlsx and --json: {', '.join(folded)}.", style="dim"))
+    if report.footer:
+        out.print(Text(report.footer, style="dim"))
+
+
+def _print_section(section: Section, out: Console) -> None:
+    shown = [block for block in section.blocks if not _empty(block)]
+    if not shown:
+        return
+    out.print()
+    out.print(Text(section.title, style="bold underline"))
+    for number, block in enumerate(shown):
+        if number:
+            out.print()
+        if block.title and block.title != section.title:
+            out.print(Padding(Text(_heading(block), style="italic"), (0, 0, 0, 2)))
+        _print_block(block, out)
+
+
+def _heading(block: Block) -> str:
+    return f"{block.title} [{block.unit}]" if isinstance(block, Chart) else block.title
+
+
+def _empty(block: Block) -> bool:
+    return not _parts(block)
+
+
+def _parts(block: Block) -> tuple[object, ...]:
+    if isinstance(block, Facts):
+        return block.facts
+    if isinstance(block, Table):
+        return block.rows
+    return block.points if isinstance(block, Chart) else block.lines
+
+
+def _print_block(block: Block, out: Console) -> None:
+    if isinstance(block, Facts):
+        out.print(Padding(_facts(block), (0, 0, 0, 2)))
+    elif isinstance(block, Table):
+        out.print(Padding(_table(block), (0, 0, 0, 2)))
+        hidden = len(block.rows) - _TEXT_ROWS
+        notes = [block.note] if block.note else []
+        if hidden > 0:
+            notes.append(f"{hidden} more rows with --csv or --json")
+        for note in notes:
+            out.print(Padding(Text(note, style="dim"), (0, 0, 0, 2)))
+    elif isinstance(block, Chart):
+        for line in chart_lines(block, max(20, out.width - 4), color=not out.no_color and out.is_terminal):
+            out.print(Padding(line, (0, 0, 0, 2)))
+    elif isinstance(block, Notes):
+        for note in block.lines:
+            grid = RichTable.grid(padding=(0, 1))
+            grid.add_row("•", escape(note))
+            out.print(Padding(grid, (0, 0, 0, 2)))
+
+
+def _facts(block: Facts) -> RichTable:
+    grid = RichTable.grid(padding=(0, 2))
+    with_interval = any(fact.interval for fact in block.facts)
+    with_note = any(fact.note for fact in block.facts)
+    grid.add_column(style="dim")
+    grid.add_column()
+    if with_interval:
+        grid.add_column()
+    if with_note:
+        grid.add_column(style="dim")
+    for fact in block.facts:
+        interval = f"({show_interval(fact.interval, fact.unit)})" if fact.interval else ""
+        cells: list[RenderableType] = [escape(fact.name), Text(show_fact(fact.value, fact.unit), style="bold")]
+        cells += [Text(interval)] if with_interval else []
+        cells += [Text(fact.note)] if with_note else []
+        grid.add_row(*cells)
+    return grid
+
+
+def _table(block: Table) -> RichTable:
+    table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
+    for column in block.columns:
+        table.add_column(Text(column.header), justify="right" if column.unit else "left", overflow="fold")
+    for row in block.rows[:_TEXT_ROWS]:
+        table.add_row(*(Text(show_number(cell, column.digits)) for cell, column in zip(row, block.columns, strict=True)))
+    return table
+
+
+def chart_lines(chart: Chart, width: int, *, color: bool) -> list[Text]:
+    """A chart as lines of text: one bar for each place on its x axis, with its value.
+
+    Args:
+        chart: what to draw.
+        width: columns to use.
+        color: whether series differ by colour; without, they differ by the pattern of the bar.
+    """
+    names = list(dict.fromkeys(point.x for point in chart.points))
+    series = list(dict.fromkeys(point.series for point in chart.points))
+    totals = {name: sum(point.y for point in chart.points if point.x == name) for name in names}
+    largest = max([*(abs(value) for value in totals.values()), chart.limit or 0.0, 1e-300])
+    label = min(28, max(len(name) for name in names))
+    figures = {name: show_number(totals[name]) for name in names}
+    room = max(8, width - label - max(len(text) for text in figures.values()) - 4)
+    lines = []
+    for name in names:
+        line = Text(f"{name[:label]:<{label}} ")
+        used, done = 0, 0.0
+        for index, part in enumerate(series):
+            done += sum(max(0.0, point.y) for point in chart.points if point.x == name and point.series == part)
+            cells = round(done / largest * room) - used
+            fill = _FILLS[0] if color or len(series) == 1 else _FILLS[index % len(_FILLS)]
+            line.append(fill * cells, style=_STYLES[index % len(_STYLES)] if color else "")
+            used += cells
+        if used == 0 and totals[name] > 0:
+            line.append(_EIGHTHS[1])
+        line.append(f" {figures[name]}")
+        lines.append(line)
+    if len(series) > 1:
+        legend = Text(" " * (label + 1))
+        for index, part in enumerate(series):
+            fill = _FILLS[0] if color else _FILLS[index % len(_FILLS)]
+            legend.append(f"{fill} ", style=_STYLES[index % len(_STYLES)] if color else "")
+            legend.append(f"{part}  ")
+        lines.append(legend)
+    if chart.limit is not None:
+        lines.append(Text(f"{'':<{label}} limit {show_number(chart.limit)} {chart.unit}"))
+    return lines

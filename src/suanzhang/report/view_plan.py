@@ -1,0 +1,222 @@
+"""The report of ``plan``: the whole answer on one page."""
+
+from __future__ import annotations
+
+from suanzhang.report.blocks import Block, Chart, Column, Fact, Facts, Notes, Point, Report, Section, Table, money_fact
+from suanzhang.report.common import layout_words, sources_section, warnings_section
+from suanzhang.report.view_buy import binding_table, cost_facts, schedule_table
+from suanzhang.report.view_serve import latency_rows_of, refusals_table, sizing_table
+from suanzhang.report.view_train import options_table
+from suanzhang.spec.plan import PlanResult, ServicePlan, TrainingPlan
+from suanzhang.units import DAY_S, GB, J_PER_KWH, KILO, MEGA, format_count, format_figure
+
+
+def plan(result: PlanResult) -> Report:
+    """Chips over time, trainings, services, bill, power, what binds, what would change the answer, risks, sources."""
+    sections = (
+        Section("The plan", (_facts(result), _bill_chart(result))),
+        Section("Chips over time", (_chips_chart(result),)),
+        *(_training(part) for part in result.train),
+        *(_service(part) for part in result.serve),
+        Section("Purchases and rents", (schedule_table(result.buy),)),
+        Section("Power", (_power_facts(result), _power_chart(result))),
+        Section("What decides the answer", (Notes("What binds", result.binding), binding_table(result.buy))),
+        Section("What would change the answer", (_flips(result),)),
+        Section("Risks", (_risks(result),)),
+        warnings_section((*result.warnings, *result.buy.warnings)),
+        Section("Bill", (_bill(result),), folded=True),
+        Section("Chips by month", (_chips(result),), folded=True),
+        Section("Power by month", (_power(result),), folded=True),
+        *(_details(part) for part in result.serve),
+        *(_others(part) for part in result.train),
+        Section("Procurement", (cost_facts(result.buy), Notes("Assumed figures", result.buy.assumptions)), folded=True),
+        sources_section(result.sources),
+    )
+    return Report(result.title, _verdict(result), sections, main="Schedule")
+
+
+def _verdict(result: PlanResult) -> str:
+    parts = [
+        f"{training.name}: {format_count(training.option.chips)} x {training.option.chip} for {training.option.days:,.1f} days."
+        for training in result.train
+    ]
+    for service in result.serve:
+        fleet = " + ".join(f"{format_count(share.chips)} x {share.chip}" for share in service.fleet) or "no chips of its own"
+        since = f"in full from {service.full_from}" if service.full_from else "never in full"
+        cost = service.cost_per_response
+        parts.append(f"{service.name}: {fleet}, {since}, {1000 * cost.amount:.3g} {cost.currency} per 1000 responses.")
+    interval = result.cost_interval
+    parts.append(
+        f"In all {format_figure(result.cost.amount, result.currency)} over {result.months} months "
+        f"({format_figure(interval.p05, result.currency)} to {format_figure(interval.p95, result.currency)})."
+    )
+    return " ".join(parts)
+
+
+def _facts(result: PlanResult) -> Facts:
+    return Facts(
+        "The plan",
+        (
+            Fact("market, site", f"{result.market}, {result.site}"),
+            Fact("months", f"{result.months} from {result.start}"),
+            money_fact("cost", result.cost, result.cost_interval),
+            money_fact("cash paid out", result.buy.cash, note="before the value that is left"),
+            *((money_fact("budget", result.budget),) if result.budget else ()),
+        ),
+    )
+
+
+def _bill_chart(result: PlanResult) -> Chart:
+    points = tuple(
+        Point(line.name, "", line.cost.amount / MEGA, line.cost_interval.scaled(1.0 / MEGA))
+        for line in result.costs
+        if line.cost.amount
+    )
+    return Chart("Cost by line", "bars", "line", "cost", f"million {result.currency}", points)
+
+
+def _bill(result: PlanResult) -> Table:
+    columns = (Column("line"), *(Column(name, result.currency) for name in ("cost", "low", "high")), Column("grade"))
+    rows = tuple((r.name, r.cost.amount, r.cost_interval.p05, r.cost_interval.p95, r.grade) for r in result.costs)
+    return Table("Costs", columns, rows, "low and high: 90 % interval")
+
+
+def _chips_chart(result: PlanResult) -> Chart:
+    points = tuple(Point(row.month, f"{row.chip} {row.how}", float(row.chips)) for row in result.chips)
+    return Chart("Chips over time", "stacked", "month", "chips", "chips", points)
+
+
+def _chips(result: PlanResult) -> Table:
+    columns = (Column("month"), Column("chip"), Column("how"), Column("chips", "chips"))
+    return Table("Chips by month", columns, tuple((r.month, r.chip, r.how, r.chips) for r in result.chips))
+
+
+def _training(part: TrainingPlan) -> Section:
+    option = part.option
+    facts = (
+        Fact("model", part.model),
+        Fact("chips", f"{format_count(option.chips)} x {option.chip}"),
+        Fact("months", f"{part.start} to {part.finish}"),
+        Fact("duration", option.days * DAY_S, "s", option.days_interval.scaled(DAY_S)),
+        Fact("layout", layout_words(option.layout)),
+        Fact("step time", option.step_s, "s"),
+        Fact("mfu", option.mfu, "fraction"),
+        Fact("memory of the fullest chip", option.memory_bytes / GB, "GB"),
+        Fact("energy", option.energy_j / J_PER_KWH / KILO, "MWh", note="chips and hosts"),
+        money_fact("cost", part.cost, part.cost_interval, "its share of the plan's cost"),
+    )
+    return Section(f"Training {part.name}", (Facts(f"Training {part.name}", facts),))
+
+
+def _others(part: TrainingPlan) -> Section:
+    blocks: list[Block] = [options_table(f"{part.name} on other chips", part.alternatives)]
+    refused = tuple((item.chip, item.reason) for item in part.refused)
+    blocks.append(Table(f"{part.name}: chips that cannot", (Column("chip"), Column("reason")), refused))
+    return Section(f"Other chips for {part.name}", tuple(blocks), folded=True)
+
+
+def _service(part: ServicePlan) -> Section:
+    sized = part.sized
+    facts = (
+        Fact("model", part.model),
+        Fact(
+            "fleet", " + ".join(f"{format_count(item.chips)} x {item.chip} ({100 * item.share:.0f} %)" for item in part.fleet)
+        ),
+        Fact("carried in full from", part.full_from or "never within the plan"),
+        Fact(
+            "layout of a replica",
+            f"{layout_words(sized.layout)}, {sized.stack}, {sized.weight_dtype} weights, {sized.kv_dtype} cache",
+        ),
+        Fact("replicas at peak", sized.replicas, "replicas", note=f"{sized.spare_replicas} of them spare"),
+        Fact("chips at the mean load", sized.chips_mean, "chips", note="within the latency targets, without spares"),
+        Fact("chips at the mean load, no latency limit", sized.chips_mean_no_slo, "chips"),
+        Fact("idle share of the capacity", part.idle_fraction, "fraction"),
+        Fact("energy per response", part.energy_j_per_response, "J", part.energy_j_per_response_interval),
+        money_fact(
+            "cost per 1000 responses", part.cost_per_response.scaled(1000.0), part.cost_per_response_interval.scaled(1000.0)
+        ),
+        money_fact("cost", part.cost, note="its share of the plan's cost"),
+    )
+    return Section(
+        f"Service {part.name}", (Facts(f"Service {part.name}", facts), latency_rows_of(f"{part.name}: latency", sized))
+    )
+
+
+def _details(part: ServicePlan) -> Section:
+    blocks: tuple[Block, ...] = (
+        sizing_table(f"{part.name} on each kind of chip", part.options),
+        refusals_table(f"{part.name}: chips that cannot", part.refused),
+    )
+    return Section(f"Chips for {part.name}", blocks, folded=True)
+
+
+def _power_facts(result: PlanResult) -> Facts:
+    energy = sum(row.energy_j for row in result.power)
+    carbon = sum(row.carbon_kg for row in result.power)
+    peak = max((row.peak_w for row in result.power), default=0.0)
+    limit = next((row.limit_w for row in result.power if row.limit_w is not None), None)
+    facts = [
+        Fact("highest peak", peak / MEGA, "MW", note="with the building's overhead"),
+        Fact("energy", energy / J_PER_KWH / MEGA, "GWh"),
+        Fact("carbon", carbon / KILO, "t"),
+    ]
+    if limit is not None:
+        facts.insert(1, Fact("limit of the site", limit / MEGA, "MW"))
+    return Facts("Power", tuple(facts))
+
+
+def _power_chart(result: PlanResult) -> Chart:
+    points = tuple(
+        Point(row.month, "mean draw", row.mean_w / MEGA, row.mean_w_interval.scaled(1.0 / MEGA)) for row in result.power
+    )
+    limit = next((row.limit_w for row in result.power if row.limit_w is not None), None)
+    return Chart("Power draw", "line", "month", "mean draw", "MW", points, limit / MEGA if limit is not None else None)
+
+
+def _power(result: PlanResult) -> Table:
+    columns = (
+        Column("month"),
+        *(Column(name, "MW") for name in ("mean draw", "low", "high", "peak draw", "limit")),
+        Column("energy", "MWh"),
+        Column("carbon", "t"),
+    )
+    rows = tuple(
+        (
+            row.month,
+            row.mean_w / MEGA,
+            row.mean_w_interval.p05 / MEGA,
+            row.mean_w_interval.p95 / MEGA,
+            row.peak_w / MEGA,
+            row.limit_w / MEGA if row.limit_w is not None else None,
+            row.energy_j / J_PER_KWH / KILO,
+            row.carbon_kg / KILO,
+        )
+        for row in result.power
+    )
+    return Table("Power", columns, rows, "low and high: 90 % interval of the mean draw")
+
+
+def _flips(result: PlanResult) -> Table:
+    columns = (
+        Column("change"),
+        Column("cost", result.currency),
+        Column("change of the cost", "%"),
+        Column("change of chips", "chips"),
+        Column("effect"),
+    )
+    rows = tuple(
+        (
+            flip.change,
+            flip.cost.amount if flip.cost else None,
+            100.0 * flip.cost_change_fraction if flip.cost_change_fraction is not None else None,
+            flip.chips_change,
+            flip.effect,
+        )
+        for flip in result.flips
+    )
+    return Table("What would change the answer", columns, rows)
+
+
+def _risks(result: PlanResult) -> Table:
+    columns = (Column("risk"), Column("size", "in its unit"), Column("unit"), Column("explanation"))
+    return Table("Risks", columns, tuple((risk.name, risk.value, risk.unit, risk.explanation) for risk in result.risks))

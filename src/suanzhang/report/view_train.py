@@ -1,0 +1,138 @@
+"""The report of ``train``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from suanzhang.report.blocks import Block, Chart, Column, Fact, Facts, Point, Report, Section, Table, money_fact, show_fact
+from suanzhang.report.common import count_table, layout_words, sources_section, terms_chart, terms_table, warnings_section
+from suanzhang.spec.train import TrainOption, TrainResult
+from suanzhang.units import DAY_S, GB, J_PER_KWH, KILO, MEGA, format_count
+
+
+def train(result: TrainResult) -> Report:
+    """Days, layout, step, memory, energy and money of one training, then what limits it and what else was found."""
+    verdict = (
+        f"{format_count(result.chips)} x {result.chip} train {result.model} in {result.days:,.1f} days "
+        f"({result.days_interval.p05:,.1f} to {result.days_interval.p95:,.1f}), at {100 * result.mfu:.1f} % of the dense peak; "
+        f"bound by {result.bound_by}."
+    )
+    sections = (
+        Section("Run", (_run(result),)),
+        Section("Layout and step", (_step(result), terms_chart("Parts of the step", result.terms))),
+        Section("Memory of the fullest chip", _memory(result.memory_bytes)),
+        Section("Other ways", (options_table("Pareto front: days, chips, energy", result.pareto),) if result.pareto else ()),
+        warnings_section(result.warnings),
+        Section("Terms of the step", (terms_table("Terms of the step", result.terms),), folded=True),
+        Section("Layouts left out", (count_table("Layouts left out", result.pruned, "reason", "layouts"),), folded=True),
+        sources_section(result.sources),
+    )
+    return Report(
+        f"Training {result.model} on {format_count(result.chips)} x {result.chip}",
+        verdict,
+        sections,
+        main="Pareto front: days, chips, energy",
+    )
+
+
+def _run(result: TrainResult) -> Facts:
+    facts = [
+        Fact("calendar time", result.days * DAY_S, "s", result.days_interval.scaled(DAY_S), "with failures and restarts"),
+        Fact("optimizer steps", result.steps, "steps"),
+        Fact("useful share of the time", result.goodput_fraction, "fraction"),
+        money_fact("cost", result.cost, result.cost_interval),
+        Fact(
+            "energy",
+            result.energy_j / J_PER_KWH / KILO,
+            "MWh",
+            result.energy_j_interval.scaled(1.0 / J_PER_KWH / KILO),
+            "chips and hosts, before the building",
+        ),
+        Fact("mean draw", result.power_w / MEGA, "MW", note="chips and hosts"),
+    ]
+    return Facts("Run", tuple(facts))
+
+
+def _step(result: TrainResult) -> Facts:
+    return Facts(
+        "Layout and step",
+        (
+            Fact("layout", layout_words(result.layout)),
+            Fact("software", result.stack),
+            Fact("precision", result.precision),
+            Fact("step time", result.step_s, "s", result.step_s_interval),
+            Fact("model FLOP utilisation (mfu)", result.mfu, "fraction", result.mfu_interval, "of the dense peak"),
+            Fact("with recomputed work (hfu)", result.hfu, "fraction"),
+            Fact("throughput", result.tokens_per_s_per_chip, "tokens/s/chip"),
+            Fact("bound by", result.bound_by),
+            Fact("layouts evaluated", result.layouts_evaluated, "layouts", note=f"in {show_fact(result.search_s, 's')}"),
+        ),
+    )
+
+
+def _numbers(value: Any) -> dict[str, float]:
+    return {str(k): float(v) for k, v in value.items() if isinstance(v, (int, float))} if isinstance(value, Mapping) else {}
+
+
+def _memory(memory: Mapping[str, object]) -> tuple[Block, ...]:
+    """Parts of the fullest stage as a chart, and every further nested map as a table."""
+    top = _numbers(memory)
+    nested = {key: _numbers(value) for key, value in memory.items() if _numbers(value)}
+    blocks: list[Block] = []
+    for title, parts in ([("by part", top)] if top and not nested else []) + list(nested.items()):
+        points = tuple(Point(name, "", amount / GB) for name, amount in parts.items() if amount > 0.0)
+        if points and not blocks:
+            blocks.append(Chart("Memory by part", "bars", "part", "memory", "GB", points))
+        rows = tuple((name, amount / GB) for name, amount in parts.items())
+        blocks.append(Table(f"memory {title.replace('_', ' ')}", (Column("part"), Column("memory", "GB")), rows))
+    if nested and top:
+        blocks.insert(0, Facts("memory", tuple(Fact(name.replace("_", " "), amount, "B") for name, amount in top.items())))
+    stages = memory.get("stages") or memory.get("by_stage")
+    if isinstance(stages, (list, tuple)):
+        each = tuple(_stage_row(number, stage) for number, stage in enumerate(stages))
+        blocks.append(Table("memory by stage", (Column("stage", "index"), Column("memory", "GB"), Column("parts")), each))
+    return tuple(blocks)
+
+
+def _stage_row(number: int, stage: Any) -> tuple[int, float, str]:
+    if isinstance(stage, (int, float)):
+        return number, float(stage) / GB, ""
+    values = _numbers(stage)
+    total = values.pop("total_bytes", None) or values.pop("total", None) or sum(v for k, v in values.items() if k != "stage")
+    values.pop("stage", None)
+    return number, float(total) / GB, ", ".join(f"{key} {amount / GB:.1f} GB" for key, amount in values.items())
+
+
+def options_table(title: str, options: Iterable[TrainOption]) -> Table:
+    """Ways to run one training, one row each."""
+    columns = (
+        Column("chip"),
+        Column("chips", "chips"),
+        Column("duration", "d"),
+        Column("low", "d"),
+        Column("high", "d"),
+        Column("step time", "s"),
+        Column("mfu", "%"),
+        Column("energy", "MWh"),
+        Column("mean draw", "MW"),
+        Column("memory", "GB"),
+        Column("layout"),
+    )
+    rows = tuple(
+        (
+            option.chip,
+            option.chips,
+            option.days,
+            option.days_interval.p05,
+            option.days_interval.p95,
+            option.step_s,
+            100.0 * option.mfu,
+            option.energy_j / J_PER_KWH / KILO,
+            option.power_w / MEGA,
+            option.memory_bytes / GB,
+            layout_words(option.layout),
+        )
+        for option in options
+    )
+    return Table(title, columns, rows, "low and high: 90 % interval of the duration" if rows else "")

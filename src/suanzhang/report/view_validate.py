@@ -1,0 +1,134 @@
+"""The report of ``validate``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from suanzhang.report.blocks import Column, Fact, Facts, Report, Scalar, Section, Table
+from suanzhang.report.common import count_table
+from suanzhang.spec.validate import GroupError, MetricError, ValidateResult
+
+_COLUMNS = (
+    Column("rows", "rows"),
+    Column("sources", "sources"),
+    Column("median error", "%"),
+    Column("low", "%"),
+    Column("high", "%"),
+    Column("90th percentile", "%"),
+    Column("bias", "%"),
+    Column("rank correlation", "1"),
+    Column("inside our 90 % interval", "%"),
+)
+
+
+def validate(result: ValidateResult) -> Report:
+    """Error by metric, by group, the worst rows, and what was not modelled."""
+    parts = [f"{name}: {error.median_abs_pct:.0f} % median error over {error.n} rows" for name, error in result.metrics.items()]
+    verdict = f"{result.modelled} of {result.rows} published rows are modelled. {'; '.join(parts)}."
+    groups = (
+        ("source", result.by_source),
+        ("chip", result.by_chip),
+        ("precision", result.by_precision),
+        ("engine", result.by_engine),
+        ("architecture", result.by_architecture),
+        ("scale", result.by_scale),
+        ("quality", result.by_quality),
+    )
+    sections = (
+        Section(
+            "Error by metric",
+            (_metrics("Error by metric", result.metrics), _metrics("One constant for all rows instead", result.baseline)),
+        ),
+        Section("Rows", (_facts(result),)),
+        Section("Not modelled", (count_table("Not modelled", result.skipped, "reason", "rows"),)),
+        Section("Error by chip", (_groups("Error by chip", result.by_chip),)),
+        Section("Farthest off", (_worst(result),)),
+        *(Section(f"By {name}", (_groups(f"By {name}", group),), folded=True) for name, group in groups if name != "chip"),
+        Section("Rows one by one", (_entries(result),), folded=True),
+    )
+    main = "Rows one by one" if result.entries else "Error by metric"
+    return Report(f"Our error on published measurements ({result.phase})", verdict, sections, main=main)
+
+
+def _row(error: MetricError) -> tuple[Scalar, ...]:
+    covered = error.interval90_coverage
+    return (
+        error.n,
+        error.sources,
+        error.median_abs_pct,
+        error.median_abs_low_pct,
+        error.median_abs_high_pct,
+        error.p90_abs_pct,
+        error.bias_pct,
+        error.rank_corr,
+        100.0 * covered if covered is not None else None,
+    )
+
+
+def _metrics(title: str, metrics: Mapping[str, MetricError]) -> Table:
+    rows = tuple((name, *_row(error)) for name, error in metrics.items())
+    return Table(
+        title, (Column("metric"), *_COLUMNS), rows, "low and high: 90 % interval of the median over sources" if rows else ""
+    )
+
+
+def _groups(title: str, groups: Mapping[str, GroupError]) -> Table:
+    rows = tuple((name, metric, *_row(error)) for name, group in groups.items() for metric, error in group.metrics.items())
+    return Table(title, (Column("group"), Column("metric"), *_COLUMNS), rows)
+
+
+def _facts(result: ValidateResult) -> Facts:
+    verdicts = result.memory_verdicts
+    return Facts(
+        "Rows",
+        (
+            Fact("rows in the file", result.rows_total, "rows"),
+            Fact("rows that state a metric", result.rows, "rows"),
+            Fact("modelled", result.modelled, "rows"),
+            Fact("how it is judged", result.judged),
+            Fact("ran, and said to fit", verdicts.ran_and_fits, "rows"),
+            Fact("ran, but said not to fit", verdicts.ran_but_refused, "rows"),
+            Fact("out of memory, and said not to fit", verdicts.failed_and_refused, "rows"),
+            Fact("out of memory, but said to fit", verdicts.failed_but_fits, "rows"),
+            Fact("time taken", result.wall_s, "s"),
+        ),
+    )
+
+
+def _worst(result: ValidateResult) -> Table:
+    columns = (
+        Column("row"),
+        Column("source"),
+        Column("metric"),
+        Column("predicted", "SI"),
+        Column("measured", "SI"),
+        Column("error", "%"),
+        Column("bound by"),
+        Column("explanation"),
+    )
+    rows = tuple(
+        (w.id, w.source, w.metric, w.predicted, w.measured, w.error_pct, w.bound_by, w.explanation) for w in result.worst
+    )
+    return Table("Farthest off", columns, rows)
+
+
+def _entries(result: ValidateResult) -> Table:
+    columns = (
+        Column("row"),
+        Column("source"),
+        Column("phase"),
+        Column("chip"),
+        Column("model"),
+        Column("metric"),
+        Column("predicted", "SI"),
+        Column("measured", "SI"),
+        Column("not modelled because"),
+    )
+    rows: list[tuple[Scalar, ...]] = []
+    for entry in result.entries:
+        base = (entry.id, entry.source, entry.phase, entry.chip, entry.model)
+        if not entry.measured:
+            rows.append((*base, "", None, None, entry.skipped))
+        for metric, measured in entry.measured.items():
+            rows.append((*base, metric, entry.predicted.get(metric), measured, entry.skipped))
+    return Table("Rows one by one", columns, tuple(rows))

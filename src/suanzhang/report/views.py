@@ -1,0 +1,42 @@
+"""Which view shows which result: a new result needs one entry here, and every face can show it."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from suanzhang.report.blocks import Report
+from suanzhang.report.jsonable import header_of
+
+VIEWS: dict[str, str] = {
+    "TrainResult": "suanzhang.report.view_train:train",
+    "ServeResult": "suanzhang.report.view_serve:serve",
+    "BuyResult": "suanzhang.report.view_buy:buy",
+    "PlanResult": "suanzhang.report.view_plan:plan",
+    "AuditResult": "suanzhang.report.view_audit:audit",
+    "ValidateResult": "suanzhang.report.view_validate:validate",
+}
+"""Name of a result's type to the function that shows it. Types without an entry are shown key by key."""
+
+
+def report_of(result: Any, *, command: str = "", call: str = "") -> Report:
+    """The report of a result.
+
+    Args:
+        result: what a verb gave.
+        command, call: the command and the Python call that give it again.
+    """
+    target = VIEWS.get(type(result).__name__, "suanzhang.report.view_any:anything")
+    module, _, name = target.partition(":")
+    view: Callable[[Any], Report] = getattr(importlib.import_module(module), name)
+    report = view(result)
+    return dataclasses.replace(report, command=command, call=call, footer=report.footer or _footer(result))
+
+
+def _footer(result: Any) -> str:
+    header = header_of(result)
+    if header is None:
+        return ""
+    return f"suanzhang {header.version}, catalog of {header.catalog_date}, seed {header.seed}"
