@@ -56,7 +56,6 @@ class Packed:
         ops16: operators in 16 bit, for the head.
         fit: fitted coefficients.
         dense_peak: dense peak of the dtype in use [FLOP/s].
-        origin: where the operators come from.
     """
 
     shape: ShapeArgs
@@ -110,7 +109,7 @@ def pack(
     ops = _operators(chip.id, job.precision, stack.profile, key)
     ops16 = _operators(chip.id, sixteen_bit(chip, job.precision), stack.profile, key)
     run = run_args(job, chip, stack, max(1.0, ops.link.node_chips), imbalance)
-    return Packed(shape_args(job.model), run, ops, ops16, coefficients.values, chip.peak(job.precision))
+    return Packed(shape_args(job.model), run, ops, ops16, coefficients.on(chip), chip.peak(job.precision))
 
 
 def check_layout(packed: Packed, layout: TrainLayout) -> None:

@@ -16,7 +16,12 @@ def tokens_per_micro_batch(run: RunArgs, layout: LayoutArgs) -> float:
 def _residual_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs) -> float:
     shard = layout.tp if layout.sp > 0.0 else 1.0
     masks = 2.0 if run.dropout > 0.0 else 0.0
-    norms = 4.0 * run.element_bytes if run.fused > 0.0 else 4.0 * run.element_bytes + 8.0
+    saved = run.gemm_bytes if run.quantized > 0.0 else run.element_bytes
+    if layout.recompute != RECOMPUTE_NONE and run.attention >= FLASH1:
+        saved = 0.0
+    norms = 2.0 * run.element_bytes + 2.0 * saved
+    if run.fused <= 0.0:
+        norms += 8.0
     return tokens_per_micro_batch(run, layout) * shape.hidden * (norms + masks) / shard
 
 
@@ -42,7 +47,9 @@ def _attention_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs) -> floa
 
 @formula
 def _ffn_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, width: float) -> float:
-    kept = (shape.matrices - 1.0) * run.element_bytes + run.element_bytes
+    kept = (shape.matrices - 1.0) * run.element_bytes
+    if layout.recompute == RECOMPUTE_NONE or run.attention < FLASH1:
+        kept += run.gemm_bytes if run.quantized > 0.0 else run.element_bytes
     if run.fused <= 0.0:
         kept += run.element_bytes
     return tokens_per_micro_batch(run, layout) * kept * width / layout.tp
@@ -59,8 +66,10 @@ def layer_input_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs) -> flo
 def dense_layer_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs) -> float:
     """Activations that one dense layer keeps for one micro-batch when it is not recomputed in full [bytes].
 
-    Model:    inputs of every matrix product, of the norms and of the activation, dropout masks where the stack has
-              dropout, and attention scores unless a flash kernel or selective recompute spares them.
+    Model:    inputs of every matrix product (in 8 bit when products run in 8 bit), of the norms and of the activation,
+              dropout masks where the stack has dropout, and attention scores unless a flash kernel spares them.
+              Selective recompute drops the scores of an unfused kernel, or with a flash kernel the results of the
+              norms and of the activation.
 
     Args:
         shape: the model.

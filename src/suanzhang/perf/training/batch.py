@@ -153,3 +153,22 @@ def evaluate(
     step, memory, reason = np.empty(count), np.empty(count), np.empty(count)
     _scan(shape, run, layouts, kind_of.astype(np.int64), ops, fit, dense, mixture, ends, step, memory, reason)
     return step, memory, reason
+
+
+@formula
+def many_steps(
+    questions: list[tuple[ShapeArgs, RunArgs, LayoutArgs, OperatorArgs, OperatorArgs]],
+    gemm: Floats,
+    attention: Floats,
+    fit: Coefficients,
+) -> Floats:
+    """Step time of many unlike questions [s], each with its own factors of products and attention."""
+    result = np.empty(len(questions))
+    for index in range(len(questions)):
+        shape, run, layout, ops, ops16 = questions[index]
+        own = Coefficients(
+            gemm[index], attention[index], fit.memory, fit.tensor, fit.data, fit.expert, fit.pipeline,
+            fit.hidden, fit.jitter, fit.launch, fit.quantize,
+        )  # fmt: skip
+        result[index] = step_total_s(explain_step(shape, run, layout, ops, ops16, own))
+    return result
