@@ -382,10 +382,10 @@ LINK = Surface(
 DIRECT = Surface(
     "direct",
     LINK.columns,
-    tuple(Coefficient(name, value, *_LINK_RANGES[name]) for name, value in {**LINK_START, **DIRECT_START}.items()),
+    tuple(Coefficient(name, value, *_LINK_RANGES[name]) for name, value in DIRECT_START.items()),
     _LINK_AXES,
     (0,),
-    LINK.predict,
+    lambda peaks, dtype, v, shapes: _link_rows(shapes, link_args(peaks, {**LINK_START, **v})),
     _link_points,
 )
 SURFACES: Mapping[str, Surface] = {s.op: s for s in (GEMM, PREFILL, DECODE, MLA_PREFILL, MLA_DECODE, MOE, LINK, DIRECT)}

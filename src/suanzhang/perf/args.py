@@ -152,8 +152,8 @@ class LinkArgs(NamedTuple):
         base_s: fixed time of one collective inside a node [s].
         hop_s: time of one further step inside a node [s].
         switched: 1 when any chip reaches any other at full bandwidth (NVSwitch), 0 for a mesh or PCIe.
-        multicast_gain: speed of an all-reduce over a reduce-scatter and an all-gather in turn (above 1 when fused or in-switch) [1].
-        direct_base_s: fixed time of a one-shot all-reduce over peer memory [s]; 0 when there is none.
+        multicast_gain: speed of an all-reduce over a reduce-scatter and an all-gather in turn, fused or in-switch [1].
+        direct_base_s: fixed time of an engine's all-reduce through peer memory [s]; 0 when NCCL does it.
         direct_rank_s: further time per rank of it [s].
         direct_bytes_per_s: rate at which one chip reads its peers in it [B/s].
         nic_bytes_per_s: network bandwidth per chip [B/s]; 0 without a network.

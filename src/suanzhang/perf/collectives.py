@@ -40,14 +40,13 @@ def node_allgather_s(size_bytes: float, ranks: float, args: LinkArgs) -> float:
 
 @formula
 def node_allreduce_s(size_bytes: float, ranks: float, args: LinkArgs) -> float:
-    """Time of an all-reduce inside a node by the closed form alone [s]: the faster of ring and one-shot."""
+    """Time of an all-reduce inside a node by the closed form alone [s], through peer memory where that is set."""
     if ranks <= 1.0:
         return 0.0
-    ring = 2.0 * _node_ring_s(size_bytes, ranks, args) / args.multicast_gain
-    if args.direct_base_s <= 0.0:
-        return ring
-    direct = args.direct_base_s + ranks * args.direct_rank_s + (ranks - 1.0) * size_bytes / args.direct_bytes_per_s
-    return min(ring, direct)
+    if args.direct_base_s > 0.0:
+        read_bytes = 2.0 * (ranks - 1.0) / ranks * size_bytes
+        return args.direct_base_s + ranks * args.direct_rank_s + read_bytes / args.direct_bytes_per_s
+    return 2.0 * _node_ring_s(size_bytes, ranks, args) / args.multicast_gain
 
 
 @formula

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
-from scipy.sparse.linalg import spsolve
+from scipy.sparse.linalg import cg
 
 Floats = NDArray[np.float64]
 _ROBUST_LOG = 0.1
@@ -129,7 +129,9 @@ def fit_table(points: Floats, log_ratio: Floats, axes: Sequence[Axis]) -> Floats
     values = np.zeros(weights.shape[1])
     for _ in range(_ROUNDS):
         scaled = sp.diags(trust) @ weights
-        values = spsolve((weights.T @ scaled + penalty).tocsc(), scaled.T @ log_ratio)
+        normal = (weights.T @ scaled + penalty).tocsr()
+        jacobi = sp.diags(1.0 / normal.diagonal())
+        values, _ = cg(normal, scaled.T @ log_ratio, x0=values, rtol=1e-6, maxiter=600, M=jacobi)
         trust = 1.0 / np.maximum(np.abs(log_ratio - weights @ values) / _TABLE_LOG, 1.0)
     return np.asarray(values, dtype=np.float64).reshape([axis.count for axis in axes])
 
@@ -141,11 +143,9 @@ def look_up(points: Floats, axes: Sequence[Axis], values: Floats) -> Floats:
 
 def held_out(groups: Floats, share: float = 0.2) -> NDArray[np.bool_]:
     """Which rows belong to the whole groups that are left out of a fit, chosen evenly over the sorted groups."""
-    names = np.unique(groups, axis=0)
+    _, place = np.unique(groups, axis=0, return_inverse=True)
     every = max(round(1.0 / share), 2)
-    out = names[np.arange(len(names)) % every == every // 2]
-    known = {tuple(row) for row in np.atleast_2d(out)}
-    return np.array([tuple(row) in known for row in groups])
+    return np.asarray(place.ravel() % every == every // 2)
 
 
 def median_abs_pct(log_error: Floats) -> float:

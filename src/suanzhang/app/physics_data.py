@@ -1,0 +1,43 @@
+"""Figures of chips that the formulas need and the catalog does not hold: cores, relatives, network constants."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+from suanzhang.spec.chip import ChipSpec
+
+_FILE = Path(__file__).resolve().parent / "data" / "physics.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Relative:
+    """A chip with timings that stands in for one without; ``close`` when both share an architecture."""
+
+    chip: str
+    close: bool
+
+
+@functools.cache
+def _data() -> dict[str, Any]:
+    return cast(dict[str, Any], yaml.safe_load(_FILE.read_text(encoding="utf-8")))
+
+
+def _word(chip: ChipSpec) -> str:
+    return chip.id.split("-")[0]
+
+
+def cores(chip: ChipSpec) -> float:
+    """Cores of a chip that take one tile at a time; a typical count when it is not known."""
+    table = _data()["cores"]
+    return float(table["chips"].get(_word(chip), table["default"])["value"])
+
+
+def relative(chip: ChipSpec) -> Relative | None:
+    """The chip whose measured efficiencies stand in for those of ``chip``; None when there is none."""
+    found = _data()["relatives"].get(_word(chip))
+    return Relative(found["chip"], bool(found["close"])) if found else None
