@@ -140,7 +140,7 @@ def _memory(
     raise Infeasible(
         f"{model.name} in {weight} does not fit {layout.chips} x {chip.name} (tp={layout.tp}, pp={layout.pp}, dp={layout.dp})",
         binding=[
-            f"memory of one chip: {total / GIB:.1f} GiB and the reserve of the engine against {memory_bytes(chip) / GIB:.1f} GiB"
+            f"memory of a chip: {total / GIB:.1f} GiB and the engine's reserve against {memory_bytes(chip) / GIB:.1f} GiB"
         ],
         fix="use more chips per replica or narrower weights",
     )
@@ -161,7 +161,7 @@ def _steady(workload: Workload, rules: BatchRules, args: IterationArgs) -> tuple
             ttft = (1.0 - share) * ttft + share * max(burst_ttft_s(workload.concurrency, isl, osl, rules, args), ttft)
         return s, Percentiles(ttft, s.ttft_s, 1.5 * ttft, 2.0 * ttft), Percentiles.constant(s.tpot_s), full, False
     traffic = traffic_of(workload)
-    s = open_loop(workload.requests_per_s, traffic, rules, args)
+    s = open_loop(workload.requests_per_s, full, traffic, rules, args)
     if s.stable == 0.0:
         s = closed_loop(MANY, isl, osl, rules, args)
         endless = Percentiles.constant(math.inf)

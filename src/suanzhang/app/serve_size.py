@@ -13,7 +13,15 @@ from suanzhang.errors import OutOfDomain
 from suanzhang.perf.serving.args import IterationArgs
 from suanzhang.perf.serving.memory import replica_memory
 from suanzhang.perf.serving.precision import compute_dtype
-from suanzhang.perf.serving.steady import BatchRules, Traffic, best_open_rate, closed_loop, open_loop, open_loop_tail
+from suanzhang.perf.serving.steady import (
+    HIGHEST_LOAD,
+    BatchRules,
+    Traffic,
+    best_open_rate,
+    closed_loop,
+    open_loop,
+    open_loop_tail,
+)
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.job import ServiceSpec, SloSpec
 from suanzhang.spec.layout import ServeLayout
@@ -21,9 +29,6 @@ from suanzhang.spec.model import ModelSpec
 from suanzhang.spec.serve import ChipCount, OpenLoop, Refusal, ServeCoefficients, ServeEstimate, SizedService
 from suanzhang.spec.stack import ServeStack
 
-HEADROOM = 0.98
-"""Share of the capacity that an open loop is loaded with when there is no latency target: beyond it the queue has no end."""
-LOSSLESS = ("bf16", "fp16")
 LOSSY = ("fp8", "int8", "int4", "fp4")
 
 
@@ -82,7 +87,7 @@ def _limits(slo: SloSpec) -> tuple[float, float, float, float, float]:
 def _floor(traffic: Traffic, rules: BatchRules, args: IterationArgs) -> dict[str, float]:
     """The latencies of a replica that is almost idle: nothing can be faster on it."""
     rate = 1e-6
-    s = open_loop(rate, traffic, rules, args)
+    s = open_loop(rate, math.inf, traffic, rules, args)
     t = open_loop_tail(rate, traffic, s, rules, args)
     e2e = t.ttft_p99 + (traffic.osl - 1.0) * t.tpot_p99
     return {
@@ -238,7 +243,7 @@ def _sized(
     count("peak load within the latency targets, no spares", best, at_peak, peak)
     count("peak load within the latency targets, with spares", best, at_peak + spares, peak)
     total = at_peak + spares
-    loaded = min(peak / at_peak, HEADROOM * best.capacity)
+    loaded = min(peak / at_peak, HIGHEST_LOAD * best.capacity)
     peak_estimate = _at(service, chip, stack, best, loaded, c)
     mean_estimate = _at(service, chip, stack, best, min(mean / total, loaded), c)
     power = mean_estimate.power_w_per_chip * total * best.layout.chips

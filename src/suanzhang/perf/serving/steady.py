@@ -10,6 +10,10 @@ from suanzhang.perf.serving.args import IterationArgs
 from suanzhang.perf.serving.iteration import iteration_s
 
 
+HIGHEST_LOAD = 0.95
+"""Load up to which an open loop is trusted: beyond it the queue outgrows any percentile [1]."""
+
+
 class BatchRules(NamedTuple):
     """How an engine forms batches, as the steady state sees it.
 
@@ -66,6 +70,9 @@ class Steady(NamedTuple):
         ttft_s, tpot_s, e2e_s: means over requests [s].
         prefill_share: share of the time that prompts add [1].
         stable: 0 when arrivals exceed the capacity.
+        batch_sigma: standard deviation of the decoding sequences [1].
+        full_share: share of the arrivals that find no place [1].
+        full_wait_s: mean wait of those for a place [s].
     """
 
     requests_per_s: float
@@ -79,6 +86,9 @@ class Steady(NamedTuple):
     e2e_s: float
     prefill_share: float
     stable: float
+    batch_sigma: float = 0.0
+    full_share: float = 0.0
+    full_wait_s: float = 0.0
 
 
 class Tail(NamedTuple):
@@ -179,16 +189,18 @@ def burst_ttft_s(count: float, isl: float, osl: float, rules: BatchRules, a: Ite
 
 
 @formula
-def open_loop(rate: float, traffic: Traffic, rules: BatchRules, a: IterationArgs) -> Steady:
+def open_loop(rate: float, capacity: float, traffic: Traffic, rules: BatchRules, a: IterationArgs) -> Steady:
     """Steady state of Poisson arrivals at ``rate``.
 
     Model:
-        The decode batch is what Little's law gives at the pace that the batch itself allows; prompts take their share
-        of the iterations and form a queue of one server with general service times; when more requests are in flight
-        than may run, they wait as for ``limit`` servers.
+        The decode batch is what Little's law gives at the pace that the batch itself allows; since a larger batch is
+        slower, its fluctuations are wider than Poisson. Prompts take their share of the iterations and form a queue
+        before one server with general service times; when the batch fluctuates up to the limit, requests wait for a
+        place, as before many servers at the rate that the full batch drains with.
 
     Args:
         rate: requests per second [1/s].
+        capacity: most requests per second of this traffic, from :func:`closed_loop` with many users [1/s].
         traffic: lengths.
         rules: how batches are formed.
         a: model, engine, layout and operators.
@@ -198,19 +210,20 @@ def open_loop(rate: float, traffic: Traffic, rules: BatchRules, a: IterationArgs
 
     Equation:
         b = rate * osl * tpot(b),  tpot = t_decode(b) / (1 - rate * t_extra(b)),
-        W = rate * s^2 * (1 + cv^2) / (2 * (1 - rate * s))
+        var b = b / (1 - d ln tpot / d ln b),
+        W = rate * s^2 * (1 + cv^2) / (2 * (1 - rate * s)) + P(full) / (capacity - rate)
 
     Validity:
         Utilisation up to about 0.95; burstier arrivals wait longer.
 
     Sources:
-        [little-1961]; [pollaczek-1930] wait before one server; [erlang-1917] wait for one of many.
+        [little-1961]; [pollaczek-1930] wait before one server; [halfin-1981] chance to find many servers busy.
     """
     isl, osl = traffic.isl, traffic.osl
     b = 1.0
     p = pace(b, isl, osl, rules, a)
     tpot = p.decode_s
-    stable = 1.0
+    stable = 1.0 if rate < capacity else 0.0
     for _ in range(40):
         p = pace(b, isl, osl, rules, a)
         busy = rate * p.extra_s
@@ -218,78 +231,73 @@ def open_loop(rate: float, traffic: Traffic, rules: BatchRules, a: IterationArgs
             stable = 0.0
             break
         tpot = p.decode_s / (1.0 - busy)
-        nxt = rate * osl * tpot
-        if nxt > rules.limit:
-            nxt = rules.limit * 1.0001
+        nxt = min(rate * osl * tpot, rules.limit)
         if abs(nxt - b) < 1e-3 * b:
             b = nxt
             break
         b = 0.3 * b + 0.7 * nxt
-    if rate * osl * tpot > rules.limit:
-        stable = 0.0
     busy = min(rate * p.extra_s, 0.98)
     if stable == 0.0:
-        return Steady(rate, b, b, p.decode_s, p.own_s, math.inf, math.inf, tpot, math.inf, busy, 0.0)
+        return Steady(rate, b, b, p.decode_s, p.own_s, math.inf, math.inf, tpot, math.inf, busy, 0.0, 0.0, 1.0, math.inf)
+    wider = pace(1.1 * b + 0.1, isl, osl, rules, a)
+    slower = wider.decode_s / max(1.0 - rate * wider.extra_s, 0.02)
+    elasticity = min(max(math.log(slower / tpot) / math.log((1.1 * b + 0.1) / b), 0.0), 0.9)
+    sigma = math.sqrt(max(b, 0.25) / (1.0 - elasticity))
     rho = rate * p.slot_s
     prompt_wait = rho * p.slot_s * (1.0 + traffic.isl_cv2) / (2.0 * (1.0 - rho))
-    running = rate * (p.own_s + osl * tpot)
-    hold = p.own_s + osl * tpot
-    slot_wait = slots_wait(rate, hold, rules.limit)
-    wait = 0.5 * p.decode_s + prompt_wait + slot_wait
+    full = busy_chance((rules.limit - b) / sigma)
+    full_wait = 1.0 / (capacity - rate)
+    wait = 0.5 * p.decode_s + prompt_wait + full * full_wait
     ttft = wait + p.own_s
-    return Steady(rate, running, b, p.decode_s, p.own_s, wait, ttft, tpot, ttft + tpot * (osl - 1.0), busy, 1.0)
+    running = rate * (p.own_s + osl * tpot)
+    e2e = ttft + tpot * (osl - 1.0)
+    return Steady(rate, running, b, p.decode_s, p.own_s, wait, ttft, tpot, e2e, busy, 1.0, sigma, full, full_wait)
 
 
 @formula
-def slots_wait(rate: float, hold_s: float, slots: float) -> float:
-    """Mean wait for one of ``slots`` places that each request holds for ``hold_s`` [s] (Erlang C, smoothed over slots)."""
-    load = rate * hold_s
-    if slots > 4000.0 or load < 0.5 * slots:
+def busy_chance(beta: float) -> float:
+    """Chance to find all of many servers busy, ``beta`` standard deviations above the load [1]."""
+    if beta <= 0.0:
+        return 1.0
+    if beta > 8.0:
         return 0.0
-    if load >= slots:
-        return math.inf
-    blocked = 1.0
-    k = 1.0
-    while k <= slots:
-        blocked = load * blocked / (k + load * blocked)
-        k += 1.0
-    waiting = blocked / (1.0 - load / slots * (1.0 - blocked))
-    return waiting * hold_s / (slots - load)
+    density = math.exp(-0.5 * beta * beta) / math.sqrt(2.0 * math.pi)
+    below = 0.5 * (1.0 + math.erf(beta / math.sqrt(2.0)))
+    return 1.0 / (1.0 + beta * below / density)
 
 
 @formula
 def open_loop_tail(rate: float, traffic: Traffic, s: Steady, rules: BatchRules, a: IterationArgs) -> Tail:
     """Percentiles of the latencies of an open loop.
 
-    Waits before one server end in an exponential tail; the batch in flight is Poisson, so its fluctuation moves the
-    pace of decoding; a request meets a Poisson number of foreign prompts while it decodes.
+    Waits before servers end in exponential tails; the batch in flight fluctuates about its mean and moves the pace of
+    decoding; a request meets a Poisson number of foreign prompts while it decodes, and a short answer more unevenly.
     """
     isl, osl = traffic.isl, traffic.osl
     p = pace(s.decoding, isl, osl, rules, a)
     rho = min(max(rate * p.slot_s, 1e-9), 0.999)
-    queue = max(s.wait_s - 0.5 * s.decode_s, 0.0)
-    mean_tail = queue / rho
-    sigma = math.sqrt(max(s.decoding, 1.0))
+    queue = max(s.wait_s - 0.5 * s.decode_s - s.full_share * s.full_wait_s, 0.0)
+    busy = min(rate * p.extra_s, 0.98)
+    short = osl / (1.0 + traffic.osl_cv2) ** 2
+    seen = rate * short * s.tpot_s
+    prompts = math.sqrt(seen * (1.0 + traffic.isl_cv2)) * p.extra_s / short
     out = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
     for i in range(3):
         q = 0.5 if i == 0 else (0.9 if i == 1 else 0.99)
         z = 0.0 if i == 0 else (1.2816 if i == 1 else 2.3263)
-        length = (
-            isl * math.exp(-0.5 * math.log(1.0 + traffic.isl_cv2))
-            if i == 0
-            else (traffic.isl_p90 if i == 1 else traffic.isl_p99)
-        )
+        median = isl * math.exp(-0.5 * math.log(1.0 + traffic.isl_cv2))
+        length = median if i == 0 else (traffic.isl_p90 if i == 1 else traffic.isl_p99)
         own = pace(s.decoding, max(length, 1.0), osl, rules, a).own_s
-        waited = mean_tail * math.log(rho / (1.0 - q)) if rho > 1.0 - q else 0.0
-        base = own if i == 0 else s.prefill_s
-        spread = math.hypot(own - base, max(waited - queue, 0.0)) if i > 0 else 0.0
-        centre = queue if i > 0 else min(queue, waited)
-        out[i] = 0.5 * s.decode_s * (1.0 if i == 0 else 2.0) + centre + base + spread
-        batch = min(s.decoding + z * sigma, rules.limit)
-        busy = min(rate * p.extra_s, 0.98)
-        seen = rate * 0.5 * osl * s.tpot_s
+        waited = queue / rho * math.log(rho / (1.0 - q)) if rho > 1.0 - q else 0.0
+        slot = s.full_wait_s * math.log(s.full_share / (1.0 - q)) if s.full_share > 1.0 - q else 0.0
+        if i == 0:
+            out[i] = 0.5 * s.decode_s + max(min(queue, waited), 0.5 * queue) + own + slot
+        else:
+            spread = math.hypot(math.hypot(own - s.prefill_s, max(waited - queue, 0.0)), slot)
+            out[i] = s.decode_s + queue + s.prefill_s + spread
+        batch = min(s.decoding + z * s.batch_sigma, rules.limit)
         slower = pace(batch, isl, osl, rules, a).decode_s / (1.0 - busy)
-        out[3 + i] = slower + z * math.sqrt(seen) * p.extra_s / (0.5 * osl)
+        out[3 + i] = s.tpot_s + math.hypot(max(slower - s.tpot_s, 0.0), z * prompts)
     return Tail(out[0], out[1], out[2], out[3], out[4], out[5])
 
 
@@ -322,10 +330,10 @@ def best_open_rate(
     a: IterationArgs,
 ) -> float:
     """Largest rate of an open loop within the latency targets (infinite where there is none), by bisection [1/s]; 0 if none."""
-    low, high = 0.0, capacity
+    low, high = 0.0, HIGHEST_LOAD * capacity
     for _ in range(22):
         mid = 0.5 * (low + high)
-        s = open_loop(mid, traffic, rules, a)
+        s = open_loop(mid, capacity, traffic, rules, a)
         good = s.stable > 0.0
         if good:
             t = open_loop_tail(mid, traffic, s, rules, a)

@@ -1,0 +1,127 @@
+"""Latencies of one replica by event simulation instead of queueing formulas."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import log
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suanzhang.app.serve_args import iteration_args
+from suanzhang.app.serve_estimate import estimate_serve, fitted, lognormal_sigma
+from suanzhang.errors import InputError
+from suanzhang.perf.serving.table import iteration_table
+from suanzhang.sim.replica import simulate
+from suanzhang.spec.chip import ChipSpec
+from suanzhang.spec.job import LengthSpec
+from suanzhang.spec.layout import ServeLayout
+from suanzhang.spec.model import ModelSpec
+from suanzhang.spec.serve import OpenLoop, Percentiles, ServeCoefficients, ServeEstimate
+from suanzhang.spec.sim import EngineSettings, IterationTable, LatencySummary, RequestBatch, SimResult
+from suanzhang.spec.stack import ServeStack
+
+LONGEST_TOKENS = 131072
+"""Draws of a length are cut here: no catalog model was made for longer contexts as a rule."""
+
+
+def draw_lengths(length: LengthSpec, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Token counts drawn from a length distribution, at least 1."""
+    if length.kind == "fixed":
+        values = np.full(count, length.mean)
+    elif length.kind == "uniform":
+        half = (length.p95 - length.mean) / 0.45
+        values = rng.uniform(length.mean - 0.5 * half, length.mean + 0.5 * half, count)
+    else:
+        sigma = lognormal_sigma(length)
+        values = rng.lognormal(log(length.mean) - 0.5 * sigma**2, sigma, count)
+    tokens: NDArray[np.int64] = np.clip(np.rint(values), 1, LONGEST_TOKENS).astype(np.int64)
+    return tokens
+
+
+def draw_requests(work: OpenLoop, count: int, seed: int) -> RequestBatch:
+    """Poisson arrivals with drawn lengths; the same seed gives the same requests."""
+    gaps, inputs, outputs = (np.random.default_rng(part) for part in np.random.SeedSequence(seed).spawn(3))
+    arrivals = np.cumsum(gaps.exponential(1.0 / work.requests_per_s, count))
+    return RequestBatch(arrivals, draw_lengths(work.input, count, inputs), draw_lengths(work.output, count, outputs))
+
+
+def table_and_settings(
+    model: ModelSpec,
+    chip: ChipSpec,
+    estimate: ServeEstimate,
+    stack: ServeStack,
+    isl: float,
+    osl: float,
+    coefficients: ServeCoefficients | None = None,
+) -> tuple[IterationTable, EngineSettings]:
+    """What the simulator is given for one replica: iteration times, and how its engine forms batches."""
+    layout = estimate.layout
+    args, _ = iteration_args(model, chip, layout, stack, estimate.weight_dtype, estimate.kv_dtype, coefficients or fitted())
+    seqs = int(min(stack.max_seqs * layout.dp, 8192))
+    table = iteration_table(args, seqs, isl + 0.5 * osl, min(isl, float(stack.max_batched_tokens)))
+    blocks = int(estimate.memory.kv_tokens // stack.block_tokens) if np.isfinite(estimate.memory.kv_tokens) else 10**9
+    settings = EngineSettings(
+        max_batched_tokens=stack.max_batched_tokens * layout.dp,
+        max_seqs=seqs,
+        kv_blocks=blocks,
+        block_tokens=stack.block_tokens,
+        policy=stack.policy,
+        chunked_prefill=stack.chunked_prefill,
+    )
+    return table, settings
+
+
+def _percentiles(summary: LatencySummary) -> Percentiles:
+    return Percentiles(summary.mean, summary.p50, summary.p90, summary.p99)
+
+
+def simulate_serve(
+    model: ModelSpec,
+    chip: ChipSpec,
+    layout: ServeLayout,
+    stack: ServeStack,
+    weight_dtype: str,
+    kv_dtype: str,
+    workload: OpenLoop,
+    *,
+    requests: int = 20_000,
+    seed: int = 0,
+    coefficients: ServeCoefficients | None = None,
+) -> tuple[ServeEstimate, SimResult]:
+    """What one replica does with an open loop, with the latencies of an event simulation.
+
+    Args:
+        model, chip, layout, stack, weight_dtype, kv_dtype, workload: as in :func:`estimate_serve`.
+        requests: how many are followed; the first tenth only loads the engine.
+        seed: of the arrivals and lengths.
+        coefficients: fitted coefficients; None for those that ship with the package.
+
+    Returns:
+        The estimate with simulated latencies, and the result of the simulation.
+
+    Raises:
+        InputError: fewer than 100 requests; and what :func:`estimate_serve` raises.
+    """
+    if requests < 100:
+        raise InputError(f"a simulation of {requests} requests says nothing about percentiles", fix="simulate at least 100")
+    estimate = estimate_serve(model, chip, layout, stack, weight_dtype, kv_dtype, workload, coefficients)
+    isl, osl = workload.input.mean, workload.output.mean
+    table, settings = table_and_settings(model, chip, estimate, stack, isl, osl, coefficients)
+    batch = draw_requests(workload, requests, seed)
+    result = simulate(batch, table, settings, warmup_s=0.1 * float(batch.arrival_s[-1]), seed=seed)
+    warnings = estimate.warnings
+    if result.overloaded and not estimate.saturated:
+        warnings += ("the simulated queue grows without end",)
+    simulated = replace(
+        estimate,
+        ttft_s=_percentiles(result.ttft_s),
+        tpot_s=_percentiles(result.tpot_s),
+        e2e_s=_percentiles(result.e2e_s),
+        saturated=result.overloaded,
+        running_batch=result.batch_mean,
+        warnings=warnings,
+        requests_simulated=result.requests,
+        simulated_s=result.simulated_s,
+    )
+    return simulated, result
