@@ -1,0 +1,161 @@
+"""Simulate a fleet: fixed cells of replicas, each behind its own router, spread over any number of workers.
+
+A cell is the unit of work: it draws its own requests from its own random streams and keeps its own histograms, so
+the answer is the same to the last bit however many workers share the cells.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+
+from suanzhang.errors import InputError, unknown_name
+from suanzhang.sim import state as f
+from suanzhang.sim.arrivals import Traffic, stream
+from suanzhang.sim.cell import FOREVER, NO_CACHE, ROUTERS, drain, feed, scratch
+from suanzhang.sim.histogram import summarise
+from suanzhang.sim.replica import outstanding, result
+from suanzhang.sim.state import engine, new_state, times
+from suanzhang.spec.sim import EngineSettings, IterationTable, SimResult, Timeline
+
+CELL = 64
+"""Most replicas of a cell: one router sees the load of its own cell only."""
+
+SUMS = (
+    "requests",
+    "finished",
+    "timed_out",
+    "rejected",
+    "unfinished",
+    "input_tokens",
+    "output_tokens",
+    "iterations",
+    "prefill_tokens",
+    "preemptions",
+    "replicas",
+)
+"""What adds up over cells."""
+
+
+def simulate_fleet(
+    traffic: Traffic,
+    requests: int,
+    table: IterationTable,
+    settings: EngineSettings,
+    replicas: int,
+    *,
+    router: str = "least-loaded",
+    seed: int = 0,
+    workers: int = 1,
+    warmup_s: float = 0.0,
+    bin_s: float = 0.0,
+    cell_size: int = CELL,
+    start_s: float = 0.0,
+) -> SimResult:
+    """A stream of requests on many equal replicas, every request simulated.
+
+    Args:
+        traffic: rate, load shape and lengths of all requests together.
+        requests: how many to simulate.
+        table: time of one iteration of a replica.
+        settings: of the engine of each replica.
+        replicas: in all; they are dealt to as few cells of nearly equal size as possible.
+        router: inside a cell.
+        seed: of all random streams.
+        workers: cells that run at once; it does not change the result.
+        warmup_s: requests of the first so many seconds load the engines but are not counted.
+        bin_s: width of the bins of the timeline [s]; 0 for none.
+        cell_size: most replicas of a cell.
+        start_s: time of day at which the requests begin.
+
+    Returns:
+        The cells added up. A cell whose queue fills up stops there, and the fleet is marked as overloaded.
+
+    Raises:
+        InputError: the traffic, the settings or the counts cannot be used.
+    """
+    if router not in ROUTERS:
+        raise unknown_name("router", router, ROUTERS)
+    for name, value in (("replicas", replicas), ("requests", requests), ("workers", workers), ("cell_size", cell_size)):
+        if value < 1:
+            raise InputError(f"{name}: {value} is not positive", fix="give at least 1")
+    cells = -(-replicas // cell_size)
+    sizes = [replicas // cells + (cell < replicas % cells) for cell in range(cells)]
+    edges = np.rint(np.cumsum([0, *sizes]) * (requests / replicas)).astype(np.int64)
+
+    def run(cell: int) -> SimResult:
+        share = replace(traffic, requests_per_s=traffic.requests_per_s * sizes[cell] / replicas)
+        count = int(edges[cell + 1] - edges[cell])
+        return run_cell(share, count, table, settings, sizes[cell], router, (seed, cell), (start_s, warmup_s, bin_s))
+
+    with ThreadPoolExecutor(max_workers=min(workers, cells)) as pool:
+        return merge(list(pool.map(run, range(cells))))
+
+
+def run_cell(
+    traffic: Traffic,
+    count: int,
+    table: IterationTable,
+    settings: EngineSettings,
+    replicas: int,
+    router: str,
+    key: tuple[int, int],
+    when: tuple[float, float, float],
+) -> SimResult:
+    """One cell; ``key`` is the seed and the number of the cell, ``when`` its start, warm-up and bin width [s]."""
+    start_s, warmup_s, bin_s = when
+    expected_s = count / traffic.requests_per_s
+    en = engine(settings, start_s + warmup_s, bin_s)
+    tb = times(table, en)
+    st = new_state(en, replicas, traffic.max_tokens, 0, int((start_s + expected_s) / bin_s) + 1 if bin_s > 0.0 else 0)
+    todo, taken, half = scratch(replicas), 0, (0, 0, 0.0)
+    for piece in stream(traffic, count, key[0], key[1], 1, start_s):
+        columns = (piece.arrival_s, piece.input_tokens, piece.output_tokens, NO_CACHE)
+        taken += feed(st, en, tb, ROUTERS[router], key[0], taken, *columns, todo)
+        if st.tally[f.FULL]:
+            break
+        if taken <= count // 2:
+            half = (int(st.tally[f.FINISHED]), outstanding(st), float(st.spent[f.LAST_END]))
+    full = bool(st.tally[f.FULL])
+    done, left, now = int(st.tally[f.FINISHED]), outstanding(st), float(st.spent[f.LAST_END])
+    growing = full or (
+        traffic.load.shape == "flat" and left - half[1] > 4.0 * (taken / 2.0) ** 0.5 * max(traffic.burstiness, 0.1)
+    )
+    rate = (done - half[0]) / max(now - half[2], 1e-12)
+    if not full:
+        drain(st, en, tb, FOREVER)
+    end_s = float(st.spent[f.LAST_END]) - start_s
+    if not growing:
+        rate = int(st.tally[f.FINISHED]) / max(end_s, 1e-12)
+    return replace(result(st, en, taken, growing, rate), simulated_s=end_s)
+
+
+def merge(parts: list[SimResult]) -> SimResult:
+    """Cells that ran side by side as one fleet."""
+    histograms = np.sum([part.histograms for part in parts], axis=0)
+    moments = np.sum([part.moments for part in parts], axis=0)
+    moments[2] = np.max([part.moments[2] for part in parts], axis=0)
+    busy = sum(part.busy_s for part in parts)
+    line, lines = None, [part.timeline for part in parts if part.timeline is not None]
+    if lines:
+        running, waiting = (np.sum([getattr(one, name) for one in lines], axis=0) for name in ("running", "waiting"))
+        line = Timeline(lines[0].start_s, running, waiting)
+    whole = {name: sum(getattr(part, name) for part in parts) for name in SUMS}
+    return SimResult(
+        **whole,
+        simulated_s=max(part.simulated_s for part in parts),
+        ttft_s=summarise(histograms[0], moments[:, 0]),
+        tpot_s=summarise(histograms[1], moments[:, 1]),
+        e2e_s=summarise(histograms[2], moments[:, 2]),
+        busy_s=busy,
+        prefill_busy_s=sum(part.prefill_busy_s for part in parts),
+        batch_mean=sum(part.batch_mean * part.busy_s for part in parts) / busy if busy > 0.0 else 0.0,
+        kv_blocks_peak=max(part.kv_blocks_peak for part in parts),
+        overloaded=any(part.overloaded for part in parts),
+        completed_per_s=sum(part.completed_per_s for part in parts),
+        histograms=histograms,
+        moments=moments,
+        timeline=line,
+    )
