@@ -1,0 +1,87 @@
+"""The command ``suanzhang``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from suanzhang import __version__
+from suanzhang.cli import verbs
+from suanzhang.cli.faces import faced
+from suanzhang.cli.failures import EXIT_INTERRUPTED, report_failure, unexpected
+from suanzhang.errors import InputError, PlannerError
+
+app = typer.Typer(
+    name="suanzhang",
+    help="How many chips a large model needs, which ones, in which layout, when, and at what cost.",
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_FlagError: type[Any] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"suanzhang {__version__}\n")
+        raise typer.Exit()
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    if context.invoked_subcommand is None and not context.resilient_parsing:
+        sys.stdout.write(context.get_help() + "\n")
+
+
+for _verb in (verbs.plan, verbs.train, verbs.buy, verbs.audit, verbs.validate, verbs.calibrate):
+    app.command(_verb.__name__)(faced(_verb))
+app.command("rest")(verbs.rest)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line and return its exit code: 0 done, 2 bad input, 3 infeasible, 4 internal error."""
+    as_json = "--json" in arguments
+    try:
+        code = app(args=list(arguments), prog_name="suanzhang", standalone_mode=False)
+        sys.stdout.flush()
+    except PlannerError as error:
+        return report_failure(error, as_json=as_json)
+    except typer.Exit as exit_:
+        return int(exit_.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        sys.stderr.write("interrupted\n")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except _FlagError as error:
+        verb = next((word for word in arguments if not word.startswith("-")), "")
+        known = {command.name for command in app.registered_commands}
+        help_of = f"suanzhang {verb} --help" if verb in known else "suanzhang --help"
+        message = " ".join(str(error.format_message()).split()).rstrip(".")
+        return report_failure(InputError(message, fix=f"see `{help_of}`"), as_json=as_json)
+    except Exception as error:  # noqa: BLE001 - the one place where what nobody foresaw becomes one line
+        failure = unexpected(error)
+        failure.__cause__ = error
+        return report_failure(failure, as_json=as_json)
+    return code if isinstance(code, int) else 0
+
+
+def main() -> None:
+    """Entry point of the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()
