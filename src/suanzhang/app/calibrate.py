@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from suanzhang.app.physics_data import cores
 from suanzhang.app.surfaces import ARITHMETIC, COLLECTIVE_KINDS, SURFACES, Peaks, Surface
 from suanzhang.errors import InputError
-from suanzhang.evidence.calibration.fit import Axis, Floats, fit_closed, fit_table, held_out, look_up, median_abs_pct
+from suanzhang.evidence.calibration.fit import Floats, fit_closed, fit_table, held_out, look_up, median_abs_pct
 from suanzhang.evidence.calibration.readers import Timings, read_timings
 from suanzhang.evidence.calibration.store import write_profile
 from suanzhang.spec.chip import ChipSpec
@@ -173,7 +173,11 @@ def _fit_once(
     tables = {}
     for name, pick in _table_rows(surface.op, shapes).items():
         if pick.any():
-            tables[name] = np.round(fit_table(surface.points(shapes[pick]), ratio[pick], surface.axes) * _PER_MILLE)
+            table = fit_table(surface.points(shapes[pick]), ratio[pick], surface.axes)
+            tables[name] = np.round(table * _PER_MILLE)
+            if surface.second_points is not None:
+                left = ratio - look_up(surface.points(shapes), surface.axes, table)
+                tables["second"] = np.round(fit_table(surface.second_points(shapes), left, surface.second_axes) * _PER_MILLE)
     return values, tables
 
 
@@ -189,7 +193,6 @@ def log_error(
     dtype: str,
     values: dict[str, float],
     tables: dict[str, Floats],
-    axes: Sequence[Axis],
     shapes: Floats,
     seconds: Floats,
 ) -> Floats:
@@ -197,22 +200,21 @@ def log_error(
     error = np.log(seconds / surface.predict(peaks, dtype, values, shapes))
     for name, pick in _table_rows(surface.op, shapes).items():
         if name in tables and pick.any():
-            error[pick] -= look_up(surface.points(shapes[pick]), axes, tables[name] / _PER_MILLE)
+            error[pick] -= look_up(surface.points(shapes[pick]), surface.axes, tables[name] / _PER_MILLE)
+    if "second" in tables and surface.second_points is not None:
+        error -= look_up(surface.second_points(shapes), surface.second_axes, tables["second"] / _PER_MILLE)
     return error
 
 
 def fit_surface(surface: Surface, item: Timings, peaks: Peaks) -> FittedSurface:
     """Fit one kind of timing twice: without some whole shape groups, to judge it, and with all rows, to keep it."""
-    axes = surface.axes
     out = held_out(item.shapes[:, list(surface.groups)])
     left_out = float("nan")
     if out.any() and not out.all():
         values, tables = _fit_once(surface, item, peaks, ~out)
-        left_out = median_abs_pct(
-            log_error(surface, peaks, item.dtype, values, tables, axes, item.shapes[out], item.seconds[out])
-        )
+        left_out = median_abs_pct(log_error(surface, peaks, item.dtype, values, tables, item.shapes[out], item.seconds[out]))
     values, tables = _fit_once(surface, item, peaks, np.ones(len(item.seconds), dtype=bool))
-    error = log_error(surface, peaks, item.dtype, values, tables, axes, item.shapes, item.seconds)
+    error = log_error(surface, peaks, item.dtype, values, tables, item.shapes, item.seconds)
     p05, p50, p95 = (float(x) for x in np.expm1(np.quantile(error, (0.05, 0.5, 0.95))))
     coverage = {
         name: (float(item.shapes[:, i].min()), float(item.shapes[:, i].max())) for i, name in enumerate(surface.columns)
@@ -221,7 +223,8 @@ def fit_surface(surface: Surface, item: Timings, peaks: Peaks) -> FittedSurface:
         op=surface.op,
         dtype=item.dtype,
         coefficients={name: float(f"{value:.5g}") for name, value in values.items()},
-        axes=tuple((axis.low, axis.step, axis.count) for axis in axes),
+        axes=tuple((axis.low, axis.step, axis.count) for axis in surface.axes),
+        second_axes=tuple((axis.low, axis.step, axis.count) for axis in surface.second_axes),
         tables={name: tuple(int(x) for x in table.ravel()) for name, table in tables.items()},
         rows=len(item.seconds),
         coverage=coverage,

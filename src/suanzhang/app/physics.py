@@ -40,9 +40,28 @@ def physics(chip: ChipSpec, dtype: str, profile: str = "") -> Physics:
     table = no_residual()
     gemm = GemmArgs(peak, chip.hbm_bytes_per_s, sms, elem, elem, 2.0, 0.75, 0.8, 128.0, 3e-6, 0.5, 0.03 * peak, 2.5, table)
     attention = AttentionArgs(
-        half, chip.hbm_bytes_per_s, sms, 2.0, 0.6, 0.45, 0.8, 128.0, 0.5, 6e-6, 7e-6, 0.5, 1e-6, 0.3, table, table
+        half,
+        chip.hbm_bytes_per_s,
+        sms,
+        2.0,
+        0.6,
+        0.45,
+        0.8,
+        128.0,
+        0.5,
+        0.8,
+        2.0,
+        6e-6,
+        7e-6,
+        0.5,
+        1e-6,
+        0.3,
+        table,
+        table,
+        table,
+        table,
     )
-    moe = MoeArgs(gemm, 0.55, 0.7, 64.0, 2e-5, 0.0, table)
+    moe = MoeArgs(gemm, 0.55, 0.7, 64.0, 2e-5, 0.0, table, table)
     memory = MemoryArgs(chip.hbm_bytes_per_s, 0.8, 3e-6)
     link = chip.link_bytes_per_s or 32e9
     nic = chip.node.nic_bytes_per_s or 25e9

@@ -75,6 +75,7 @@ class Surface:
         groups: columns that are left out whole when the fit is judged.
         predict: peaks, dtype, coefficients and shapes to seconds by the closed form.
         points: shapes to places in the table.
+        second_axes, second_points: grid and places of a second table over what the first leaves; empty without one.
     """
 
     op: str
@@ -84,6 +85,8 @@ class Surface:
     groups: tuple[int, ...]
     predict: Callable[[Peaks, str, Values, Floats], Floats]
     points: Callable[[Floats], Floats]
+    second_axes: tuple[Axis, ...] = ()
+    second_points: Callable[[Floats], Floats] | None = None
 
 
 def gemm_args(peaks: Peaks, dtype: str, v: Values, table: Residual | None = None) -> GemmArgs:
@@ -108,9 +111,15 @@ def gemm_args(peaks: Peaks, dtype: str, v: Values, table: Residual | None = None
 
 
 def attention_args(
-    peaks: Peaks, prefill: Values, decode: Values, prefill_table: Residual | None = None, decode_table: Residual | None = None
+    peaks: Peaks,
+    prefill: Values,
+    decode: Values,
+    prefill_tables: tuple[Residual, Residual] | None = None,
+    decode_tables: tuple[Residual, Residual] | None = None,
 ) -> AttentionArgs:
     """Arguments of attention from peaks and the coefficients of prefill and decode."""
+    first, second = prefill_tables or (no_residual(), no_residual())
+    first_decode, second_decode = decode_tables or (no_residual(), no_residual())
     return AttentionArgs(
         peak_flop_per_s=peaks.flop_per_s,
         hbm_bytes_per_s=peaks.hbm_bytes_per_s,
@@ -121,18 +130,23 @@ def attention_args(
         hbm_efficiency=decode["hbm_efficiency"],
         ramp_len=prefill["ramp_len"],
         wave_weight=prefill["wave_weight"],
+        prefill_hbm_efficiency=prefill["hbm_efficiency"],
+        kv_passes=prefill["kv_passes"],
         launch_s=prefill["launch_s"],
         decode_launch_s=decode["launch_s"],
         decode_spread=decode["spread"],
         decode_pair_s=decode["pair_s"],
         decode_efficiency=decode["efficiency"],
-        prefill=prefill_table or no_residual(),
-        decode=decode_table or no_residual(),
+        prefill=first,
+        decode=first_decode,
+        prefill_group=second,
+        decode_width=second_decode,
     )
 
 
-def moe_args(peaks: Peaks, dtype: str, gemm: GemmArgs, v: Values, table: Residual | None = None) -> MoeArgs:
+def moe_args(peaks: Peaks, dtype: str, gemm: GemmArgs, v: Values, tables: tuple[Residual, Residual] | None = None) -> MoeArgs:
     """Arguments of the grouped product from those of the dense one and the coefficients."""
+    first, second = tables or (no_residual(), no_residual())
     return MoeArgs(
         gemm=gemm._replace(launch_s=v["launch_s"], ramp_k=v["ramp_k"]),
         efficiency=v["efficiency"],
@@ -140,11 +154,19 @@ def moe_args(peaks: Peaks, dtype: str, gemm: GemmArgs, v: Values, table: Residua
         tile_m=v["tile_m"],
         fixed_s=v["launch_s"],
         row_s=v["row_bytes"] / peaks.hbm_bytes_per_s,
-        residual=table or no_residual(),
+        residual=first,
+        residual_width=second,
     )
 
 
-PREFILL_START: Values = {"efficiency": 0.6, "ramp_len": 100.0, "wave_weight": 0.5, "launch_s": 6e-6}
+PREFILL_START: Values = {
+    "efficiency": 0.6,
+    "ramp_len": 100.0,
+    "wave_weight": 0.5,
+    "hbm_efficiency": 0.7,
+    "kv_passes": 2.0,
+    "launch_s": 6e-6,
+}
 DECODE_START: Values = {"efficiency": 0.3, "hbm_efficiency": 0.8, "spread": 0.5, "pair_s": 1e-6, "launch_s": 6e-6}
 GEMM_START: Values = {
     "efficiency": 0.8,
@@ -267,7 +289,15 @@ def _predict_moe(peaks: Peaks, dtype: str, v: Values, shapes: Floats) -> Floats:
     return _moe_rows(shapes, moe_args(peaks, dtype, gemm_args(peaks, dtype, GEMM_START), v))
 
 
-_LAUNCH = (2e-7, 3e-4)
+def _by_width(shapes: Floats) -> Floats:
+    return np.asarray(np.log2(np.column_stack([shapes[:, 0] * shapes[:, 2], shapes[:, 1], shapes[:, 4]])))
+
+
+def _by_group(shapes: Floats) -> Floats:
+    return np.asarray(np.log2(np.column_stack([shapes[:, 0] * shapes[:, 3], shapes[:, 1], shapes[:, 2] / shapes[:, 3]])))
+
+
+_LAUNCH = (2e-7, 1e-3)
 _FLAT = Axis(0.0, 1.0, 2, 0.0)
 
 GEMM = Surface(
@@ -291,11 +321,21 @@ GEMM = Surface(
 PREFILL = Surface(
     "prefill",
     ("batch", "q_len", "heads", "kv_heads", "qk_dim", "v_dim", "window"),
-    _coefficients(PREFILL_START, efficiency=(0.05, 1.0), ramp_len=(1.0, 4096.0), wave_weight=(0.01, 1.0), launch_s=_LAUNCH),
+    _coefficients(
+        PREFILL_START,
+        efficiency=(0.05, 1.0),
+        ramp_len=(1.0, 4096.0),
+        wave_weight=(0.01, 1.0),
+        hbm_efficiency=(0.02, 1.0),
+        kv_passes=(0.5, 20.0),
+        launch_s=_LAUNCH,
+    ),
     (Axis(0.0, 1.0, 16, 0.05), Axis(0.0, 1.0, 16, 0.05), Axis(6.0, 0.5, 7, 0.05)),
     (2, 3),
     lambda peaks, dtype, v, shapes: _prefill_rows(shapes, attention_args(peaks, v, DECODE_START)),
-    lambda shapes: np.log2(np.column_stack([shapes[:, 0] * shapes[:, 2], shapes[:, 1], shapes[:, 4]])),
+    _by_width,
+    (Axis(0.0, 1.0, 15, 0.05), Axis(0.0, 1.0, 16, 0.05), Axis(0.0, 1.0, 7, 0.05)),
+    _by_group,
 )
 DECODE = Surface(
     "decode",
@@ -311,7 +351,9 @@ DECODE = Surface(
     (Axis(0.0, 1.0, 15, 0.05), Axis(0.0, 1.0, 18, 0.05), Axis(0.0, 1.0, 7, 0.05)),
     (2, 3),
     lambda peaks, dtype, v, shapes: _decode_rows(shapes, attention_args(peaks, PREFILL_START, v)),
-    lambda shapes: np.log2(np.column_stack([shapes[:, 0] * shapes[:, 3], shapes[:, 1], shapes[:, 2] / shapes[:, 3]])),
+    _by_group,
+    (Axis(0.0, 1.0, 16, 0.05), Axis(0.0, 1.0, 18, 0.05), Axis(6.0, 0.5, 7, 0.05)),
+    _by_width,
 )
 MLA_PREFILL = Surface(
     "mla_prefill",
@@ -351,6 +393,8 @@ MOE = Surface(
             [np.maximum(s[:, 0] * s[:, 3] / s[:, 5], 1.0), np.maximum(s[:, 4] / s[:, 5], 1.0), s[:, 1] * s[:, 2] / s[:, 6]]
         )
     ),
+    (Axis(-6.0, 1.0, 22, 0.1), Axis(10.0, 0.5, 8, 0.05), Axis(6.0, 1.0, 10, 0.05)),
+    lambda s: np.log2(np.column_stack([np.maximum(s[:, 0] * s[:, 3] / s[:, 4], 2.0**-8), s[:, 1], s[:, 2] / s[:, 6]])),
 )
 _LINK_AXES = (Axis(8.0, 1.0, 23, 0.02), Axis(1.0, 1.0, 3, 0.01), _FLAT)
 _LINK_RANGES = {

@@ -77,6 +77,8 @@ class AttentionArgs(NamedTuple):
         hbm_efficiency: share of the bandwidth that decode reaches [1].
         ramp_len: query rows that the start and the end of a tile cost [1].
         wave_weight: how far the last wave of tiles is left idle, 0 to 1 [1].
+        prefill_hbm_efficiency: share of the bandwidth at which a prefill reads and writes its operands [1].
+        kv_passes: times that keys and values pass through memory in a prefill, appending to the cache included [1].
         launch_s: fixed time of one prefill [s].
         decode_launch_s: fixed time of one decode step, its split and merge included [s].
         decode_spread: work items (256 positions of a cache head) per multiprocessor for half of the bandwidth [1].
@@ -85,6 +87,8 @@ class AttentionArgs(NamedTuple):
         prefill: log ratios over (log2 batch*heads, log2 queries, log2 key width).
         decode: log ratios over (log2 batch*kv heads, log2 context, log2 heads per kv head);
             with a latent cache over (log2 batch, log2 context, log2 heads).
+        prefill_group: what is then left over (log2 batch*kv heads, log2 queries, log2 heads per kv head).
+        decode_width: what is then left over (log2 batch*heads, log2 context, log2 key width).
     """
 
     peak_flop_per_s: float
@@ -96,6 +100,8 @@ class AttentionArgs(NamedTuple):
     hbm_efficiency: float
     ramp_len: float
     wave_weight: float
+    prefill_hbm_efficiency: float
+    kv_passes: float
     launch_s: float
     decode_launch_s: float
     decode_spread: float
@@ -103,6 +109,8 @@ class AttentionArgs(NamedTuple):
     decode_efficiency: float
     prefill: Residual
     decode: Residual
+    prefill_group: Residual
+    decode_width: Residual
 
 
 class MoeArgs(NamedTuple):
@@ -116,6 +124,7 @@ class MoeArgs(NamedTuple):
         fixed_s: sorting, permuting and launching, once per layer [s].
         row_s: permuting and adding up one token-expert pair, besides its bytes [s].
         residual: log ratios over (log2 token-expert pairs here, log2 local experts, log2 parameters of an expert matrix).
+        residual_width: what is then left over (log2 pairs per local expert, log2 hidden, log2 width of an expert).
     """
 
     gemm: GemmArgs
@@ -125,6 +134,7 @@ class MoeArgs(NamedTuple):
     fixed_s: float
     row_s: float
     residual: Residual
+    residual_width: Residual
 
 
 class MemoryArgs(NamedTuple):

@@ -49,10 +49,10 @@ def prefill_closed_s(
     waves = batch * heads * math.ceil(q_len / QUERY_TILE) / args.sms
     filled = 1.0 + args.wave_weight * (math.ceil(waves) / waves - 1.0)
     flop = 2.0 * pairs * (qk_dim + v_dim) * (1.0 + args.ramp_len / q_len) * filled
-    moved = batch * args.elem_bytes * (heads * q_len + kv_heads * kv_len) * (qk_dim + v_dim)
+    moved = batch * args.elem_bytes * (heads * q_len + args.kv_passes * kv_heads * kv_len) * (qk_dim + v_dim)
     compute_s = flop / (args.peak_flop_per_s * args.efficiency)
-    memory_s = moved / (args.hbm_bytes_per_s * args.hbm_efficiency)
-    return args.launch_s + math.hypot(compute_s, memory_s)
+    memory_s = moved / (args.hbm_bytes_per_s * args.prefill_hbm_efficiency)
+    return args.launch_s + compute_s + memory_s
 
 
 @formula
@@ -70,7 +70,10 @@ def prefill_attention_s(
 ) -> float:
     """Time of the fused attention of ``batch`` sequences of ``q_len`` new tokens over ``kv_len`` positions [s]."""
     closed = prefill_closed_s(batch, q_len, kv_len, heads, kv_heads, qk_dim, v_dim, causal, window, args)
-    return closed * correction(math.log2(batch * heads), math.log2(q_len), math.log2(qk_dim), args.prefill)
+    length = math.log2(q_len)
+    by_width = correction(math.log2(batch * heads), length, math.log2(qk_dim), args.prefill)
+    by_group = correction(math.log2(batch * kv_heads), length, math.log2(heads / kv_heads), args.prefill_group)
+    return closed * by_width * by_group
 
 
 @formula
@@ -147,8 +150,10 @@ def decode_attention_s(
 ) -> float:
     """Time of one decode step of ``batch`` sequences whose contexts sum to ``context_sum`` [s]."""
     closed = decode_closed_s(batch, context_sum, heads, kv_heads, qk_dim, v_dim, kv_elem_bytes, args)
-    x, y = math.log2(batch * kv_heads), math.log2(max(context_sum / batch, 1.0))
-    return closed * correction(x, y, math.log2(heads / kv_heads), args.decode)
+    context = math.log2(max(context_sum / batch, 1.0))
+    by_group = correction(math.log2(batch * kv_heads), context, math.log2(heads / kv_heads), args.decode)
+    by_width = correction(math.log2(batch * heads), context, math.log2(qk_dim), args.decode_width)
+    return closed * by_group * by_width
 
 
 @formula

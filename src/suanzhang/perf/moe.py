@@ -74,5 +74,8 @@ def moe_ffn_s(
     """
     closed = moe_closed_s(tokens, hidden, expert_ffn, topk, experts, ep, etp, gated, imbalance, args)
     rows = max(tokens * topk / ep, 1.0)
-    x, y = math.log2(rows), math.log2(max(experts / ep, 1.0))
-    return closed * correction(x, y, math.log2(hidden * expert_ffn / etp), args.residual)
+    local = max(experts / ep, 1.0)
+    width = expert_ffn / etp
+    by_experts = correction(math.log2(rows), math.log2(local), math.log2(hidden * width), args.residual)
+    by_width = correction(math.log2(rows / local), math.log2(hidden), math.log2(width), args.residual_width)
+    return closed * by_experts * by_width

@@ -14,7 +14,8 @@ class FittedSurface:
         dtype: storage format of the operands.
         coefficients: physical coefficients of the closed form by name.
         axes: low, step and count of each axis of the residual tables (log2 sizes).
-        tables: log of measured over closed form [1/1000], in C order, by name ("" where there is one).
+        second_axes: the same of the second table; empty without one.
+        tables: log of measured over closed form [1/1000], in C order, by name: "" and "second", or the collective.
         rows: timings that it was fitted to.
         coverage: smallest and largest measured value of each shape column.
         error_p05, error_p50, error_p95: quantiles of measured over predicted minus one [1].
@@ -27,6 +28,7 @@ class FittedSurface:
     dtype: str
     coefficients: dict[str, float]
     axes: tuple[tuple[float, float, int], ...]
+    second_axes: tuple[tuple[float, float, int], ...]
     tables: dict[str, tuple[int, ...]]
     rows: int
     coverage: dict[str, tuple[float, float]]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -50,15 +51,18 @@ def _profile(body: Mapping[str, Any]) -> Profile:
 
 
 def _surface(item: Mapping[str, Any]) -> FittedSurface:
-    axes = tuple((float(low), float(step), int(count)) for low, step, count in item["axes"])
     tables = {name: tuple(values) for name, values in item["tables"].items()}
-    size = 1
-    for _, _, count in axes:
-        size *= count
-    if any(len(values) != size for values in tables.values()):
-        raise ValueError(f"table of {item['op']} does not have {size} values")
+    axes, second_axes = _axes(item["axes"]), _axes(item["second_axes"])
+    for name, values in tables.items():
+        size = math.prod(count for _, _, count in (second_axes if name == "second" else axes))
+        if len(values) != size:
+            raise ValueError(f"table of {item['op']} does not have {size} values")
     coverage = {name: (float(low), float(high)) for name, (low, high) in item["coverage"].items()}
-    return FittedSurface(**{**item, "axes": axes, "tables": tables, "coverage": coverage})
+    return FittedSurface(**{**item, "axes": axes, "second_axes": second_axes, "tables": tables, "coverage": coverage})
+
+
+def _axes(rows: Sequence[Sequence[float]]) -> tuple[tuple[float, float, int], ...]:
+    return tuple((float(low), float(step), int(count)) for low, step, count in rows)
 
 
 @functools.cache
