@@ -199,6 +199,11 @@ _STATIC_ENGINES = re.compile(
     r"fastertransformer|megatron|transformers|neuronx|deepspeed|fastchat|sambaflow|google internal", re.IGNORECASE
 )
 _SPECULATIVE = re.compile(r"\bmtp (on|\d)|mtp on|speculative decoding|eagle|draft tokens", re.IGNORECASE)
+_TEN_ROUNDS = re.compile(r"inferencex (run|client)", re.IGNORECASE)
+_EQUAL_LENGTHS = re.compile(r"fixed lengths", re.IGNORECASE)
+_ROUNDS = 10.0
+"""Requests per user of the usual clients. All users send their first request at once; an engine that mixes prompts with
+decoding then spreads them out, while one that runs prompts first keeps equally long requests in step for ever."""
 _TOGETHER = re.compile(r"start together|at once|one burst|\bburst\b", re.IGNORECASE)
 
 
@@ -235,7 +240,7 @@ def _is_static(row: ServeRow) -> bool:
     return "batch_latency_ms" in row.measured or (row.osl is not None and row.osl <= 1.0)
 
 
-def _workload(row: ServeRow, replicas: int, flags: list[str]) -> Workload:
+def _workload(row: ServeRow, stack: ServeStack, replicas: int, flags: list[str]) -> Workload:
     isl, osl = _lengths(row, flags)
     if row.request_rate is not None and math.isfinite(row.request_rate):
         if row.concurrency is not None and row.concurrency_text == "" and "max" in row.notes:
@@ -261,8 +266,13 @@ def _workload(row: ServeRow, replicas: int, flags: list[str]) -> Workload:
     share = row.concurrency / replicas
     if _is_static(row):
         return StaticBatch(batch=max(1, round(share)), isl=isl, osl=osl)
-    together = bool(_TOGETHER.search(row.notes))
-    return ClosedLoop(concurrency=max(share, 1.0), isl=isl, osl=osl, requests=share if together else 0.0, together=together)
+    users = max(share, 1.0)
+    equal = bool(_EQUAL_LENGTHS.search(row.notes))
+    if _TOGETHER.search(row.notes) or (equal and not stack.mixed_batches):
+        return ClosedLoop(concurrency=users, isl=isl, osl=osl, requests=users, together=True)
+    if equal or _TEN_ROUNDS.search(row.notes):
+        return ClosedLoop(concurrency=users, isl=isl, osl=osl, requests=_ROUNDS * users, together=True)
+    return ClosedLoop(concurrency=users, isl=isl, osl=osl)
 
 
 # ---------------------------------------------------------------- the case
@@ -300,7 +310,7 @@ def _case(row: ServeRow) -> ServeCase:
     weights = _weights(row, chip, flags)
     layout, replicas = _layout(row, model, chip, weights, flags)
     cache_dtype = _cache(row, weights, chip, flags)
-    workload = _workload(row, replicas, flags)
+    workload = _workload(row, stack, replicas, flags)
     if re.search(r"maxq|power-capped|power cap", f"{row.chip} {row.notes} {row.where}", re.IGNORECASE):
         flags.append("power-capped chips")
     return ServeCase(
