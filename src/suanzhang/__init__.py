@@ -11,32 +11,28 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_VERBS = {
-    "audit": "suanzhang.app.audit",
-    "buy": "suanzhang.app.buy",
-    "calibrate": "suanzhang.app.calibrate",
-    "catalog": "suanzhang.app.catalog",
-    "plan": "suanzhang.app.plan",
-    "read_question": "suanzhang.app.question",
-    "serve": "suanzhang.app.serve",
-    "train": "suanzhang.app.train",
-    "validate": "suanzhang.app.validate",
+_HOMES = {
+    "audit": "suanzhang.app.audit:audit",
+    "buy": "suanzhang.app.buy:buy",
+    "calibrate": "suanzhang.app.calibrate:calibrate",
+    "look_up": "suanzhang.app.catalog:catalog",
+    "plan": "suanzhang.app.plan:plan",
+    "print_report": "suanzhang.report.text:print_answer",
+    "read_question": "suanzhang.app.question:read_question",
+    "serve": "suanzhang.app.serve:serve",
+    "to_json": "suanzhang.report.jsonable:to_json",
+    "train": "suanzhang.app.train:train",
+    "validate": "suanzhang.app.validate:validate",
 }
-"""Public function to the module that holds it."""
-
-_FACES = {
-    "to_json": "suanzhang.report.jsonable",
-    "to_text": "suanzhang.report.jsonable",
-    "print_report": "suanzhang.report.text",
-}
+"""Public function to its home. The verb ``catalog`` is called ``look_up``, since ``suanzhang.catalog`` is a package."""
 
 
 def __getattr__(name: str) -> Any:
-    module = _VERBS.get(name) or _FACES.get(name)
-    if module is None:
+    if name not in _HOMES:
         raise AttributeError(f"module 'suanzhang' has no attribute {name!r}")
-    return getattr(importlib.import_module(module), name)
+    module, _, function = _HOMES[name].partition(":")
+    return getattr(importlib.import_module(module), function)
 
 
 def __dir__() -> list[str]:
-    return sorted(("__version__", *_VERBS, *_FACES))
+    return sorted(("__version__", *_HOMES))

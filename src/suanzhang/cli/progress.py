@@ -24,9 +24,14 @@ class Working:
         self._timer = threading.Timer(_AFTER_S, self._show)
         self._timer.daemon = True
 
-    def __call__(self, done: float, total: float | None = None) -> None:
-        """Say how much is done."""
+    def __call__(self, done: float | str, total: float | None = None) -> None:
+        """Say how much is done, or in words what is being done."""
         with self._lock:
+            if isinstance(done, str):
+                self._text = done
+                if self._bar is not None:
+                    self._bar.update(self._task, description=done)
+                return
             self._state = (float(done), float(total) if total else None)
             if self._bar is not None:
                 self._bar.update(self._task, completed=self._state[0], total=self._state[1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from typing import IO
+from typing import IO, Any
 
 from rich import box
 from rich.console import Console, RenderableType
@@ -14,6 +14,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from suanzhang.report.blocks import Block, Chart, Facts, Notes, Report, Section, Table, show_fact, show_interval, show_number
+from suanzhang.report.views import report_of
 
 _PIPE_COLUMNS = 110
 _STYLES = ("cyan", "magenta", "yellow", "green", "blue", "red", "bright_black")
@@ -54,6 +55,11 @@ def print_report(report: Report, *, file: IO[str] | None = None, width: int | No
         out.print(Text(f"More in --html, --xlsx and --json: {', '.join(folded)}.", style="dim"))
     if report.footer:
         out.print(Text(report.footer, style="dim"))
+
+
+def print_answer(result: Any, *, width: int | None = None, details: bool = False) -> None:
+    """Print the report of any result of a verb."""
+    print_report(report_of(result), width=width, details=details)
 
 
 def _print_section(section: Section, out: Console) -> None:

@@ -1,0 +1,120 @@
+"""What can be asked over HTTP, and how a body becomes a call. Bodies are read with the care of question files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from suanzhang.app.question import input_error, question_from
+from suanzhang.app.question_schema import CountOrZero, Duration
+from suanzhang.app.yamlfile import Document, parse_document
+from suanzhang.errors import InputError
+from suanzhang.spec.question import Question
+
+MAX_BODY_BYTES = 1 << 18
+
+
+class _Body(BaseModel):
+    """Base of all bodies: a key that is not listed is an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class TrainBody(_Body):
+    """A training: the arguments of ``suanzhang.train``."""
+
+    model: str = Field(description="Catalog id or alias of the model.")
+    tokens: float | str = Field(description="Tokens to train on, such as 300B.")
+    chips: str = Field(description="CHIP:N, or several kinds CHIP:N,CHIP:N of which the best is taken.")
+    layout: str | None = Field(None, description="Such as tp=8,pp=8; searched when left out.")
+    global_batch: int | None = Field(None, ge=1, le=1 << 24, description="Sequences of one optimizer step.")
+    seq_len: int | None = Field(None, ge=1, le=1 << 24, description="Tokens of one sequence.")
+    precision: str | None = Field(None, description="Matrix arithmetic: bf16, fp16, fp8, ...")
+    stack: str | None = Field(None, description="Generation of software.")
+    optimizer: str | None = Field(None, description="adam, adam8bit, adafactor, muon or sgd.")
+    deadline_s: Duration | None = Field(None, description="Longest duration allowed, in seconds or such as 60 d.")
+    objective: str | None = Field(None, description="time, cost or energy, to choose between kinds of chips.")
+    price_per_chip_h: CountOrZero | None = Field(None, description="Price of one chip for one hour.")
+    currency: str | None = Field(None, description="Currency of the price.")
+    start: str | None = Field(None, description="Month of the start, such as 2023-05.")
+    seed: int | None = Field(None, ge=0, le=2**31 - 1, description="Printed in the header; nothing here is random.")
+
+
+class ServeBody(_Body):
+    """A service: the arguments of ``suanzhang.serve``."""
+
+    model: str = Field(description="Catalog id or alias of the model.")
+    chip: str = Field(description="Catalog id or alias of the chip.")
+    isl: float | None = Field(None, gt=0, le=1e8, description="Tokens of a prompt, mean.")
+    osl: float | None = Field(None, gt=0, le=1e8, description="Tokens of an answer, mean.")
+    rate: float | None = Field(None, gt=0, le=1e12, description="Requests per second.")
+    concurrency: float | None = Field(None, gt=0, le=1e9, description="Requests in the system at any time.")
+    visits_per_day: float | None = Field(None, gt=0, le=1e15, description="Requests of one day.")
+    layout: str | None = Field(None, description="Such as tp=8; searched when left out.")
+    stack: str | None = Field(None, description="Generation of the engine.")
+    ttft_p99_s: Duration | None = Field(None, description="99th percentile of the time to the first token.")
+    tpot_p99_s: Duration | None = Field(None, description="99th percentile of the time per further token.")
+    seed: int | None = Field(None, ge=0, le=2**31 - 1, description="Seed of everything random.")
+
+
+def document_of(raw: bytes) -> Document:
+    """The map in a body of JSON or YAML.
+
+    Raises:
+        InputError: it is too large, or no such text.
+    """
+    document = parse_document(raw, "body")
+    if not isinstance(document.value, Mapping):
+        raise InputError("body: is not a map of keys", fix='send for example {"model": "gpt3-175b", ...}')
+    for where, text in _texts(document.value, "body"):
+        refuse_path(where, text)
+    return document
+
+
+def arguments(raw: bytes, kind: type[_Body]) -> dict[str, Any]:
+    """The arguments in a body, those that were not given left out.
+
+    Raises:
+        InputError: a key or value cannot be used; names the nearest key.
+    """
+    document = document_of(raw)
+    try:
+        body = kind.model_validate(document.value)
+    except ValidationError as error:
+        raise input_error(error, document, kind) from None
+    return body.model_dump(exclude_none=True)
+
+
+def question(raw: bytes) -> Question:
+    """The question in a body.
+
+    Raises:
+        InputError: a key or value cannot be used.
+    """
+    return question_from(document_of(raw).value, "body")
+
+
+def _texts(value: Any, where: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _texts(item, f"{where}.{key}")
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _texts(item, f"{where}[{number}]")
+    elif isinstance(value, str):
+        yield where, value
+
+
+def refuse_path(where: str, text: str) -> None:
+    """Refuse a path where a name is expected: a server reads no file because a caller names it."""
+    key = where.rsplit(".", 1)[-1]
+    if key not in ("model", "chip", "chips", "stack", "trace", "id", "market", "site"):
+        return
+    if (
+        text.lower().endswith((".json", ".jsonl", ".csv", ".yaml", ".parquet"))
+        or text.startswith(("/", ".", "~"))
+        or "\\" in text
+    ):
+        raise InputError(f"{where}: {text[:60]!r} is a path, and the server reads no files", fix="name an entry of the catalog")
