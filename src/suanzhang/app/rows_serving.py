@@ -199,8 +199,8 @@ _STATIC_ENGINES = re.compile(
     r"fastertransformer|megatron|transformers|neuronx|deepspeed|fastchat|sambaflow|google internal", re.IGNORECASE
 )
 _SPECULATIVE = re.compile(r"\bmtp (on|\d)|mtp on|speculative decoding|eagle|draft tokens", re.IGNORECASE)
-_TEN_ROUNDS = re.compile(r"inferencex (run|client)", re.IGNORECASE)
 _EQUAL_LENGTHS = re.compile(r"fixed lengths", re.IGNORECASE)
+_REQUESTS = re.compile(r"(?<![\d.])(\d[\d,]*) (?:prompts|requests)\b(?! per)")
 _ROUNDS = 10.0
 """Requests per user of the usual clients. All users send their first request at once; an engine that mixes prompts with
 decoding then spreads them out, while one that runs prompts first keeps equally long requests in step for ever."""
@@ -267,12 +267,12 @@ def _workload(row: ServeRow, stack: ServeStack, replicas: int, flags: list[str])
     if _is_static(row):
         return StaticBatch(batch=max(1, round(share)), isl=isl, osl=osl)
     users = max(share, 1.0)
-    equal = bool(_EQUAL_LENGTHS.search(row.notes))
-    if _TOGETHER.search(row.notes) or (equal and not stack.mixed_batches):
+    in_step = bool(_EQUAL_LENGTHS.search(row.notes)) and not stack.mixed_batches
+    if _TOGETHER.search(row.notes) or in_step:
         return ClosedLoop(concurrency=users, isl=isl, osl=osl, requests=users, together=True)
-    if equal or _TEN_ROUNDS.search(row.notes):
-        return ClosedLoop(concurrency=users, isl=isl, osl=osl, requests=_ROUNDS * users, together=True)
-    return ClosedLoop(concurrency=users, isl=isl, osl=osl)
+    stated = _REQUESTS.search(row.notes)
+    requests = float(stated.group(1).replace(",", "")) / replicas if stated else _ROUNDS * users
+    return ClosedLoop(concurrency=min(users, requests), isl=isl, osl=osl, requests=requests, together=True)
 
 
 # ---------------------------------------------------------------- the case

@@ -1,0 +1,50 @@
+"""The shipped errors hold: no figure gets worse than the record allows, in all and for any one source."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from suanzhang.app.validate import validate
+from suanzhang.app.validate_record import DRIFT_FILE, INTERVALS_FILE, compare, drift_figures, shipped_drift
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "accuracy.md"
+
+
+@pytest.fixture(scope="module", params=["training", "serving"])
+def judged(request):
+    return request.param, validate(phase=request.param)
+
+
+def test_no_shipped_figure_got_worse(judged):
+    phase, result = judged
+    now = drift_figures({phase: result})
+    worse = [item for item in compare(shipped_drift(), now) if item.worse]
+    lines = [
+        f"{item.where}: {item.shipped:.1f} % shipped, {item.now:.1f} % now, {item.allowed:.1f} % allowed" for item in worse
+    ]
+    assert not lines, "errors grew; mend the physics, or record anew and say why under 'Numbers moved':\n" + "\n".join(lines)
+
+
+def test_no_row_is_lost(judged):
+    phase, result = judged
+    kept = shipped_drift()[phase]
+    assert result.rows >= kept["rows"]
+    assert result.modelled >= kept["modelled"]
+    assert result.modelled + sum(result.skipped.values()) == result.rows
+
+
+def test_the_record_says_how_it_was_made():
+    for path in (DRIFT_FILE, INTERVALS_FILE):
+        assert "never edited by hand" in yaml.safe_load(path.read_text())["generated_by"]
+
+
+def test_the_accuracy_page_shows_the_recorded_figures():
+    text = PAGE.read_text(encoding="utf-8")
+    for phase, kept in shipped_drift().items():
+        part = text[text.index(f"## {phase.capitalize()}\n") :]
+        for metric, item in kept["metrics"].items():
+            row = re.search(rf"^\|[^|]*\(`{metric}`\) \| {item['n']:,} \|[^|]*\| \*\*([\d.]+)\*\* ", part, re.MULTILINE)
+            assert row, f"{phase} {metric} with {item['n']} rows is not on the page"
+            assert abs(float(row.group(1)) - item["median_abs_pct"]) <= 0.051
