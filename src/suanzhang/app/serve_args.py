@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 from suanzhang.app.physics import Physics, physics
@@ -22,6 +23,9 @@ DEQUANTISE_EFFICIENCY = 0.8
 """Share of the 16-bit rate that a product keeps when it unpacks narrow weights in registers [assumed]."""
 
 
+MOE_KERNELS = 8.0
+MLA_KERNELS = 6.0
+"""Further kernels of a layer with experts (routing, sorting, two grouped products, combining) and with a latent cache."""
 INLINE_ECC_SHARE = 15.0 / 16.0
 """Graphics memory keeps its error correction in the memory itself, one sixteenth of it; stacked memory has room beside."""
 
@@ -141,27 +145,41 @@ def op_args(model: ModelSpec, chip: ChipSpec, weight_dtype: str, profile: str) -
     return ops, f"{narrow.origin}: {narrow.note}"
 
 
-def engine_args(layout: ServeLayout, stack: ServeStack, coefficients: ServeCoefficients, weight_dtype: str) -> EngineArgs:
+def engine_args(
+    model: ModelSpec, layout: ServeLayout, stack: ServeStack, coefficients: ServeCoefficients, weight_dtype: str
+) -> EngineArgs:
     """An engine and layout with the fitted coefficients of its family."""
-    c, key = coefficients, stack.engine
+    c, family = coefficients, stack.engine
+    host = host_factor(c, stack)
+    kernels = stack.layer_kernels + MOE_KERNELS * (model.moe is not None) + MLA_KERNELS * (model.mla is not None)
     return EngineArgs(
         tp=float(layout.tp),
         pp=float(layout.pp),
         dp=float(layout.dp),
         ep=float(layout.ep),
-        host_s=stack.host_s * c.host.get(key, 1.0),
-        host_per_seq_s=stack.host_per_seq_s * c.host.get(key, 1.0),
-        launch_s=stack.launch_s,
-        layer_kernels=stack.layer_kernels,
+        host_s=stack.host_s * host,
+        host_per_seq_s=stack.host_per_seq_s * host,
+        launch_s=stack.launch_s * host,
+        layer_kernels=kernels,
         decode_graphs=1.0 if stack.graphs else 0.0,
         prefill_graphs=1.0 if stack.prefill_graphs else 0.0,
         alltoall=1.0 if stack.alltoall else 0.0,
         dispatch_bytes=1.0 if weight_format(weight_dtype).bytes <= 1.0 else 2.0,
-        matmul=c.matmul.get(key, 1.0),
-        attention=c.attention.get(key, 1.0),
-        memory=c.memory.get(key, 1.0),
-        collective=c.collective.get(key, 1.0),
+        matmul=_of(c.matmul, family),
+        attention=_of(c.attention, family),
+        memory=_of(c.memory, family),
+        collective=_of(c.collective, family),
     )
+
+
+def _of(values: Mapping[str, float], *keys: str) -> float:
+    """The coefficient of the first key that has one, else the one of all engines."""
+    return next((values[key] for key in (*keys, "*") if key in values), 1.0)
+
+
+def host_factor(coefficients: ServeCoefficients, stack: ServeStack) -> float:
+    """Measured over tabulated host time of a stack, of its engine, or of all engines."""
+    return _of(coefficients.host, stack.id, stack.engine)
 
 
 def iteration_args(
@@ -175,7 +193,7 @@ def iteration_args(
 ) -> tuple[IterationArgs, str]:
     """Everything that the time of an iteration depends on besides its load, and where the efficiencies come from."""
     ops, origin = op_args(model, chip, weight_dtype, stack.profile)
-    args = IterationArgs(shape_args(model, kv_dtype), engine_args(layout, stack, coefficients, weight_dtype), ops)
+    args = IterationArgs(shape_args(model, kv_dtype), engine_args(model, layout, stack, coefficients, weight_dtype), ops)
     return args, origin
 
 

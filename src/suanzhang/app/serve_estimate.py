@@ -208,8 +208,10 @@ def estimate_serve(
     memory = _memory(model, chip, layout, stack, weight_dtype, kv_dtype, workload)
     rules, by = batch_rules(stack, memory, layout, isl, osl)
     s, ttft, tpot, capacity, saturated = _steady(workload, rules, args)
+    front = 0.0 if isinstance(workload, StaticBatch) else stack.request_s
+    ttft = Percentiles(ttft.mean + front, ttft.p50 + front, ttft.p90 + front, ttft.p99 + front)
     e2e = Percentiles(
-        s.e2e_s if not isinstance(workload, ClosedLoop) else ttft.mean + tpot.mean * (osl - 1.0),
+        ttft.mean + tpot.mean * (osl - 1.0),
         ttft.p50 + tpot.p50 * (osl - 1.0),
         ttft.p90 + tpot.p90 * (osl - 1.0),
         ttft.p99 + tpot.p99 * (osl - 1.0),

@@ -72,8 +72,8 @@ def table_and_settings(
     return table, settings
 
 
-def _percentiles(summary: LatencySummary) -> Percentiles:
-    return Percentiles(summary.mean, summary.p50, summary.p90, summary.p99)
+def _percentiles(summary: LatencySummary, front_s: float = 0.0) -> Percentiles:
+    return Percentiles(summary.mean + front_s, summary.p50 + front_s, summary.p90 + front_s, summary.p99 + front_s)
 
 
 def simulate_serve(
@@ -115,9 +115,9 @@ def simulate_serve(
         warnings += ("the simulated queue grows without end",)
     simulated = replace(
         estimate,
-        ttft_s=_percentiles(result.ttft_s),
+        ttft_s=_percentiles(result.ttft_s, stack.request_s),
         tpot_s=_percentiles(result.tpot_s),
-        e2e_s=_percentiles(result.e2e_s),
+        e2e_s=_percentiles(result.e2e_s, stack.request_s),
         saturated=result.overloaded,
         running_batch=result.batch_mean,
         warnings=warnings,

@@ -95,6 +95,7 @@ class ServeStack:
         prefill_graphs: iterations with prompts replay graphs too.
         layer_kernels: kernels that one dense layer launches.
         reserve_bytes: memory of the driver, the libraries, graphs and communication buffers per chip.
+        request_s: time from arrival to the engine that is no queueing: HTTP, tokeniser, hand-over.
         alltoall: experts exchange tokens by all-to-all; otherwise by all-gather and reduce-scatter.
         policy: batch policy for the event simulation.
     """
@@ -122,5 +123,6 @@ class ServeStack:
     prefill_graphs: bool = False
     layer_kernels: float = 12.0
     reserve_bytes: float = 1.5e9
+    request_s: float = 0.0
     alltoall: bool = False
     policy: Literal["vllm-v1", "sglang", "trtllm", "static"] = "vllm-v1"

@@ -9,7 +9,6 @@ from suanzhang.jit import formula
 from suanzhang.perf.serving.args import IterationArgs
 from suanzhang.perf.serving.iteration import iteration_s
 
-
 HIGHEST_LOAD = 0.95
 """Load up to which an open loop is trusted: beyond it the queue outgrows any percentile [1]."""
 
