@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from suanzhang.app.physics_data import cores
-from suanzhang.app.surfaces import ARITHMETIC, COLLECTIVE_KINDS, SURFACES, Peaks, Surface
+from suanzhang.app.surfaces import COLLECTIVE_KINDS, SURFACES, Peaks, Surface, peaks_of
 from suanzhang.errors import InputError
 from suanzhang.evidence.calibration.fit import Floats, fit_closed, fit_table, held_out, look_up, median_abs_pct
-from suanzhang.evidence.calibration.readers import Timings, read_timings
+from suanzhang.evidence.calibration.readers import MODELLED_FILES, Timings, read_timings
 from suanzhang.evidence.calibration.store import write_profile
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.profile import FittedSurface, Profile
@@ -96,10 +96,61 @@ def calibrate(
             used += len(item.seconds)
     if not surfaces:
         raise InputError(f"nothing to fit: {'; '.join(skipped)}", fix="give timings of dtypes that the chip has")
-    device = next((item.device for item in timings if item.device), "")
+    device = ", ".join(sorted({item.device for item in timings if item.device}))
     profile = Profile(chip.id, stack, device, source, licence, date, cores(chip), tuple(surfaces.values()))
     path = write_profile(profile, folder) if folder else None
     return CalibrationResult(profile, path, len(paths), used, tuple(skipped))
+
+
+def calibrate_tree(
+    root: Path | str,
+    chip: ChipSpec,
+    folder: Path | None = None,
+    *,
+    source: str,
+    licence: str,
+    date: str,
+    same_device: bool = True,
+) -> tuple[CalibrationResult, ...]:
+    """Profiles of all software under one chip's folder of the AIConfigurator layout (``<op>/<engine>/<version>/*.parquet``).
+
+    The newest version of each engine's products names its profile, with the newest timings of its other kernels; older
+    versions get a profile of their products alone. Kernels that are not modelled are listed as skipped.
+    """
+    files = sorted(Path(root).glob("*/*/*/*.parquet"))
+    if not files:
+        raise InputError(f"{root}: holds no <op>/<engine>/<version>/*.parquet", fix="name the folder of one chip")
+    results = []
+    for stack, members in _stacks(files).items():
+        modelled, skipped = _modelled(members)
+        if modelled:
+            found = calibrate(modelled, chip, stack, folder, source=source, licence=licence, date=date, same_device=same_device)
+            results.append(replace(found, skipped=(*found.skipped, *skipped)))
+    return tuple(results)
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version))
+
+
+def _stacks(files: Sequence[Path]) -> dict[str, list[Path]]:
+    """Files of each profile by its stack name."""
+    stacks: dict[str, list[Path]] = {}
+    for engine in sorted({path.parts[-3] for path in files}):
+        own = [path for path in files if path.parts[-3] == engine]
+        newest: dict[str, str] = {}
+        for path in own:
+            newest[path.parts[-4]] = max(newest.get(path.parts[-4], "0"), path.parts[-2], key=_release)
+        main = newest.get("gemm", max(newest.values(), key=_release))
+        for path in own:
+            current = path.parts[-2] == newest[path.parts[-4]]
+            stacks.setdefault(f"{engine}-{main if current else path.parts[-2]}", []).append(path)
+    return stacks
+
+
+def _modelled(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    known = [path for path in paths if path.stem.removesuffix("_perf") in MODELLED_FILES]
+    return known, [f"{path.name}: not modelled" for path in paths if path not in known]
 
 
 def device_is(device: str, chip: ChipSpec) -> bool:
@@ -110,18 +161,6 @@ def device_is(device: str, chip: ChipSpec) -> bool:
         for word in words
         if any(mark.isdigit() for mark in word)
     )
-
-
-def peaks_of(chip: ChipSpec, op: str, dtype: str) -> Peaks | None:
-    """Peaks of a chip for a kind of kernel; None when it has neither the arithmetic nor a wider one."""
-    half = chip.peak_flop_per_s.get("bf16", chip.peak_flop_per_s.get("fp16"))
-    arithmetic = ARITHMETIC.get(dtype, dtype)
-    flop = half if dtype.endswith("-kv8") or op in ("link", "direct") else chip.peak_flop_per_s.get(arithmetic, None)
-    if flop is None and arithmetic in ("fp8", "fp4", "int8", "bf16"):
-        flop = half
-    if flop is None:
-        return None
-    return Peaks(flop, chip.hbm_bytes_per_s, cores(chip), chip.link_bytes_per_s or chip.hbm_bytes_per_s)
 
 
 def _merged(timings: Sequence[Timings]) -> list[Timings]:

@@ -1,15 +1,56 @@
-"""From a chip of the catalog to the arguments of the operator formulas."""
+"""From a chip of the catalog to the arguments of the operator formulas, and where they come from."""
 
 from __future__ import annotations
 
+import functools
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-from suanzhang.perf.args import AttentionArgs, GemmArgs, LinkArgs, MemoryArgs, MoeArgs, OperatorArgs, no_residual
+import numpy as np
+
+from suanzhang.app.physics_data import backward_over_forward, constant, cores, pcie_link_chip, relative
+from suanzhang.app.surfaces import (
+    DECODE_START,
+    GEMM_START,
+    LINK_START,
+    MOE_START,
+    PREFILL_START,
+    Peaks,
+    attention_args,
+    gemm_args,
+    link_args,
+    moe_args,
+    peaks_of,
+)
+from suanzhang.errors import InputError
+from suanzhang.evidence.calibration.store import read_profile, shipped_profile, shipped_profiles
+from suanzhang.perf.args import AttentionArgs, LinkArgs, MemoryArgs, OperatorArgs, Residual, no_residual
 from suanzhang.source import Grade
-from suanzhang.spec.chip import DTYPE_BYTES, ChipSpec
+from suanzhang.spec.chip import ChipSpec
+from suanzhang.spec.profile import FittedSurface, Profile
 
 Origin = Literal["measured", "relative", "physics"]
+_ENGINES = ("vllm", "trtllm", "sglang")
+_FORMATS: Mapping[str, tuple[str, ...]] = {
+    "bf16": ("bf16",),
+    "fp16": ("fp16", "bf16"),
+    "tf32": ("tf32", "bf16"),
+    "fp32": ("fp32", "bf16"),
+    "fp8": ("fp8", "fp8_block"),
+    "fp8_block": ("fp8_block", "fp8"),
+    "int8": ("int8", "fp8"),
+    "int8_wo": ("int8_wo", "bf16"),
+    "int4": ("int4_wo", "mxfp4_wo", "bf16"),
+    "int4_wo": ("int4_wo", "mxfp4_wo", "bf16"),
+    "fp4": ("nvfp4", "fp4_mixed", "fp8"),
+    "nvfp4": ("nvfp4", "fp4_mixed", "fp8"),
+    "mxfp4_wo": ("mxfp4_wo", "int4_wo", "bf16"),
+}
+"""Which fitted format stands in for a dtype, the nearest first."""
+_STORED = {"int4": "int4_wo", "fp4": "nvfp4"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +60,10 @@ class Physics:
     Args:
         args: what the formulas take.
         origin: "measured" (timings of this chip), "relative" (efficiencies of a relative), "physics" (typical shares only).
-        profile: id of the profile, empty when none.
+        profile: ids of the profiles in use, empty when none.
         grade: how far to trust it.
         note: the choice in words.
+        spread: median absolute error that the dense products showed on shapes left out [1].
     """
 
     args: OperatorArgs
@@ -29,48 +71,40 @@ class Physics:
     profile: str
     grade: Grade
     note: str
+    spread: float = 0.5
 
 
 def physics(chip: ChipSpec, dtype: str, profile: str = "") -> Physics:
-    """Arguments of the operator formulas for a chip and dtype, and where they come from."""
-    peak = chip.peak(dtype)
-    elem = DTYPE_BYTES[dtype]
-    half = chip.peak_flop_per_s.get("bf16", chip.peak_flop_per_s.get("fp16", peak))
-    sms = 132.0
-    table = no_residual()
-    gemm = GemmArgs(peak, chip.hbm_bytes_per_s, sms, elem, elem, 2.0, 0.75, 0.8, 128.0, 3e-6, 0.5, 0.03 * peak, 2.5, table)
-    attention = AttentionArgs(
-        half,
-        chip.hbm_bytes_per_s,
-        sms,
-        2.0,
-        0.6,
-        0.45,
-        0.8,
-        128.0,
-        0.5,
-        0.8,
-        2.0,
-        6e-6,
-        7e-6,
-        0.5,
-        1e-6,
-        0.3,
-        table,
-        table,
-        table,
-        table,
-    )
-    moe = MoeArgs(gemm, 0.55, 0.7, 64.0, 2e-5, 0.0, table, table)
-    memory = MemoryArgs(chip.hbm_bytes_per_s, 0.8, 3e-6)
-    link = chip.link_bytes_per_s or 32e9
-    nic = chip.node.nic_bytes_per_s or 25e9
-    links = LinkArgs(
-        float(max(chip.scale_up_domain, 1)), link, 0.8, 2e5, 1e-5, 1.5e-6, 1.0 if chip.link_bytes_per_s else 0.0, 1.0,
-        4e-6, 5e-7, 0.6 * link, nic, 0.85, 1.5e-5, 3e-6, 0.6, table, table, table, table,
-    )  # fmt: skip
-    args = OperatorArgs(gemm, attention, attention, moe, memory, links)
-    return Physics(args, "physics", "", "assumed", f"typical shares on the peaks of {chip.name}")
+    """Arguments of the operator formulas for a chip and dtype, and where they come from.
+
+    Args:
+        chip: the chip; its peaks and bandwidths are always its own.
+        dtype: format of the products ("bf16", "fp8", "fp8_block", "int8", "int8_wo", "int4", "fp4", "nvfp4", ...).
+        profile: "" for the chip's default; an engine ("vllm"); an engine and version ("vllm-0.14.0", the nearest timed one
+            is taken); or the path of a profile file.
+
+    Raises:
+        OutOfDomain: the chip has no arithmetic for the dtype.
+        InputError: the profile file cannot be read or is of another chip.
+    """
+    if peaks_of(chip, "gemm", dtype) is None or (dtype in ("fp8", "fp4", "int8") and dtype not in chip.peak_flop_per_s):
+        chip.peak(dtype)
+    base, origin = _base(chip)
+    chosen = _chosen(chip, base, profile)
+    if profile.endswith(".json"):
+        origin = "measured"
+    found = _Finder(chosen)
+    args = _assemble(chip, dtype, base, found)
+    gemm = found.first("gemm", _FORMATS.get(dtype, (dtype,)))
+    if gemm is None:
+        return Physics(args, "physics", "", "assumed", f"typical shares of the peaks of {chip.name}")
+    ids = ", ".join(dict.fromkeys(found.used))
+    spread = (gemm.left_out_pct if np.isfinite(gemm.left_out_pct) else gemm.median_abs_pct) / 100.0
+    if origin == "measured":
+        return Physics(args, origin, ids, "measured", f"timings of {chip.name} ({ids})", spread)
+    note = f"efficiencies of {base} on the peaks of {chip.name}, without own timings ({ids})"
+    kin = relative(chip)
+    return Physics(args, origin, ids, "derived" if kin and kin.close else "assumed", note, spread + 0.1)
 
 
 def operator_args(chip: ChipSpec, dtype: str, profile: str = "") -> OperatorArgs:
@@ -81,3 +115,139 @@ def operator_args(chip: ChipSpec, dtype: str, profile: str = "") -> OperatorArgs
 def profile_grade(chip: ChipSpec, dtype: str, profile: str = "") -> Grade:
     """How far the arguments of a chip and dtype can be trusted."""
     return physics(chip, dtype, profile).grade
+
+
+def _base(chip: ChipSpec) -> tuple[str, Origin]:
+    """The measured chip that speaks for this one, and whether it is this one."""
+    measured = {name.split("--")[0] for name in shipped_profiles()}
+    if chip.id in measured:
+        return chip.id, "measured"
+    kin = relative(chip)
+    if kin is not None and kin.chip in measured:
+        return kin.chip, "relative"
+    return "", "physics"
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:3]) or (0,)
+
+
+def _distance(have: str, want: str) -> tuple[float, ...]:
+    padded = zip((*_version(have), 0, 0, 0)[:3], (*_version(want), 0, 0, 0)[:3], strict=True)
+    return tuple(abs(a - b) for a, b in padded)
+
+
+def _chosen(chip: ChipSpec, base: str, profile: str) -> tuple[Profile, ...]:
+    """Profiles in the order in which surfaces are looked for."""
+    if profile.endswith(".json"):
+        own = read_profile(Path(profile))
+        if own.chip != chip.id:
+            raise InputError(f"{profile}: is a profile of {own.chip}, not of {chip.id}", fix="name the profile of this chip")
+        return (own, *_chosen(chip, base, ""))
+    stack = profile.split("--")[-1]
+    engine, _, version = stack.partition("-")
+    order = [engine] if engine in _ENGINES else []
+    order += [name for name in _ENGINES if name not in order]
+    names: list[str] = []
+    for name in order:
+        have = [item for item in shipped_profiles() if item.startswith(f"{base}--{name}-")]
+        newest_first = sorted(have, key=lambda item: _version(item.split("--")[1]), reverse=True)
+        if name == engine and version:
+            newest_first.sort(key=lambda item: _distance(item.split("--")[1], version))
+        names += newest_first
+    names += [item for item in shipped_profiles() if re.fullmatch(rf"{re.escape(base)}--(nccl|oneccl)-.*", item)]
+    direct = [] if engine in _ENGINES else ["direct"]
+    return tuple(_without(shipped_profile(name), direct) for name in names)
+
+
+def _without(profile: Profile, ops: Iterable[str]) -> Profile:
+    kept = tuple(surface for surface in profile.surfaces if surface.op not in ops)
+    return Profile(
+        profile.chip, profile.stack, profile.device, profile.source, profile.licence, profile.date, profile.sms, kept
+    )
+
+
+class _Finder:
+    """Looks for surfaces in an ordered list of profiles and remembers which it used."""
+
+    def __init__(self, profiles: tuple[Profile, ...]) -> None:
+        self.profiles = profiles
+        self.used: list[str] = []
+
+    def first(self, op: str, dtypes: tuple[str, ...]) -> FittedSurface | None:
+        """The surface of the nearest dtype; among equals that of the first profile."""
+        for dtype in dtypes:
+            for profile in self.profiles:
+                surface = profile.surface(op, dtype)
+                if surface is not None:
+                    self.used.append(profile.id)
+                    return surface
+        return None
+
+
+def _table(surface: FittedSurface | None, name: str = "") -> Residual:
+    if surface is None or name not in surface.tables:
+        return no_residual()
+    return _built(surface.tables[name], surface.second_axes if name == "second" else surface.axes)
+
+
+@functools.lru_cache(maxsize=512)
+def _built(values: tuple[int, ...], axes: tuple[tuple[float, float, int], ...]) -> Residual:
+    (x, y, z) = axes
+    table = np.array(values, dtype=np.float64).reshape(x[2], y[2], z[2]) / 1000.0
+    return Residual(table, x[0], y[0], z[0], x[1], y[1], z[1])
+
+
+def _pair(surface: FittedSurface | None) -> tuple[Residual, Residual]:
+    return _table(surface), _table(surface, "second")
+
+
+def _assemble(chip: ChipSpec, dtype: str, base: str, found: _Finder) -> OperatorArgs:
+    peaks = peaks_of(chip, "gemm", dtype) or Peaks(chip.peak(dtype), chip.hbm_bytes_per_s, cores(chip), 1.0)
+    stored = _STORED.get(dtype, dtype)
+    formats = _FORMATS.get(dtype, (dtype,))
+    surface = found.first("gemm", formats)
+    gemm = gemm_args(peaks, stored, surface.coefficients if surface else GEMM_START, _table(surface))
+    grouped = found.first("moe", formats)
+    moe = moe_args(peaks, stored, gemm, grouped.coefficients if grouped else MOE_START, _pair(grouped))
+    memory = MemoryArgs(chip.hbm_bytes_per_s, constant("memory_efficiency"), constant("memory_launch_s"))
+    attention = _attention(chip, base, found, "prefill", "decode")
+    mla = _attention(chip, base, found, "mla_prefill", "mla_decode")
+    return OperatorArgs(gemm, attention, mla, moe, memory, _links(chip, found))
+
+
+def _attention(chip: ChipSpec, base: str, found: _Finder, prefill_op: str, decode_op: str) -> AttentionArgs:
+    half = "bf16" if "bf16" in chip.peak_flop_per_s else "fp16"
+    flop = chip.peak_flop_per_s.get(half) or max(chip.peak_flop_per_s.values())
+    peaks = Peaks(flop, chip.hbm_bytes_per_s, cores(chip), chip.link_bytes_per_s)
+    prefill, decode = found.first(prefill_op, ("bf16",)), found.first(decode_op, ("bf16",))
+    values = dict(prefill.coefficients if prefill else PREFILL_START)
+    values["backward_efficiency"] = backward_over_forward(base) * values["efficiency"]
+    return attention_args(peaks, values, decode.coefficients if decode else DECODE_START, _pair(prefill), _pair(decode))
+
+
+def _links(chip: ChipSpec, found: _Finder) -> LinkArgs:
+    """Links inside the node from NCCL and engine timings, and the network from the node's own adapters."""
+    if chip.scale_up_domain <= 1 and not any(profile.chip == chip.id for profile in found.profiles):
+        found = _Finder(_pcie_profiles())
+    rate = chip.link_bytes_per_s or constant("nic_bytes_per_s")
+    peaks = Peaks(1.0, chip.hbm_bytes_per_s, cores(chip), rate)
+    ring, direct = found.first("link", ("bf16",)), found.first("direct", ("bf16",))
+    values = {**LINK_START, **(ring.coefficients if ring else {}), **(direct.coefficients if direct else {})}
+    return link_args(peaks, values)._replace(
+        node_chips=float(max(chip.scale_up_domain, chip.node.chips, 1)),
+        switched=1.0 if chip.scale_up_domain > 1 else 0.0,
+        nic_bytes_per_s=chip.node.nic_bytes_per_s or constant("nic_bytes_per_s"),
+        nic_efficiency=constant("nic_efficiency"),
+        nic_base_s=constant("nic_base_s"),
+        nic_hop_s=constant("nic_hop_s"),
+        allreduce=_table(direct) if direct else _table(ring, "all_reduce"),
+        allgather=_table(ring, "all_gather"),
+        reducescatter=_table(ring, "reduce_scatter"),
+        alltoall=_table(ring, "alltoall"),
+    )
+
+
+def _pcie_profiles() -> tuple[Profile, ...]:
+    names = [name for name in shipped_profiles() if re.fullmatch(rf"{re.escape(pcie_link_chip())}--nccl-.*", name)]
+    return tuple(shipped_profile(name) for name in names)

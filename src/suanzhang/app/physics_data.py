@@ -41,3 +41,19 @@ def relative(chip: ChipSpec) -> Relative | None:
     """The chip whose measured efficiencies stand in for those of ``chip``; None when there is none."""
     found = _data()["relatives"].get(_word(chip))
     return Relative(found["chip"], bool(found["close"])) if found else None
+
+
+def constant(name: str) -> float:
+    """A constant that no timing covers, in SI units."""
+    return float(_data()["constants"][name]["value"])
+
+
+def backward_over_forward(chip_id: str) -> float:
+    """Efficiency of the backward over the forward pass of fused attention on a measured chip."""
+    table = _data()["backward_over_forward"]
+    return float(table.get(chip_id, table["default"])["value"])
+
+
+def pcie_link_chip() -> str:
+    """The chip whose measured collectives stand in for chips that talk over PCIe."""
+    return str(_data()["pcie_link_chip"])

@@ -181,9 +181,13 @@ def engine_for(ask: ServeAsk, question: Question) -> ServeStack:
     """
     if ask.stack:
         return serve_stack(ask.stack)
-    middle = month_name(question.start, math.floor(question.months / 2))
+    return newest_engine(month_name(question.start, math.floor(question.months / 2)))
+
+
+def newest_engine(month: str) -> ServeStack:
+    """The newest vLLM generation released by a month, or the first one when none was."""
     generations = sorted(
         (stack for stack in serve_stacks().values() if stack.engine == "vllm"), key=lambda stack: stack.released
     )
-    released = [stack for stack in generations if stack.released <= middle]
+    released = [stack for stack in generations if stack.released <= month]
     return released[-1] if released else generations[0]

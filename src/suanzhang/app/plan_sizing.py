@@ -19,8 +19,9 @@ from suanzhang.spec.job import ServiceSpec, TrainJob
 from suanzhang.spec.plan import ChipRefusal
 from suanzhang.spec.question import Question, ServeAsk, TrainAsk
 from suanzhang.spec.serve import Refusal, SizedService
+from suanzhang.spec.stack import TrainStack
 from suanzhang.spec.train import TrainOption
-from suanzhang.units import DAY_S, MONTH_S
+from suanzhang.units import DAY_S, MONTH_S, format_si
 
 Progress = Callable[[str], None]
 
@@ -105,36 +106,47 @@ def size_training(ask: TrainAsk, question: Question, world: World, progress: Pro
 
 
 def _on_chip(job: TrainJob, chip: ChipSpec, ask: TrainAsk, question: Question) -> list[TrainOption] | ChipRefusal:
-    """Options within the deadline: the fewest chips, and about one and a half and two times as many."""
-    assert job.deadline_s is not None
     stack = train_stack(ask.stack) if ask.stack else default_train_stack(int(question.start[:4]))
     try:
-        peak = chip.peak(job.precision)
-        counts = _counts(job, chip, peak)
-        found: list[TrainOption] = []
-        slowest = math.inf
-        for count in counts:
-            for option in train_options(job, chip, (count,), stack):
-                slowest = min(slowest, option.days)
-                if option.days * DAY_S <= job.deadline_s and (not found or option.chips >= 1.4 * found[-1].chips):
-                    found.append(option)
-            if len(found) == 3:
-                break
+        found = train_options_within(job, chip, stack, 3)
+        if found:
+            return found
+        counts = counts_for(job, chip)
+        largest = train_options(job, chip, counts[-1:], stack)
     except (OutOfDomain, Infeasible) as error:
         return ChipRefusal(chip.id, error.message)
-    if found:
-        return found
-    if math.isinf(slowest):
-        return ChipRefusal(chip.id, f"no layout fits on up to {counts[-1]:,} chips of {chip.hbm_bytes / 1e9:.0f} GB")
-    return ChipRefusal(chip.id, f"{slowest:.0f} days at best on up to {counts[-1]:,} chips")
+    if not largest:
+        return ChipRefusal(chip.id, f"no layout fits on up to {counts[-1]:,} chips of {format_si(chip.hbm_bytes, 'B')}")
+    return ChipRefusal(chip.id, f"{largest[0].days:.0f} days at best on up to {counts[-1]:,} chips")
 
 
-def _counts(job: TrainJob, chip: ChipSpec, peak: float) -> tuple[int, ...]:
-    """Numbers of chips to look at: whole nodes, from what no run has beaten up to sixteen times that."""
+def train_options_within(job: TrainJob, chip: ChipSpec, stack: TrainStack, most: int) -> list[TrainOption]:
+    """Options that meet the deadline of a job: the fewest chips, then each at least 1.4 times as many, at most ``most``.
+
+    Raises:
+        OutOfDomain: the chip lacks the arithmetic.
+    """
+    assert job.deadline_s is not None
+    found: list[TrainOption] = []
+    for count in counts_for(job, chip):
+        if found and count < 1.4 * found[-1].chips:
+            continue
+        found += [option for option in train_options(job, chip, (count,), stack) if option.days * DAY_S <= job.deadline_s]
+        if len(found) >= most:
+            break
+    return found
+
+
+def counts_for(job: TrainJob, chip: ChipSpec) -> tuple[int, ...]:
+    """Numbers of chips to look at: whole nodes, from what no run has beaten up to sixteen times that.
+
+    Raises:
+        OutOfDomain: the chip lacks the arithmetic.
+    """
     assert job.deadline_s is not None
     node = max(chip.node.chips, 1)
     flop = 6.0 * job.model.active_params * job.tokens
-    fewest = flop / (peak * _BEST_SHARE_OF_PEAK * job.deadline_s)
+    fewest = flop / (chip.peak(job.precision) * _BEST_SHARE_OF_PEAK * job.deadline_s)
     start = 2.0 ** math.floor(math.log2(max(fewest / node, 1.0)))
     ladder = (start * step * 2.0**double for double in range(6) for step in _STEPS_PER_DOUBLING)
     sizes = sorted({round(size) * node for size in ladder if size >= max(fewest / node, 1.0)})

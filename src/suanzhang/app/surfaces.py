@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from suanzhang.app.physics_data import cores
 from suanzhang.evidence.calibration.fit import Axis, Coefficient
 from suanzhang.jit import formula
 from suanzhang.perf.args import AttentionArgs, GemmArgs, LinkArgs, MoeArgs, Residual, no_residual
@@ -15,6 +16,7 @@ from suanzhang.perf.attention import decode_closed_s, mla_closed_s, prefill_clos
 from suanzhang.perf.collectives import node_allgather_s, node_allreduce_s, node_alltoall_s
 from suanzhang.perf.gemm import gemm_closed_s
 from suanzhang.perf.moe import moe_closed_s
+from suanzhang.spec.chip import ChipSpec
 
 Floats = NDArray[np.float64]
 Values = Mapping[str, float]
@@ -157,6 +159,18 @@ def moe_args(peaks: Peaks, dtype: str, gemm: GemmArgs, v: Values, tables: tuple[
         residual=first,
         residual_width=second,
     )
+
+
+def peaks_of(chip: ChipSpec, op: str, dtype: str) -> Peaks | None:
+    """Peaks of a chip for a kind of kernel; None when it has neither the arithmetic nor a wider one."""
+    half = chip.peak_flop_per_s.get("bf16", chip.peak_flop_per_s.get("fp16"))
+    arithmetic = ARITHMETIC.get(dtype, dtype)
+    flop = half if dtype.endswith("-kv8") or op in ("link", "direct") else chip.peak_flop_per_s.get(arithmetic, None)
+    if flop is None and arithmetic in ("fp8", "fp4", "int8", "bf16"):
+        flop = half
+    if flop is None:
+        return None
+    return Peaks(flop, chip.hbm_bytes_per_s, cores(chip), chip.link_bytes_per_s or chip.hbm_bytes_per_s)
 
 
 PREFILL_START: Values = {

@@ -1,0 +1,52 @@
+"""The scenarios by which claims are recomputed: each takes named inputs and answers with named figures.
+
+A figure that the physics predicts comes with its ``<name>_interval``; ``explanation`` says in a sentence what was computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from suanzhang.app.scenario_inputs import Inputs
+from suanzhang.errors import unknown_name
+from suanzhang.spec.audit import Scenario
+
+Answer = dict[str, Any]
+_SCENARIOS: dict[str, Callable[[Inputs], Answer]] = {}
+
+
+def scenario(name: str) -> Callable[[Callable[[Inputs], Answer]], Callable[[Inputs], Answer]]:
+    """Register a scenario under the name that claims files use."""
+
+    def register(function: Callable[[Inputs], Answer]) -> Callable[[Inputs], Answer]:
+        _SCENARIOS[name] = function
+        return function
+
+    return register
+
+
+def scenarios() -> Mapping[str, str]:
+    """All scenarios: name to what they compute."""
+    _load()
+    return {name: (function.__doc__ or "").strip() for name, function in sorted(_SCENARIOS.items())}
+
+
+def run_scenario(asked: Scenario, where: str) -> Answer:
+    """The figures of a scenario.
+
+    Raises:
+        CatalogError: there is no such scenario; names the nearest.
+        InputError: an input is missing, unknown or cannot be read.
+    """
+    _load()
+    if asked.verb not in _SCENARIOS:
+        raise unknown_name("scenario", asked.verb, _SCENARIOS, where)
+    inputs = Inputs(asked.inputs, f"{where}: {asked.verb}")
+    answer = _SCENARIOS[asked.verb](inputs)
+    inputs.check_all_used()
+    return answer
+
+
+def _load() -> None:
+    from suanzhang.app import scenarios_jobs, scenarios_money  # noqa: F401

@@ -1,0 +1,216 @@
+"""Scenarios of trainings and services: what the physics says a job takes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from suanzhang.app.plan_asks import newest_engine
+from suanzhang.app.plan_sizing import counts_for, train_options_within
+from suanzhang.app.scenario_inputs import Inputs
+from suanzhang.app.scenarios import Answer, scenario
+from suanzhang.app.scenarios_money import rent_per_chip_h
+from suanzhang.app.serve import size_service
+from suanzhang.app.spread import inverse, serving_interval
+from suanzhang.app.train import train_options
+from suanzhang.app.train_input import default_batch, default_precision
+from suanzhang.catalog.chips import chip as find_chip
+from suanzhang.catalog.markets import market as find_market
+from suanzhang.catalog.models import model as find_model
+from suanzhang.catalog.stacks import default_train_stack
+from suanzhang.errors import Infeasible
+from suanzhang.spec.chip import ChipSpec
+from suanzhang.spec.job import LoadSpec, ServiceSpec, SloSpec, TrainJob
+from suanzhang.spec.result import Interval
+from suanzhang.spec.serve import Refusal, SizedService
+from suanzhang.spec.train import TrainOption
+from suanzhang.units import DAY_S, HOUR_S, MONTH_S, format_count, format_figure
+
+_DATE = "2023-04"
+
+
+def _job(inputs: Inputs, chip: ChipSpec, precision_key: str = "precision") -> TrainJob:
+    model = find_model(inputs.text("model"))
+    seq = inputs.whole("seq_len", min(model.max_seq, 8192))
+    precision = inputs.text(precision_key, default_precision(chip))
+    batch = inputs.whole("global_batch", default_batch(model, seq))
+    tokens = inputs.number("tokens", "count", 300e9)
+    return TrainJob("claim", model, tokens, seq, batch, precision, start=inputs.text("date", _DATE))
+
+
+def _size_training(inputs: Inputs, chip: ChipSpec) -> TrainOption:
+    """The fewest chips that meet the deadline."""
+    job = replace(_job(inputs, chip), deadline_s=inputs.number("deadline", "time"))
+    options = train_options_within(job, chip, default_train_stack(int(job.start[:4])), 1)
+    if not options:
+        counts = counts_for(job, chip)
+        raise Infeasible(
+            f"{inputs.where}: no layout of {job.model.name} on up to {counts[-1]:,} {chip.name} meets the deadline",
+            binding=[f"deadline: {(job.deadline_s or 0.0) / DAY_S:.0f} days"], fix="allow more time",
+        )  # fmt: skip
+    return options[0]
+
+
+@scenario("train-size")
+def train_size(inputs: Inputs) -> Answer:
+    """Fewest chips that train a model by a deadline: inputs model, tokens, chip, deadline; answers chips, days, mfu, energy_j."""
+    chip = find_chip(inputs.text("chip"))
+    option = _size_training(inputs, chip)
+    factors = option.days_interval.scaled(1.0 / option.days)
+    return {
+        "chips": option.chips,
+        "chips_interval": factors.scaled(option.chips),
+        "days": option.days,
+        "days_interval": option.days_interval,
+        "mfu": option.mfu,
+        "energy_j": option.energy_j,
+        "explanation": f"{format_count(option.chips)} {chip.name} take {option.days:.0f} days at {option.mfu:.0%} of peak.",
+    }
+
+
+@scenario("compare-training")
+def compare_training(inputs: Inputs) -> Answer:
+    """The same training on two kinds of chip: inputs model, chips, chip, other, price_ratio, precision, other_precision;
+    answers time_ratio (other over chip), cost_ratio, days and days_other."""
+    chip, other = find_chip(inputs.text("chip")), find_chip(inputs.text("other"))
+    count = inputs.whole("chips")
+    stack = default_train_stack(int(inputs.text("date", _DATE)[:4]))
+    first = _best(train_options(_job(inputs, chip), chip, (count,), stack), chip, count, inputs)
+    second = _best(train_options(_job(inputs, other, "other_precision"), other, (count,), stack), other, count, inputs)
+    ratio = second.days / first.days
+    price = inputs.number("price_ratio", "count", 1.0)
+    spread = _spread_of_ratio(first.days_interval, second.days_interval)
+    return {
+        "time_ratio": ratio,
+        "time_ratio_interval": spread.scaled(ratio),
+        "cost_ratio": ratio * price,
+        "cost_ratio_interval": spread.scaled(ratio * price),
+        "days": first.days,
+        "days_other": second.days,
+        "explanation": (
+            f"{format_count(count)} {chip.name} take {first.days:.1f} days, as many {other.name} {second.days:.1f}, "
+            "each in its best layout."
+        ),
+    }
+
+
+def _best(options: tuple[TrainOption, ...], chip: ChipSpec, count: int, inputs: Inputs) -> TrainOption:
+    if not options:
+        raise Infeasible(
+            f"{inputs.where}: no layout fits {format_count(count)} {chip.name}",
+            binding=["memory or divisors"],
+            fix="take another number of chips",
+        )
+    return options[0]
+
+
+def _spread_of_ratio(a: Interval, b: Interval) -> Interval:
+    """Interval of a ratio of two predictions whose errors are mostly common: the wider spread, at half size."""
+    wide = max((a, b), key=lambda one: one.p95 / one.p05)
+    return Interval((wide.p05 / wide.p50) ** 0.5, 1.0, (wide.p95 / wide.p50) ** 0.5)
+
+
+@scenario("serve-size")
+def serve_size(inputs: Inputs) -> Answer:
+    """Chips for a service: inputs model, chip, visits_per_day, responses_per_visit, input_tokens, output_tokens, peak_to_mean,
+    ttft_p99, tpot_p99, redundancy, weight_dtype; answers chips (peak, targets, spares), chips_mean, chips_mean_no_slo."""
+    sized = _size_service(inputs)
+    fewer = inverse(serving_interval(sized, find_chip(sized.chip)))
+    answer: Answer = {"utilisation_mean": sized.utilisation_mean, "energy_j_per_response": sized.energy_j_per_response}
+    for name in ("chips", "chips_mean", "chips_mean_no_slo"):
+        answer[name] = getattr(sized, name)
+        answer[f"{name}_interval"] = fewer.scaled(float(getattr(sized, name)))
+    answer["explanation"] = (
+        f"At the mean load without latency limit {format_count(sized.chips_mean_no_slo)} chips, within the limits "
+        f"{format_count(sized.chips_mean)}, at peak with spares {format_count(sized.chips)} "
+        f"(tp={sized.layout.tp}, pp={sized.layout.pp}, {sized.weight_dtype}, {sized.stack})."
+    )
+    return answer
+
+
+def _size_service(inputs: Inputs) -> SizedService:
+    chip = find_chip(inputs.text("chip"))
+    peak = inputs.number("peak_to_mean", "count", 1.0)
+    visits = inputs.number("visits_per_day") * inputs.number("responses_per_visit", "count", 1.0)
+    service = ServiceSpec(
+        "claim", find_model(inputs.text("model")), visits / DAY_S, inputs.length("input_tokens"), inputs.length("output_tokens"),
+        LoadSpec("diurnal" if peak > 1.0 else "flat", peak),
+        SloSpec(ttft_p99_s=inputs.optional("ttft_p99", "time"), tpot_p99_s=inputs.optional("tpot_p99", "time")),
+        inputs.redundancy("redundancy"), inputs.text("weight_dtype", ""), inputs.text("kv_dtype", ""),
+    )  # fmt: skip
+    found = size_service(service, chip, newest_engine(inputs.text("date", _DATE)))
+    if isinstance(found, Refusal):
+        raise Infeasible(
+            f"{inputs.where}: {found.reason}", binding=found.binding, nearest=found.nearest, fix="relax the targets"
+        )
+    return found
+
+
+@scenario("train-and-serve")
+def train_and_serve(inputs: Inputs) -> Answer:
+    """Chips to train a model by a deadline and serve it at the mean load: inputs of train-size and serve-size; answers chips."""
+    chip = find_chip(inputs.text("chip"))
+    training, sized = _size_training(inputs, chip), _size_service(inputs)
+    less = inverse(serving_interval(sized, chip)).scaled(sized.chips_mean)
+    chips = training.chips + sized.chips_mean
+    return {
+        "chips": chips,
+        "chips_interval": Interval(training.chips + less.p05, chips, training.chips + less.p95),
+            training.chips + sized.chips_mean / factors.p95, chips, training.chips + sized.chips_mean / factors.p05
+        ),
+        "explanation": f"{format_count(training.chips)} train and {format_count(sized.chips_mean)} serve the mean load.",
+    }
+
+
+@scenario("response-cost")
+def response_cost(inputs: Inputs) -> Answer:
+    """Cost of one response on rented chips: inputs of serve-size, market, currency; answers cost_per_response."""
+    sized = _size_service(inputs)
+    currency = inputs.text("currency")
+    rent = rent_per_chip_h(find_market(inputs.text("market")), sized.chip, currency)
+    per_s = inputs.number("visits_per_day") * inputs.number("responses_per_visit", "count", 1.0) / DAY_S
+    cost = sized.chips * rent / HOUR_S / per_s
+    factors = serving_interval(sized, find_chip(sized.chip))
+    return {
+        "cost_per_response": cost,
+        "cost_per_response_interval": inverse(factors).scaled(cost),
+        "energy_j_per_response": sized.energy_j_per_response,
+        "explanation": f"{format_count(sized.chips)} chips at {rent:.1f} {currency} per hour, paid day and night.",
+    }
+
+
+@scenario("precision-saving")
+def precision_saving(inputs: Inputs) -> Answer:
+    """Chips that narrower weights save: inputs of serve-size with weight_dtype; answers saving_fraction."""
+    narrow = _size_service(inputs)
+    full = _size_service(Inputs({key: value for key, value in inputs.given.items() if key != "weight_dtype"}, inputs.where))
+    return {
+        "saving_fraction": 1.0 - narrow.chips / full.chips,
+        "explanation": f"{format_count(full.chips)} chips in {full.weight_dtype}, {format_count(narrow.chips)} in {narrow.weight_dtype}.",
+    }
+
+
+@scenario("portfolio")
+def portfolio(inputs: Inputs) -> Answer:
+    """Trainings that fit a year or a budget: inputs model, tokens, chip, chips_per_run, and runs with months, or budget with market;
+    answers days_per_run, chip_hours_per_run, chips_busy or runs_affordable."""
+    chip, count = find_chip(inputs.text("chip")), inputs.whole("chips_per_run")
+    job = _job(inputs, chip)
+    run = _best(train_options(job, chip, (count,), default_train_stack(int(job.start[:4]))), chip, count, inputs)
+    hours = run.days * DAY_S / HOUR_S * count
+    factors = run.days_interval.scaled(1.0 / run.days)
+    answer: Answer = {"days_per_run": run.days, "chip_hours_per_run": hours}
+    if inputs.has("budget"):
+        market = find_market(inputs.text("market"))
+        cost = hours * rent_per_chip_h(market, chip.id, market.currency)
+        runs = inputs.number("budget") / cost
+        answer["runs_affordable"] = runs
+        answer["runs_affordable_interval"] = inverse(factors).scaled(runs)
+        answer["explanation"] = (
+            f"One run takes {run.days:.0f} days on {format_count(count)} chips and {cost / 1e6:.2f} million {market.currency} of rent."
+        )
+        return answer
+    busy = inputs.number("runs") * run.days * DAY_S / (inputs.number("months") * MONTH_S) * count
+    answer["chips_busy"] = busy
+    answer["chips_busy_interval"] = factors.scaled(busy)
+    answer["explanation"] = f"One run takes {run.days:.0f} days on {format_count(count)} chips."
+    return answer
