@@ -1,0 +1,288 @@
+"""Buy: the schedule of purchases and rents that meets sized demands, from a market, a site and limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from suanzhang.app.header import header
+from suanzhang.catalog.chips import chip, chips
+from suanzhang.catalog.currency import rate
+from suanzhang.catalog.markets import market as find_market
+from suanzhang.catalog.sites import site as find_site
+from suanzhang.catalog.sources import sources as all_sources
+from suanzhang.errors import Infeasible, InputError
+from suanzhang.money.costs import chip_costs, edited
+from suanzhang.money.figures import figure, figures
+from suanzhang.money.procurement.calendar import month_name, month_number
+from suanzhang.money.procurement.scenarios import Uncertainty, draw_scenarios
+from suanzhang.money.procurement.solve import ProcurementPlan, describe, solve_shape
+from suanzhang.source import Quoted
+from suanzhang.spec.buy import BuyResult, ChipCosts, Demand, Holding, PurchaseProblem, Scenario
+from suanzhang.spec.market import Market, Offer, Site
+from suanzhang.spec.result import Interval, Money, SourceUse
+
+USUAL_SITE = {"CN": "cn-east", "US": "us-virginia"}
+"""The site of a market when none is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class RiskOptions:
+    """How much risk is looked at.
+
+    Args:
+        scenarios: ways in which the future may turn out; 1 takes everything as expected.
+        seed: of the scenarios.
+        cvar_weight: weight of the mean of the worst tail, 0 to 1.
+        cvar_tail: share of scenarios in that tail.
+        values: whether to compute what waiting, the stochastic plan and perfect information are worth.
+        gap: relative gap at which the solver may stop.
+        time_limit_s: longest time of the main solve.
+    """
+
+    scenarios: int = 1
+    seed: int = 0
+    cvar_weight: float = 0.0
+    cvar_tail: float = 0.05
+    values: bool = False
+    gap: float = 1e-4
+    time_limit_s: float = 60.0
+
+
+def plan_purchases(
+    demands: tuple[Demand, ...],
+    market: Market | str,
+    site: Site | str,
+    *,
+    budget: float | None,
+    months: int,
+    start: str,
+    currency: str,
+    have: tuple[Holding, ...] = (),
+    power_limit_w: float | None = None,
+    budget_by_month: tuple[float, ...] = (),
+    cost_edits: dict[str, dict[str, float]] | None = None,
+    risk: RiskOptions | None = None,
+) -> BuyResult:
+    """The cheapest schedule that meets every demand.
+
+    Args:
+        demands: what is wanted, sized on each kind of chip that may serve it.
+        market: offers, or the id of a market of the catalog; its barred offers are left out.
+        site: where one's own chips stand, or an id of the catalog.
+        budget: cash that may be spent over the plan [currency]; None when not limited.
+        months: length of the plan.
+        start: first month, ISO.
+        currency: of the budget and of every amount of the answer.
+        have: chips that are there already.
+        power_limit_w: largest draw of the site; None takes that of the site.
+        budget_by_month: cash that may have been spent by the end of each month; empty for none.
+        cost_edits: cost figures that the user sets, by chip id and figure.
+        risk: scenarios and weights; everything as expected when None.
+
+    Returns:
+        The schedule; its rows sum to its cost.
+
+    Raises:
+        Infeasible: no plan exists; names what binds and the nearest feasible limits.
+        InputError: a name, month or currency cannot be used.
+    """
+    chosen = risk or RiskOptions()
+    place = find_site(site) if isinstance(site, str) else site
+    where = find_market(market) if isinstance(market, str) else market
+    offers, warnings = usable_offers(where, currency)
+    wanted = {need.chip for demand in demands for need in demand.options}
+    costs = {name: _costs(name, offers, place, months, currency, where.date, cost_edits or {}) for name in sorted(wanted)}
+    problem = PurchaseProblem(
+        demands=demands,
+        offers=offers,
+        costs=costs,
+        months=months,
+        start=start,
+        currency=currency,
+        budget=budget,
+        budget_by_month=budget_by_month,
+        power_limit_w=place.power_limit_w if power_limit_w is None else power_limit_w,
+        have=have,
+        price_change_per_year=where.price_change_per_year.value if where.price_change_per_year else 0.0,
+        interest_per_year=figure("interest_per_year").value,
+        cvar_weight=chosen.cvar_weight,
+        cvar_tail=chosen.cvar_tail,
+        gap=chosen.gap,
+        time_limit_s=chosen.time_limit_s,
+    )
+    return solve_problem(problem, where, chosen, warnings)
+
+
+def solve_problem(problem: PurchaseProblem, market: Market, risk: RiskOptions, warnings: tuple[str, ...] = ()) -> BuyResult:
+    """A ready problem solved and described: the part of :func:`plan_purchases` after names are resolved."""
+    scenarios: tuple[Scenario, ...] = (Scenario(1.0),)
+    if risk.scenarios > 1:
+        sigma = market.price_sigma_per_year.value if market.price_sigma_per_year else 0.0
+        scenarios = draw_scenarios(problem, Uncertainty(sigma), risk.scenarios, risk.seed)
+    solved = solve_shape(problem, scenarios)
+    plan = describe(solved)
+    currency, date = problem.currency, problem.start
+
+    def money(amount: float) -> Money:
+        return Money(round(amount, 2), currency, date)
+
+    worth = _values(problem, scenarios, plan) if risk.values else (None, None, None)
+    p05, p50, p95 = (float(np.quantile(plan.cost_by_scenario, level)) for level in (0.05, 0.5, 0.95))
+    vss, evpi, waiting = (None if amount is None else money(amount) for amount in worth)
+    return BuyResult(
+        header=header(risk.seed),
+        schedule=plan.rows,
+        cost=money(plan.cost),
+        cost_mean=money(plan.cost),
+        cost_p95=money(p95 if len(scenarios) > 1 else plan.cost),
+        cost_interval=Interval(p05, p50, p95) if len(scenarios) > 1 else _price_interval(plan, market),
+        cash=money(plan.cash),
+        lines={name: money(amount) for name, amount in plan.lines.items()},
+        gap=plan.gap,
+        bound=plan.bound,
+        solve_s=plan.solve_s,
+        vss=vss,
+        evpi=evpi,
+        value_of_waiting=waiting,
+        binding=plan.binding,
+        runs=plan.runs,
+        shares=plan.shares,
+        months=plan.months,
+        sources=_source_uses(problem, plan),
+        warnings=(*warnings, *plan.warnings),
+        assumptions=_assumptions(problem, plan),
+        scenarios=len(scenarios),
+    )
+
+
+def usable_offers(market: Market, currency: str) -> tuple[tuple[Offer, ...], tuple[str, ...]]:
+    """The offers of a market that are not barred, priced in one currency, and a line for each that is left out.
+
+    Raises:
+        InputError: a price is in a currency that has no rate.
+    """
+    kept: list[Offer] = []
+    left_out = []
+    for offer in market.offers:
+        reason = market.excluded.get(offer.id) or market.excluded.get(offer.chip)
+        if reason:
+            left_out.append(f"offer {offer.id} is left out: {reason}")
+            continue
+        given, _, per = offer.price.unit.partition("/")
+        if given != currency:
+            quote = rate(given, currency, market.date)
+            note = f"{offer.price.value:g} {offer.price.unit} at {quote.value:.4f} {quote.unit}"
+            price = replace(offer.price, value=offer.price.value * quote.value, unit=f"{currency}/{per}", note=note)
+            offer = replace(offer, price=price)
+        kept.append(offer)
+    return tuple(kept), tuple(left_out)
+
+
+def site_in(site: Site, currency: str, date: str) -> Site:
+    """A site with its tariff and room priced in another currency."""
+
+    def turned(quoted: Quoted | None) -> Quoted | None:
+        if quoted is None or quoted.unit.startswith(currency):
+            return quoted
+        given, _, per = quoted.unit.partition("/")
+        return replace(quoted, value=quoted.value * rate(given, currency, date).value, unit=f"{currency}/{per}")
+
+    tariff = turned(site.tariff_per_kwh)
+    if tariff is None:
+        raise InputError(f"site {site.id} has no tariff", fix="give one")
+    return replace(site, tariff_per_kwh=tariff, room_per_kw_month=turned(site.room_per_kw_month))
+
+
+def _costs(
+    name: str, offers: tuple[Offer, ...], site: Site, months: int, currency: str, date: str, edits: dict[str, dict[str, float]]
+) -> ChipCosts:
+    spec = chip(name)
+    bought = [offer.price.value for offer in offers if offer.kind == "buy" and offer.chip == name]
+    per_usd = rate("USD", currency, date).value
+    costs = chip_costs(spec, min(bought, default=0.0), site_in(site, currency, date), months, currency, per_usd)
+    return edited(costs, **edits[name]) if name in edits else costs
+
+
+def _price_interval(plan: ProcurementPlan, market: Market) -> Interval:
+    """Spread of the cost when all prices move together by the yearly spread of the market."""
+    sigma = market.price_sigma_per_year.value if market.price_sigma_per_year else 0.0
+    half = 1.645 * sigma * 0.5
+    return Interval(plan.cost * float(np.exp(-half)), plan.cost, plan.cost * float(np.exp(half)))
+
+
+def _values(
+    problem: PurchaseProblem, scenarios: tuple[Scenario, ...], plan: ProcurementPlan
+) -> tuple[float | None, float | None, float | None]:
+    """Value of the stochastic solution, of perfect information, and of waiting a month."""
+    from suanzhang.money.procurement.worth import perfect_information, stochastic_solution
+
+    vss = stochastic_solution(problem, scenarios, plan) if len(scenarios) > 1 else None
+    evpi = perfect_information(problem, scenarios, plan) if len(scenarios) > 1 else None
+    return vss, evpi, waiting_value(problem, scenarios, plan)
+
+
+def waiting_value(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], plan: ProcurementPlan) -> float | None:
+    """What is saved (negative: lost) by ordering nothing in the first month; None when that leaves no plan."""
+    later = month_name(problem.start, 1)
+    held = tuple(
+        replace(offer, first_month=later)
+        if offer.kind in ("buy", "lease", "reserve")
+        and (not offer.first_month or month_number(offer.first_month) < month_number(later))
+        else offer
+        for offer in problem.offers
+    )
+    try:
+        waited = describe(solve_shape(replace(problem, offers=held), scenarios))
+    except Infeasible:
+        return None
+    return plan.cost - waited.cost
+
+
+def _quotes(problem: PurchaseProblem, plan: ProcurementPlan) -> list[tuple[str, Quoted]]:
+    used = {row.offer for row in plan.rows}
+    kinds = {row.chip for row in plan.rows if row.action == "run"}
+    found = [(f"price of {offer.id}", offer.price) for offer in problem.offers if offer.id in used]
+    for kind in sorted(kinds):
+        found += [(f"{name} of {kind}", quoted) for name, quoted in problem.costs[kind].sources.items()]
+    return found
+
+
+def _source_uses(problem: PurchaseProblem, plan: ProcurementPlan) -> tuple[SourceUse, ...]:
+    uses: dict[tuple[str, str], list[str]] = {}
+    for name, quoted in _quotes(problem, plan):
+        uses.setdefault((quoted.source, quoted.grade), []).append(name)
+    known = all_sources()
+    titles = {item.quoted.source: (item.title, item.url) for item in figures().values()}
+    found = []
+    for (key, grade), names in sorted(uses.items()):
+        title, url = (known[key].title, known[key].url) if key in known else titles.get(key, (key, ""))
+        found.append(SourceUse(key, title, url, grade, tuple(names)))
+    return tuple(found)
+
+
+def _assumptions(problem: PurchaseProblem, plan: ProcurementPlan) -> tuple[str, ...]:
+    lines = [
+        f"{name}: {quoted.value:g} {quoted.unit} ({quoted.note})" if quoted.note else f"{name}: {quoted.value:g} {quoted.unit}"
+        for name, quoted in _quotes(problem, plan)
+        if quoted.grade == "assumed"
+    ]
+    interest = figure("interest_per_year")
+    return (*lines, f"interest on tied capital: {interest.value:g} a year ({interest.quoted.note})")
+
+
+def known_chips() -> tuple[str, ...]:
+    """Ids of the chips that demands may name."""
+    return tuple(chips())
+
+
+def buy(size: Callable[[], tuple[Demand, ...]], **limits: object) -> BuyResult:
+    """The schedule for demands that a function sizes: the join of sizing and :func:`plan_purchases`.
+
+    Args:
+        size: gives the sized demands.
+        limits: arguments of :func:`plan_purchases` beside the demands.
+    """
+    return plan_purchases(size(), **limits)  # type: ignore[arg-type]

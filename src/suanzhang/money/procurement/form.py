@@ -1,0 +1,421 @@
+"""The mixed-integer programme in full: first stage, standing chips, and one cell for each month and scenario."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suanzhang.money.procurement.highs import Programme, compress
+from suanzhang.money.procurement.shape import Floats, Shape, spot_share
+
+Ints = NDArray[np.int64]
+INF = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Columns, rows and coefficients that every cell shares; offsets are local to the cell.
+
+    Columns: pairs, tokens, waiting, rented chips, busy chips on the site, chips that a run lacks. Rows: presence and
+    work (one per chip each), services met. A rented chip is paid as long as it is held: where chips are scarce, none
+    is handed back for the night. Chips elsewhere take their part of the work, so that energy is paid for the rest.
+    """
+
+    pairs: int
+    tokens: int
+    wait: int
+    hours: int
+    busy: int
+    lacking: int
+    cols: int
+    work: int
+    met: int
+    rows: int
+    a_row: Ints
+    a_col: Ints
+    a_val: Floats
+
+
+def cell_of(shape: Shape) -> Cell:
+    """The one cell of a shape."""
+    k, r, d = len(shape.chips), len(shape.rents), len(shape.services)
+    pairs, tokens = 0, len(shape.pairs)
+    wait = tokens + len(shape.tokens)
+    hours = wait + d
+    busy = hours + r
+    lacking = busy + k
+    work, met = k, 2 * k
+    entries: list[tuple[int, int, float]] = []
+    for j, pair in enumerate(shape.pairs):
+        entries += [(pair.chip, j, 1.0), (work + pair.chip, j, pair.busy), (met + pair.demand, j, 1.0 / pair.chips)]
+    for j, (service, _) in enumerate(shape.tokens):
+        entries.append((met + service, tokens + j, 1.0))
+    entries += [(met + j, wait + j, 1.0) for j in range(d)]
+    for j, offer in enumerate(shape.rents):
+        chip, share = shape.chips.index(offer.chip), spot_share(offer)
+        entries += [(chip, hours + j, -share), (work + chip, hours + j, -share * float(shape.most_busy[chip]))]
+    for j in range(k):
+        entries.append((work + j, busy + j, -1.0))
+        entries += [(j, lacking + j, -1.0), (work + j, lacking + j, -1.0)]
+    table = np.array(entries)
+    return Cell(
+        pairs, tokens, wait, hours, busy, lacking, lacking + k, work, met, met + d,
+        table[:, 0].astype(np.int64), table[:, 1].astype(np.int64), table[:, 2],
+    )  # fmt: skip
+
+
+@dataclass
+class Form:
+    """A programme under construction: rows with bounds, columns with costs, coefficients as triplets.
+
+    ``cost`` is the expected cost of a column; ``lines`` keeps no detail here, the schedule computes it again from the
+    shape with the same figures.
+    """
+
+    shape: Shape
+    cell: Cell
+    cost: Floats
+    lower: Floats
+    upper: Floats
+    integer: NDArray[np.bool_]
+    row_lower: list[Floats] = field(default_factory=list)
+    row_upper: list[Floats] = field(default_factory=list)
+    rows: int = 0
+    triplets: list[tuple[Ints, Ints, Floats]] = field(default_factory=list)
+    marks: dict[str, tuple[int, float, str, str]] = field(default_factory=dict)
+    offset: float = 0.0
+
+    def add_rows(self, lower: Floats, upper: Floats) -> int:
+        """Append rows; returns the index of the first."""
+        first = self.rows
+        self.row_lower.append(lower)
+        self.row_upper.append(upper)
+        self.rows += len(lower)
+        return first
+
+    def add(self, rows: object, cols: object, values: object) -> None:
+        """Append coefficients (broadcast together)."""
+        r, c, v = np.broadcast_arrays(np.asarray(rows), np.asarray(cols), np.asarray(values, dtype=float))
+        self.triplets.append((r.astype(np.int64).ravel(), c.astype(np.int64).ravel(), v.ravel()))
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Where the columns of each kind begin."""
+
+    orders: int
+    minimum: int
+    starts: int
+    sales: int
+    most: int
+    site: int
+    hosted: int
+    cells: int
+    tail: int
+    total: int
+    chips: int
+    months: int
+    cell_cols: int
+
+    def sale(self, chip: int, month: int) -> int:
+        """Column of a sale."""
+        return self.sales + chip * self.months + month
+
+    def site_at(self, scenario: int, chip: int, month: int) -> int:
+        """Column of chips on the site."""
+        return self.site + (scenario * self.chips + chip) * self.months + month
+
+    def hosted_at(self, scenario: int, chip: int, month: int) -> int:
+        """Column of chips under contract elsewhere."""
+        return self.hosted + (scenario * self.chips + chip) * self.months + month
+
+    def cell_at(self, scenario: int, month: int) -> int:
+        """First column of a cell."""
+        return self.cells + (scenario * self.months + month) * self.cell_cols
+
+
+def columns_of(shape: Shape, cell: Cell) -> Columns:
+    """Layout of the columns."""
+    problem, k, t, s = shape.problem, len(shape.chips), shape.months, shape.count
+    orders = 0
+    minimum = len(shape.orders)
+    starts = minimum + len(shape.orders)
+    sales = starts + len(shape.starts)
+    most = sales + k * t
+    site = most + (k * t if problem.power_limit_w is not None else 0)
+    hosted = site + s * k * t
+    cells = hosted + s * k * t
+    tail = cells + s * t * cell.cols
+    total = tail + (1 + s if problem.cvar_weight > 0.0 else 0)
+    return Columns(orders, minimum, starts, sales, most, site, hosted, cells, tail, total, k, t, cell.cols)
+
+
+def build_form(shape: Shape) -> tuple[Form, Columns]:
+    """The programme of a shape."""
+    cell = cell_of(shape)
+    cols = columns_of(shape, cell)
+    form = Form(
+        shape, cell, np.zeros(cols.total), np.zeros(cols.total), np.full(cols.total, INF), np.zeros(cols.total, dtype=bool)
+    )
+    _first_stage(form, cols)
+    _sales(form, cols)
+    _stock(form, cols)
+    _power(form, cols)
+    _cells(form, cols)
+    _budget(form, cols)
+    _tail(form, cols)
+    return form, cols
+
+
+def order_total(shape: Shape, index: int) -> Floats:
+    """Cost of one lot of an order by scenario."""
+    return np.asarray(np.sum([amounts for _, amounts in shape.orders[index].lines], axis=0))
+
+
+def _first_stage(form: Form, cols: Columns) -> None:
+    shape, problem = form.shape, form.shape.problem
+    by_offer: dict[int, list[int]] = {}
+    for j, order in enumerate(shape.orders):
+        form.cost[j] = float(shape.weights @ order_total(shape, j))
+        form.upper[j] = order.limit_lots
+        form.integer[j] = True
+        form.upper[cols.minimum + j] = 0.0
+        by_offer.setdefault(order.offer, []).append(j)
+        offer = problem.offers[order.offer]
+        if offer.min_order_chips > offer.lot_chips:
+            most = order.limit_lots if np.isfinite(order.limit_lots) else 1e6
+            form.upper[cols.minimum + j], form.integer[cols.minimum + j] = 1.0, True
+            row = form.add_rows(np.array([-INF, 0.0]), np.array([0.0, INF]))
+            form.add([row, row, row + 1, row + 1], [j, cols.minimum + j] * 2, [1.0, -most, order.lot, -offer.min_order_chips])
+    for offer_index, members in by_offer.items():
+        limits = [shape.orders[j].limit_lots for j in members]
+        for month_index, limit in enumerate(limits):
+            last = month_index == len(limits) - 1
+            if np.isfinite(limit) and (last or limits[month_index + 1] > limit):
+                row = form.add_rows(np.array([-INF]), np.array([limit]))
+                form.add(row, members[: month_index + 1], 1.0)
+                offer = problem.offers[offer_index]
+                name = f"stock of {offer.id} by month {shape.orders[members[month_index]].month + 1}"
+                form.marks[name] = (row, limit * offer.lot_chips, "chips", "stock")
+    for index, demand in enumerate(shape.runs):
+        members = [j for j, start in enumerate(shape.starts) if start.demand == index]
+        row = form.add_rows(np.array([1.0]), np.array([1.0]))
+        if members:
+            form.add(row, [cols.starts + j for j in members], 1.0)
+        del demand
+    for j, start in enumerate(shape.starts):
+        form.cost[cols.starts + j] = start.wait_cost
+        form.upper[cols.starts + j], form.integer[cols.starts + j] = 1.0, True
+
+
+def _sales(form: Form, cols: Columns) -> None:
+    """Used chips sold at the end of a month; only with one scenario, since a sale cannot foresee a delivery."""
+    shape, problem = form.shape, form.shape.problem
+    rate = problem.interest_per_year / 12.0
+    for k in range(cols.chips):
+        leased = any(offer.kind == "lease" and offer.chip == shape.chips[k] for offer in problem.offers)
+        for t in range(cols.months):
+            column = cols.sale(k, t)
+            if not problem.resale_allowed or shape.lateness_priced or leased or t == cols.months - 1:
+                form.upper[column] = 0.0
+                continue
+            form.cost[column] = sum(sale_lines(shape, k, t, rate).values())
+
+
+def sale_lines(shape: Shape, chip: int, month: int, rate: float) -> dict[str, float]:
+    """Cost by line of one chip sold at the end of a month: its price, less its worth at the end, and interest saved."""
+    curve = shape.resale[0, chip]
+    return {
+        "chips": -float(curve[month + 1]),
+        "value left": float(curve[shape.months]),
+        "finance": -rate * float(curve[month + 1 : shape.months].sum()),
+    }
+
+
+def _stock(form: Form, cols: Columns) -> None:
+    """Chips that stand: those of the month before, arrivals, ends of contracts, sales."""
+    shape = form.shape
+    k_count, t_count, s_count = cols.chips, cols.months, shape.count
+    first = form.add_rows(*_have_rows(shape))
+    rows = first + np.arange(s_count * k_count * t_count)
+    form.add(rows, cols.site + np.arange(len(rows)), 1.0)
+    carry = np.arange(len(rows)) % t_count > 0
+    form.add(rows[carry], cols.site + np.arange(len(rows))[carry] - 1, -1.0)
+    hosted_first = form.add_rows(*_have_rows(shape, hosted=True))
+    hosted_rows = hosted_first + np.arange(s_count * k_count * t_count)
+    form.add(hosted_rows, cols.hosted + np.arange(len(rows)), 1.0)
+    form.add(hosted_rows[carry], cols.hosted + np.arange(len(rows))[carry] - 1, -1.0)
+    scenario = np.arange(s_count)
+    for j, order in enumerate(shape.orders):
+        offer = shape.problem.offers[order.offer]
+        k = shape.chips.index(offer.chip)
+        base = hosted_first if offer.kind == "reserve" else first
+        for when, sign in ((order.arrival, -1.0), (order.leave, 1.0)):
+            live = when < t_count
+            form.add(base + (scenario[live] * k_count + k) * t_count + when[live], j, sign * order.lot)
+    for k in range(k_count):
+        for t in range(t_count - 1):
+            if form.upper[cols.sale(k, t)] > 0.0:
+                form.add(first + k * t_count + t + 1, cols.sale(k, t), 1.0)
+    hold = shape.hold + shape.energy_idle
+    form.cost[cols.site : cols.hosted] = (shape.weights[:, None, None] * hold[None, :, None] * np.ones(t_count)).ravel()
+
+
+def _have_rows(shape: Shape, hosted: bool = False) -> tuple[Floats, Floats]:
+    have = shape.have_hosted if hosted else shape.have_site
+    change = np.diff(have, axis=1, prepend=0.0)
+    tiled = np.tile(change.ravel(), shape.count)
+    return tiled, tiled.copy()
+
+
+def _power(form: Form, cols: Columns) -> None:
+    """Draw of all chips that may stand on the site at most, at the earliest delivery of any scenario."""
+    shape, problem = form.shape, form.shape.problem
+    if problem.power_limit_w is None:
+        return
+    k_count, t_count = cols.chips, cols.months
+    change = np.diff(shape.have_site, axis=1, prepend=0.0).ravel()
+    first = form.add_rows(change, change.copy())
+    index = np.arange(k_count * t_count)
+    form.add(first + index, cols.most + index, 1.0)
+    carry = index % t_count > 0
+    form.add((first + index)[carry], (cols.most + index)[carry] - 1, -1.0)
+    for j, order in enumerate(shape.orders):
+        offer = problem.offers[order.offer]
+        if offer.kind == "reserve":
+            continue
+        k = shape.chips.index(offer.chip)
+        for when, sign in ((int(order.arrival.min()), -1.0), (int(order.leave.max()), 1.0)):
+            if when < t_count:
+                form.add(first + k * t_count + when, j, sign * order.lot)
+    for k in range(k_count):
+        for t in range(t_count - 1):
+            if form.upper[cols.sale(k, t)] > 0.0:
+                form.add(first + k * t_count + t + 1, cols.sale(k, t), 1.0)
+    row = form.add_rows(np.full(t_count, -INF), np.full(t_count, problem.power_limit_w / 1000.0))
+    for t in range(t_count):
+        draw = [problem.costs[chip].peak_w * problem.costs[chip].pue / 1000.0 for chip in shape.chips]
+        form.add(row + t, [cols.most + k * t_count + t for k in range(k_count)], draw)
+        form.marks[f"power of the site in month {t + 1}"] = (row + t, problem.power_limit_w, "kW", "power")
+
+
+def _cells(form: Form, cols: Columns) -> None:
+    shape, cell = form.shape, form.cell
+    k, t_count, s_count = cols.chips, cols.months, shape.count
+    n = s_count * t_count
+    lower, upper = np.full((n, cell.rows), -INF), np.zeros((n, cell.rows))
+    lower[:, cell.met :] = shape.level.transpose(0, 2, 1).reshape(n, -1)
+    upper[:, cell.met :] = INF
+    first = form.add_rows(lower.ravel(), upper.ravel())
+    row0, col0 = first + np.arange(n) * cell.rows, cols.cells + np.arange(n) * cell.cols
+    form.add(row0[:, None] + cell.a_row, col0[:, None] + cell.a_col, cell.a_val[None, :])
+    chip = np.arange(k)
+    s_index, t_index = np.divmod(np.arange(n), t_count)
+    site = cols.site + (s_index[:, None] * k + chip) * t_count + t_index[:, None]
+    hosted = cols.hosted + (s_index[:, None] * k + chip) * t_count + t_index[:, None]
+    form.add(row0[:, None] + chip, site, -1.0)
+    form.add(row0[:, None] + chip, hosted, -1.0)
+    form.add(row0[:, None] + cell.work + chip, hosted, -shape.most_busy)
+    for j, start in enumerate(shape.starts):
+        index = shape.chips.index(start.need.chip)
+        for month, share in run_months(start.month, start.need.months):
+            rows = row0[np.arange(s_count) * t_count + month] + index
+            form.add(rows, cols.starts + j, start.need.chips)
+            form.add(rows + cell.work, cols.starts + j, start.need.chips * start.need.busy * share)
+    cost, limit = cell_costs(shape, cell)
+    form.cost[cols.cells : cols.tail] = (shape.weights[:, None, None] * cost).ravel()
+    form.upper[cols.cells : cols.tail] = limit.ravel()
+    for d, demand in enumerate(shape.services):
+        for t in range(t_count):
+            if shape.level[0, d, t] > 0.0 and not shape.wait_allowed[d, t] and s_count == 1:
+                name = f"{demand.name} due in month {t + 1}"
+                form.marks[name] = (first + t * cell.rows + cell.met + d, float(shape.level[0, d, t]), "1", "due")
+
+
+def run_months(start: int, months: float) -> list[tuple[int, float]]:
+    """Months that a run covers, with the share of each in which it is at work."""
+    whole = int(np.ceil(months - 1e-9))
+    return [(start + index, min(1.0, months - index)) for index in range(whole)]
+
+
+def cell_costs(shape: Shape, cell: Cell) -> tuple[Floats, Floats]:
+    """Costs and upper bounds of the columns of all cells: scenario, month, column. Standing chips bound no column here."""
+    size = (shape.count, shape.months, cell.cols)
+    cost, upper = np.zeros(size), np.full(size, INF)
+    cost[:, :, cell.tokens : cell.wait] = shape.token_cost.transpose(0, 2, 1)
+    cost[:, :, cell.wait : cell.hours] = shape.wait_cost.T
+    upper[:, :, cell.wait : cell.hours] = np.where(shape.wait_allowed.T, INF, 0.0)
+    upper[:, :, cell.hours : cell.busy] = shape.rent_stock.T
+    cost[:, :, cell.hours : cell.busy] = shape.rent_cost.transpose(0, 2, 1)
+    cost[:, :, cell.busy : cell.lacking] = shape.energy_busy
+    cost[:, :, cell.lacking :] = shape.lacking_cost
+    upper[:, :, cell.lacking :] = INF if shape.lateness_priced and shape.starts else 0.0
+    return cost, upper
+
+
+def _budget(form: Form, cols: Columns) -> None:
+    """Cash paid by the end of each month, mean over scenarios."""
+    shape, problem, cell = form.shape, form.shape.problem, form.cell
+    limits = {problem.months - 1: problem.budget} if problem.budget is not None else {}
+    for t, amount in enumerate(problem.budget_by_month[: problem.months]):
+        limits[t] = min(amount, limits.get(t) or amount)
+    for t, limit in sorted(limits.items()):
+        row = form.add_rows(np.array([-INF]), np.array([limit / 1e6]))
+        name = "budget" if t == problem.months - 1 else f"budget by month {t + 1}"
+        form.marks[name] = (row, float(limit or 0.0), problem.currency, "budget")
+        for j, order in enumerate(shape.orders):
+            if order.month <= t:
+                form.add(row, j, float(shape.weights @ order.cash) / 1e6)
+        for k in range(cols.chips):
+            for u in range(t):
+                if form.upper[cols.sale(k, u)] > 0.0:
+                    form.add(row, cols.sale(k, u), -float(shape.resale[0, k, u + 1]) / 1e6)
+        for s in range(shape.count):
+            site = (cols.site_at(s, 0, 0) + np.arange(cols.chips)[:, None] * cols.months + np.arange(t + 1)).ravel()
+            form.add(row, site, form.cost[site] / 1e6)
+            cells = cols.cell_at(s, 0) + np.arange(t + 1)[:, None] * cols.cell_cols
+            for begin, end in ((cell.tokens, cell.wait), (cell.hours, cell.lacking)):
+                columns = (cells + np.arange(begin, end)).ravel()
+                form.add(row, columns, form.cost[columns] / 1e6)
+
+
+def _tail(form: Form, cols: Columns) -> None:
+    """Mean of the worst tail by the form of Rockafellar and Uryasev: level and excess of each scenario."""
+    shape, problem = form.shape, form.shape.problem
+    if problem.cvar_weight <= 0.0:
+        return
+    weight, s_count = problem.cvar_weight, shape.count
+    mean = form.cost.copy()
+    form.cost *= 1.0 - weight
+    form.lower[cols.tail] = -INF
+    form.cost[cols.tail] = weight
+    form.cost[cols.tail + 1 :] = weight * shape.weights / problem.cvar_tail
+    scale = max(1.0, float(np.abs(mean).max()))
+    row = form.add_rows(np.full(s_count, -INF), np.zeros(s_count))
+    totals = np.array([order_total(shape, j) for j in range(len(shape.orders))])
+    for s in range(s_count):
+        if len(totals):
+            form.add(row + s, np.arange(len(totals)), totals[:, s] / scale)
+        starts = np.arange(cols.starts, cols.sales)
+        form.add(row + s, starts, mean[starts] / scale)
+        per = cols.chips * cols.months
+        own = np.arange(cols.site + s * per, cols.site + (s + 1) * per)
+        cells = np.arange(cols.cell_at(s, 0), cols.cell_at(s, 0) + cols.months * cols.cell_cols)
+        for columns in (own, cells):
+            used = columns[mean[columns] != 0.0]
+            form.add(row + s, used, mean[used] / shape.weights[s] / scale)
+        form.add(row + s, [cols.tail, cols.tail + 1 + s], -1.0 / scale)
+
+
+def programme_of(form: Form) -> Programme:
+    """The finished programme of a form."""
+    parts = form.triplets
+    triplets = (
+        np.concatenate([part[0] for part in parts]),
+        np.concatenate([part[1] for part in parts]),
+        np.concatenate([part[2] for part in parts]),
+    )
+    rows = (np.concatenate(form.row_lower), np.concatenate(form.row_upper))
+    return compress(form.cost, (form.lower, form.upper), form.integer, rows, triplets)

@@ -1,0 +1,71 @@
+"""What a solved plan holds before it is put into words: orders, starts, standing chips and the cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from suanzhang.money.procurement.form import Cell, Columns, run_months
+from suanzhang.money.procurement.shape import Floats, Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Values of all decisions; arrays over scenario, chip, month, and the columns of cells."""
+
+    lots: Floats  # order
+    starts: Floats  # start
+    sales: Floats  # chip, month
+    site: Floats  # scenario, chip, month
+    hosted: Floats  # scenario, chip, month
+    cells: Floats  # scenario, month, column
+
+
+def outcome_of(shape: Shape, cell: Cell, cols: Columns, values: Floats) -> Outcome:
+    """The values of a solved form by meaning; integers are rounded to integers."""
+    k, t, s = cols.chips, cols.months, shape.count
+    return Outcome(
+        np.round(values[: len(shape.orders)]),
+        np.round(values[cols.starts : cols.sales]),
+        np.maximum(values[cols.sales : cols.most], 0.0).reshape(k, t),
+        np.maximum(values[cols.site : cols.hosted], 0.0).reshape(s, k, t),
+        np.maximum(values[cols.hosted : cols.cells], 0.0).reshape(s, k, t),
+        np.maximum(values[cols.cells : cols.tail], 0.0).reshape(s, t, cell.cols),
+    )
+
+
+def standing(shape: Shape, lots: Floats, sales: Floats | None = None) -> tuple[Floats, Floats]:
+    """Chips that stand on the site and under contract for given orders: scenario, chip, month."""
+    s_count, k_count, t_count = shape.count, len(shape.chips), shape.months
+    site = np.tile(shape.have_site, (s_count, 1, 1))
+    hosted = np.tile(shape.have_hosted, (s_count, 1, 1))
+    months = np.arange(t_count)
+    for j, order in enumerate(shape.orders):
+        if lots[j] != 0.0:
+            offer = shape.problem.offers[order.offer]
+            there = (months >= order.arrival[:, None]) & (months < order.leave[:, None])
+            target = hosted if offer.kind == "reserve" else site
+            target[:, shape.chips.index(offer.chip)] += lots[j] * order.lot * there
+    if sales is not None:
+        gone = np.concatenate([np.zeros((k_count, 1)), np.cumsum(sales, axis=1)[:, :-1]], axis=1)
+        site = site - gone
+    return site, hosted
+
+
+def run_load(shape: Shape, starts: Floats) -> tuple[Floats, Floats]:
+    """Chips that runs hold, and work with, by chip and month."""
+    held = np.zeros((len(shape.chips), shape.months))
+    work = np.zeros_like(held)
+    for j, start in enumerate(shape.starts):
+        if starts[j] > 0.0:
+            k = shape.chips.index(start.need.chip)
+            for month, share in run_months(start.month, start.need.months):
+                held[k, month] += starts[j] * start.need.chips
+                work[k, month] += starts[j] * start.need.chips * start.need.busy * share
+    return held, work
+
+
+def rented_chips(cell: Cell, outcome: Outcome) -> Floats:
+    """Chips rented by the hour: scenario, rent, month."""
+    return outcome.cells[:, :, cell.hours : cell.busy].transpose(0, 2, 1)

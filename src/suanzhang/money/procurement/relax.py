@@ -1,0 +1,119 @@
+"""Why no plan exists, and the smallest change of each limit that would give one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from suanzhang.errors import Infeasible
+from suanzhang.money.procurement.form import Form, build_form, programme_of
+from suanzhang.money.procurement.highs import solve_programme
+from suanzhang.money.procurement.shape import build
+from suanzhang.spec.buy import Demand, PurchaseProblem, Scenario
+
+_TIME_S = 10.0
+
+
+def explain_infeasible(problem: PurchaseProblem) -> Infeasible:
+    """The error for a problem without a plan: what binds, and the nearest point for each limit alone."""
+    binding: list[str] = []
+    nearest: dict[str, Any] = {}
+    later = _months_later(problem)
+    if later is not None:
+        nearest["due_months_later"] = later
+        binding.append(f"due dates: every run and service would have to be allowed {later} more months")
+    for kind, key, text in (
+        ("budget", "budget", "budget {limit:,.0f} {currency}: at least {need:,.0f} {currency} are needed"),
+        ("power", "power_limit_w", "power {limit:,.0f} W: at least {need:,.0f} W are needed"),
+    ):
+        limit = problem.budget if kind == "budget" else problem.power_limit_w
+        extra = _least_slack(problem, kind) if limit is not None or (kind == "budget" and problem.budget_by_month) else None
+        if extra is not None:
+            base = limit if limit is not None else max(problem.budget_by_month)
+            need = base + extra
+            nearest[key] = need
+            binding.append(text.format(limit=base, need=need, currency=problem.currency))
+    if not binding:
+        binding.append(_supply(problem))
+    fix = "relax one of: " + ", ".join(nearest) if nearest else "add offers, or ask for less"
+    return Infeasible("no purchase plan meets every demand under these limits", binding=binding, nearest=nearest, fix=fix)
+
+
+def _slack_rows(form: Form, kind: str) -> list[int]:
+    return [row for row, _, _, what in form.marks.values() if what == kind]
+
+
+def _least_slack(problem: PurchaseProblem, kind: str) -> float | None:
+    """Smallest amount by which all limits of one kind must rise together; None when that does not help."""
+    shape = build(problem, (Scenario(1.0),))
+    form, _ = build_form(shape)
+    rows = _slack_rows(form, kind)
+    column = len(form.cost)
+    form.cost = np.concatenate([np.zeros(column), [1.0]])
+    form.lower, form.upper = np.append(form.lower, 0.0), np.append(form.upper, float("inf"))
+    form.integer = np.append(form.integer, False)
+    form.add(rows, column, -1.0)
+    found = solve_programme(programme_of(form), gap=1e-3, time_limit_s=_TIME_S)
+    if found.status == "infeasible":
+        return None
+    unit = 1e6 if kind == "budget" else 1000.0
+    return float(found.objective * unit * (1.0 + 1e-6))
+
+
+def _shifted(problem: PurchaseProblem, months: int) -> PurchaseProblem:
+    def later(demand: Demand) -> Demand:
+        if demand.kind == "train":
+            due = None if demand.due_month is None else min(demand.due_month + months, problem.months - 1)
+            span = None if demand.due_months is None else demand.due_months + months
+            return replace(demand, due_month=due, due_months=span)
+        base = demand.first_month if demand.due_month is None else demand.due_month
+        return replace(demand, due_month=max(base, min(base + months, problem.months - 1)))
+
+    return replace(problem, demands=tuple(later(demand) for demand in problem.demands))
+
+
+def _smallest(low: int, high: int, works: Callable[[int], bool]) -> int | None:
+    if high < low or not works(high):
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        if works(middle):
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def _months_later(problem: PurchaseProblem) -> int | None:
+    """Smallest number of months by which all due dates must move together; None when that does not help."""
+
+    def works(months: int) -> bool:
+        return feasible(_shifted(problem, months))
+
+    return _smallest(1, max(problem.months - 1, 1), works)
+
+
+def feasible(problem: PurchaseProblem) -> bool:
+    """Whether any plan exists."""
+    shape = build(problem, (Scenario(1.0),))
+    if {start.demand for start in shape.starts} != set(range(len(shape.runs))):
+        return False
+    form, _ = build_form(shape)
+    form.cost = np.zeros_like(form.cost)
+    return solve_programme(programme_of(form), gap=1.0, time_limit_s=_TIME_S).status != "infeasible"
+
+
+def _supply(problem: PurchaseProblem) -> str:
+    chips = sorted({need.chip for demand in problem.demands for need in demand.options})
+    offers = [offer.id for offer in problem.offers if offer.chip in chips]
+    if not offers:
+        return f"supply: no offer of {', '.join(chips)} is open in these months"
+    free = replace(problem, budget=None, budget_by_month=(), power_limit_w=None)
+    if feasible(free):
+        return "budget and power together: neither alone gives a plan"
+    return (
+        f"supply: stock and lead times of {', '.join(offers)} do not reach the demand in these months, at any budget or power"
+    )

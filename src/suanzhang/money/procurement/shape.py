@@ -1,0 +1,402 @@
+"""The purchase problem as columns of a first stage and cells of one month and scenario.
+
+First stage: orders in lots, starts of training runs, sales of used chips. A cell decides, with the chips that stand
+there, how services are spread, what is rented by the hour, which tokens are bought and what waits. Cells of different
+months and scenarios touch only through the chips that stand there.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suanzhang.errors import InputError
+from suanzhang.money.procurement.calendar import FOREVER, HOURS_PER_MONTH, nominal_delay, orderable, stock_until
+from suanzhang.spec.buy import Demand, Need, PurchaseProblem, Scenario
+from suanzhang.spec.market import Offer
+
+Floats = NDArray[np.float64]
+ORDERED = ("buy", "lease", "reserve")
+HOURLY = ("rent", "spot")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A column: lots of one offer ordered in one month, with its cost by line and scenario (per lot)."""
+
+    offer: int
+    month: int
+    lot: float
+    limit_lots: float
+    lines: tuple[tuple[str, Floats], ...]
+    cash: Floats
+    arrival: NDArray[np.int64]
+    leave: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A column: a training run that starts in one month on one of its options."""
+
+    demand: int
+    need: Need
+    month: int
+    wait_cost: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A column of a cell: chips of one kind at work for one service."""
+
+    demand: int
+    chip: int
+    chips: float
+    busy: float
+
+
+@dataclass(frozen=True)
+class Shape:
+    """All columns and figures that both forms of the problem are built from."""
+
+    problem: PurchaseProblem
+    scenarios: tuple[Scenario, ...]
+    weights: Floats
+    chips: tuple[str, ...]
+    orders: tuple[Order, ...]
+    starts: tuple[Start, ...]
+    services: tuple[Demand, ...]
+    runs: tuple[Demand, ...]
+    pairs: tuple[Pair, ...]
+    rents: tuple[Offer, ...]
+    tokens: tuple[tuple[int, Offer], ...]
+    level: Floats  # scenario, service, month
+    rent_cost: Floats  # scenario, rent, month: per chip and full month
+    rent_stock: Floats  # rent, month
+    token_cost: Floats  # scenario, token, month: per share of the service
+    wait_cost: Floats  # service, month
+    wait_allowed: NDArray[np.bool_]  # service, month
+    have_site: Floats  # chip, month
+    have_hosted: Floats  # chip, month
+    resale: Floats  # scenario, chip, month 0..T: money per chip
+    lateness_priced: bool = False
+    hold: Floats = field(default_factory=lambda: np.zeros(0))  # chip: money per standing chip and month
+    energy_idle: Floats = field(default_factory=lambda: np.zeros(0))
+    energy_busy: Floats = field(default_factory=lambda: np.zeros(0))
+
+    @property
+    def lacking_cost(self) -> float:
+        """Price of a chip and month that a run lacks in a scenario: three times the dearest rent, or a tenth of a price."""
+        rents = [offer.price.value * HOURS_PER_MONTH for offer in self.rents]
+        buys = [offer.price.value / 10.0 for offer in self.problem.offers if offer.kind == "buy"]
+        return 3.0 * max([*rents, *buys], default=1.0)
+
+    @property
+    def most_busy(self) -> Floats:
+        """Largest share of the time that chips of each kind can be at work, over all demands."""
+        most = np.zeros(len(self.chips))
+        for pair in self.pairs:
+            most[pair.chip] = max(most[pair.chip], pair.busy)
+        for start in self.starts:
+            index = self.chips.index(start.need.chip)
+            most[index] = max(most[index], start.need.busy)
+        return most
+
+    @property
+    def months(self) -> int:
+        """Length of the plan."""
+        return self.problem.months
+
+    @property
+    def count(self) -> int:
+        """How many scenarios."""
+        return len(self.scenarios)
+
+
+def energy_cost(problem: PurchaseProblem, chip: str, watts: float) -> float:
+    """Money for one chip that draws ``watts`` for a month, cooling included."""
+    costs = problem.costs[chip]
+    return watts * HOURS_PER_MONTH / 1000.0 * costs.pue * costs.energy_per_kwh
+
+
+def build(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], lateness_priced: bool = False) -> Shape:
+    """Columns and figures of a problem over scenarios.
+
+    Args:
+        problem: demands, offers and limits.
+        scenarios: ways in which the future may turn out.
+        lateness_priced: lateness has a price rather than being ruled out; always so with several scenarios.
+
+    Raises:
+        InputError: the problem is not well posed.
+    """
+    _check(problem)
+    priced = lateness_priced or len(scenarios) > 1
+    chips = tuple(sorted({need.chip for demand in problem.demands for need in demand.options}))
+    services = tuple(demand for demand in problem.demands if demand.kind == "serve")
+    runs = tuple(demand for demand in problem.demands if demand.kind == "train")
+    rents = tuple(o for o in problem.offers if o.kind in HOURLY and o.chip in chips)
+    resale = _resale(problem, scenarios, chips)
+    orders = _orders(problem, scenarios, chips, resale)
+    tokens = tuple(
+        (index, offer)
+        for index, demand in enumerate(services)
+        for offer in problem.offers
+        if offer.kind == "api" and offer.chip == demand.api_model and demand.api_mtokens > 0.0
+    )
+    allowed = np.array([[_may_wait(demand, month) for month in range(problem.months)] for demand in services], dtype=bool)
+    allowed = allowed.reshape(len(services), problem.months)
+    site, hosted = _have(problem, chips)
+    return Shape(
+        problem=problem,
+        scenarios=scenarios,
+        weights=np.array([scenario.weight for scenario in scenarios]),
+        chips=chips,
+        orders=orders,
+        starts=_starts(problem, runs),
+        services=services,
+        runs=runs,
+        pairs=_pairs(services, chips),
+        rents=rents,
+        tokens=tokens,
+        level=_levels(problem, scenarios, services),
+        rent_cost=_rent_cost(problem, scenarios, rents),
+        rent_stock=_rent_stock(problem, rents),
+        token_cost=_token_cost(problem, scenarios, services, tokens),
+        wait_cost=_wait_cost(problem, services, allowed),
+        wait_allowed=np.ones_like(allowed) if priced else allowed,
+        lateness_priced=priced,
+        have_site=site,
+        have_hosted=hosted,
+        resale=resale,
+        hold=np.array([_hold(problem, chip) for chip in chips]),
+        energy_idle=np.array([energy_cost(problem, chip, problem.costs[chip].idle_w) for chip in chips]),
+        energy_busy=np.array(
+            [energy_cost(problem, chip, problem.costs[chip].busy_w - problem.costs[chip].idle_w) for chip in chips]
+        ),
+    )
+
+
+def _check(problem: PurchaseProblem) -> None:
+    if not problem.demands:
+        raise InputError("nothing is wanted", fix="give at least one demand")
+    if problem.months < 1:
+        raise InputError(f"months: a plan needs at least one, got {problem.months}", fix="write for example 12")
+    names = [demand.name for demand in problem.demands]
+    if len(set(names)) != len(names):
+        raise InputError("two demands share one name", fix="give each its own")
+    for demand in problem.demands:
+        if not demand.options:
+            raise InputError(f"demand {demand.name}: no kind of chip can meet it", fix="give at least one option")
+        for need in demand.options:
+            if need.chips <= 0.0 or not 0.0 < need.busy <= 1.0 or (demand.kind == "train" and need.months <= 0.0):
+                raise InputError(f"demand {demand.name} on {need.chip}: chips, share of time and months must be positive")
+            if need.chip not in problem.costs:
+                raise InputError(f"demand {demand.name}: the costs of {need.chip} are not given", fix="add its costs")
+    for limit, name in ((problem.budget, "budget"), (problem.power_limit_w, "power limit")):
+        if limit is not None and not limit >= 0.0:
+            raise InputError(f"{name}: must not be negative, got {limit:g}")
+
+
+def _may_wait(demand: Demand, month: int) -> bool:
+    """Whether a part of a service may wait in a month."""
+    return demand.due_month is not None and month < demand.due_month
+
+
+def _hold(problem: PurchaseProblem, chip: str) -> float:
+    costs = problem.costs[chip]
+    return costs.room + costs.spares + costs.support + costs.staff
+
+
+def _resale(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], chips: tuple[str, ...]) -> Floats:
+    """What a used chip fetches, by scenario, chip and end of month 0..T."""
+    value = np.zeros((len(scenarios), len(chips), problem.months + 1))
+    for index, chip in enumerate(chips):
+        bought = [offer for offer in problem.offers if offer.kind == "buy" and offer.chip == chip]
+        held = [holding.value_per_chip for holding in problem.have if holding.chip == chip and holding.owned]
+        worth = min((_chip_part(problem, offer) for offer in bought), default=0.0) or (max(held) if held else 0.0)
+        curve = np.array(problem.costs[chip].resale[: problem.months + 1])
+        if len(curve) <= problem.months:
+            raise InputError(f"resale of {chip}: {len(curve)} months given, {problem.months + 1} needed")
+        for s, scenario in enumerate(scenarios):
+            paths = [scenario.price[o.id] for o in bought if o.id in scenario.price]
+            factor = np.mean(paths, axis=0) if paths else np.ones(problem.months)
+            drift = np.concatenate([[1.0], factor])
+            value[s, index] = worth * curve * drift
+    return value
+
+
+def _chip_part(problem: PurchaseProblem, offer: Offer) -> float:
+    """Today's price of the chip alone: of an offer with its host, the host's share is taken off."""
+    host = problem.costs[offer.chip].host if offer.includes_host else 0.0
+    return max(offer.price.value - host, 0.5 * offer.price.value)
+
+
+def _orders(
+    problem: PurchaseProblem, scenarios: tuple[Scenario, ...], chips: tuple[str, ...], resale: Floats
+) -> tuple[Order, ...]:
+    found = []
+    for index, offer in enumerate(problem.offers):
+        if offer.kind not in ORDERED or offer.chip not in chips:
+            continue
+        for month in orderable(offer, problem.start, problem.months):
+            arrival = np.array([_arrival(offer, scenario, month) for scenario in scenarios])
+            if arrival.min() >= problem.months:
+                continue
+            leave = np.where(arrival < FOREVER, arrival + (offer.term_months or FOREVER), FOREVER)
+            lines = _order_lines(problem, offer, month, arrival, scenarios, resale[:, chips.index(offer.chip), :])
+            cash = np.sum([amounts for name, amounts in lines if name not in ("finance", "value left")], axis=0)
+            limit = stock_until(offer, problem.start, month)
+            lots = math.floor(limit / offer.lot_chips + 1e-9) if math.isfinite(limit) else math.inf
+            found.append(Order(index, month, float(offer.lot_chips), lots, lines, cash, arrival, leave))
+    return tuple(found)
+
+
+def _arrival(offer: Offer, scenario: Scenario, month: int) -> int:
+    arrival = month + scenario.delay_months.get(offer.id, nominal_delay(offer))
+    return FOREVER if arrival >= scenario.barred_from.get(offer.id, FOREVER) else arrival
+
+
+def _order_lines(
+    problem: PurchaseProblem,
+    offer: Offer,
+    month: int,
+    arrival: NDArray[np.int64],
+    scenarios: tuple[Scenario, ...],
+    resale: Floats,
+) -> tuple[tuple[str, Floats], ...]:
+    """Cost of one lot ordered in a month by line and scenario. What is never delivered is paid back."""
+    lot, rate = float(offer.lot_chips), problem.interest_per_year / 12.0
+    delivered = (arrival < FOREVER).astype(float)
+    if offer.kind != "buy":
+        path = np.array([s.rent[offer.id][month] if offer.id in s.rent else 1.0 for s in scenarios])
+        term = max(offer.term_months, 1)
+        return (("rent", delivered * path * offer.price.value * HOURS_PER_MONTH * term * lot),)
+    costs = problem.costs[offer.chip]
+    trend = (1.0 + problem.price_change_per_year) ** (month / 12.0)
+    path = np.array([s.price[offer.id][month] if offer.id in s.price else trend for s in scenarios])
+    host = 0.0 if offer.includes_host else costs.host
+    infra = host + costs.network + costs.storage
+    months_left = np.maximum(problem.months - np.maximum(arrival, month), 0)
+    owned_infra = infra + (costs.host if offer.includes_host else 0.0)
+    tied = np.zeros(len(path))
+    for s, first in enumerate(arrival):
+        if first < problem.months:
+            age = np.arange(problem.months - first)
+            wear = np.maximum(1.0 - age / costs.infra_life_months, 0.0)
+            tied[s] = resale[s, first : problem.months].sum() + owned_infra * wear.sum()
+    waiting = path * offer.price.value * np.minimum(arrival - month, problem.months - month)
+    left = resale[:, problem.months] + owned_infra * np.maximum(1.0 - months_left / costs.infra_life_months, 0.0)
+    return tuple(
+        (name, delivered * lot * amount)
+        for name, amount in (
+            ("chips", path * offer.price.value),
+            ("hosts", np.full(len(path), host)),
+            ("network", np.full(len(path), costs.network)),
+            ("storage", np.full(len(path), costs.storage)),
+            ("finance", rate * (tied + waiting)),
+            ("value left", -left),
+        )
+    )
+
+
+def _starts(problem: PurchaseProblem, runs: tuple[Demand, ...]) -> tuple[Start, ...]:
+    found = []
+    for index, demand in enumerate(runs):
+        end = problem.months if demand.due_month is None else min(demand.due_month + 1, problem.months)
+        for need in demand.options:
+            for month in range(demand.first_month, problem.months):
+                ends = month + need.months
+                late = demand.due_months is not None and ends > demand.first_month + demand.due_months + 1e-9
+                if ends <= end + 1e-9 and not late:
+                    found.append(Start(index, need, month, demand.wait_price * (month - demand.first_month)))
+    return tuple(found)
+
+
+def _pairs(services: tuple[Demand, ...], chips: tuple[str, ...]) -> tuple[Pair, ...]:
+    found = []
+    for index, demand in enumerate(services):
+        best: dict[str, Need] = {}
+        for need in demand.options:
+            if need.chip not in best or need.chips < best[need.chip].chips:
+                best[need.chip] = need
+        found += [Pair(index, chips.index(chip), need.chips, need.busy) for chip, need in best.items()]
+    return tuple(found)
+
+
+def _levels(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], services: tuple[Demand, ...]) -> Floats:
+    level = np.zeros((len(scenarios), len(services), problem.months))
+    for d, demand in enumerate(services):
+        last = problem.months - 1 if demand.last_month is None else demand.last_month
+        for month in range(demand.first_month, min(last, problem.months - 1) + 1):
+            base = demand.level[month] if month < len(demand.level) else (demand.level[-1] if demand.level else 1.0)
+            for s, scenario in enumerate(scenarios):
+                level[s, d, month] = base * (scenario.growth[demand.name][month] if demand.name in scenario.growth else 1.0)
+    return level
+
+
+def _rent_cost(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], rents: tuple[Offer, ...]) -> Floats:
+    cost = np.zeros((len(scenarios), len(rents), problem.months))
+    for r, offer in enumerate(rents):
+        for s, scenario in enumerate(scenarios):
+            path = np.array(scenario.rent[offer.id]) if offer.id in scenario.rent else np.ones(problem.months)
+            cost[s, r] = offer.price.value * HOURS_PER_MONTH * path
+    return cost
+
+
+def _rent_stock(problem: PurchaseProblem, rents: tuple[Offer, ...]) -> Floats:
+    stock = np.zeros((len(rents), problem.months))
+    for r, offer in enumerate(rents):
+        for month in orderable(offer, problem.start, problem.months):
+            begin = month - nominal_delay(offer)
+            stock[r, month] = stock_until(offer, problem.start, month) if begin >= 0 else 0.0
+    return stock
+
+
+def _token_cost(
+    problem: PurchaseProblem,
+    scenarios: tuple[Scenario, ...],
+    services: tuple[Demand, ...],
+    tokens: tuple[tuple[int, Offer], ...],
+) -> Floats:
+    cost = np.zeros((len(scenarios), len(tokens), problem.months))
+    for a, (d, offer) in enumerate(tokens):
+        for s, scenario in enumerate(scenarios):
+            path = np.array(scenario.rent[offer.id]) if offer.id in scenario.rent else np.ones(problem.months)
+            cost[s, a] = offer.price.value * services[d].api_mtokens * path
+    return cost
+
+
+def late_price(problem: PurchaseProblem, demand: Demand) -> float:
+    """Price of a month in which the whole of a service is late in a scenario that nothing can mend.
+
+    Three times the dearest rent that would serve it, and never less than its own price of waiting.
+    """
+    chips = {need.chip: need.chips for need in demand.options}
+    rents = [o.price.value * HOURS_PER_MONTH * chips[o.chip] for o in problem.offers if o.kind in HOURLY and o.chip in chips]
+    return max(3.0 * max(rents, default=0.0), 3.0 * demand.wait_price)
+
+
+def _wait_cost(problem: PurchaseProblem, services: tuple[Demand, ...], allowed: NDArray[np.bool_]) -> Floats:
+    """Price of waiting by service and month; where waiting is not allowed, the price of being late."""
+    late = np.array([late_price(problem, demand) for demand in services]).reshape(-1, 1)
+    wait = np.array([demand.wait_price for demand in services]).reshape(-1, 1)
+    return np.where(allowed, wait, late)
+
+
+def _have(problem: PurchaseProblem, chips: tuple[str, ...]) -> tuple[Floats, Floats]:
+    site, hosted = np.zeros((len(chips), problem.months)), np.zeros((len(chips), problem.months))
+    for holding in problem.have:
+        if holding.chip not in chips:
+            continue
+        until = problem.months if holding.until_month is None else min(holding.until_month, problem.months)
+        target = site if holding.owned else hosted
+        target[chips.index(holding.chip), :until] += holding.chips
+    return site, hosted
+
+
+def spot_share(offer: Offer) -> float:
+    """Share of a rented chip that can be counted on: an interrupted one is away for half of the month on average."""
+    return 1.0 - 0.5 * offer.interruption_per_month if offer.kind == "spot" else 1.0

@@ -1,0 +1,230 @@
+"""Solve a purchase problem: one programme in full for few scenarios, a decomposition for many."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from suanzhang.errors import InputError, SolverError
+from suanzhang.money.procurement.form import Cell, Columns, Form, build_form, cell_of, programme_of
+from suanzhang.money.procurement.highs import Programme, Solution, solve_programme
+from suanzhang.money.procurement.outcome import Outcome, outcome_of
+from suanzhang.money.procurement.relax import explain_infeasible
+from suanzhang.money.procurement.schedule import (
+    holding_lines,
+    month_states,
+    run_windows,
+    scenario_totals,
+    schedule_rows,
+    service_shares,
+)
+from suanzhang.money.procurement.shape import Floats, Shape, build
+from suanzhang.spec.buy import (
+    LINES,
+    Binding,
+    MonthState,
+    PurchaseProblem,
+    RunWindow,
+    Scenario,
+    ScheduleRow,
+    ServiceShare,
+)
+
+FULL_SCENARIOS = 4
+"""Up to this many scenarios the programme is solved in full."""
+_AGREE = 1e-4
+NOT_CASH = ("finance", "waiting", "value left")
+
+
+@dataclass(frozen=True, slots=True)
+class ProcurementPlan:
+    """A solved plan; every amount is in the currency of the problem, and ``cost`` is the sum of the rows."""
+
+    rows: tuple[ScheduleRow, ...]
+    cost: float
+    lines: Mapping[str, float]
+    cash: float
+    cost_by_scenario: Floats
+    gap: float
+    bound: float
+    solve_s: float
+    binding: tuple[Binding, ...]
+    runs: tuple[RunWindow, ...]
+    shares: tuple[ServiceShare, ...]
+    months: tuple[MonthState, ...]
+    lots: Floats
+    starts: Floats
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """Shape, decisions and proof of one solve."""
+
+    shape: Shape
+    cell: Cell
+    outcome: Outcome
+    objective: float
+    gap: float
+    bound: float
+    seconds: float
+    binding: tuple[Binding, ...]
+
+
+def solve(problem: PurchaseProblem, scenarios: tuple[Scenario, ...] = ()) -> ProcurementPlan:
+    """The cheapest plan that meets every demand within the limits.
+
+    Model:
+        Orders in lots, starts of runs and sales are decided once and hold in every scenario; how services are spread,
+        what is rented by the hour, which tokens are bought and what waits is decided in each scenario and month.
+
+    Args:
+        problem: demands, offers and limits.
+        scenarios: ways in which the future may turn out; one that is as expected when empty.
+
+    Returns:
+        The plan; its cost equals the objective and the sum of the rows to the cent.
+
+    Raises:
+        Infeasible: no plan exists; names what binds and the smallest relaxation of each limit.
+        InputError: the problem is not well posed.
+        SolverError: the optimiser failed.
+
+    Equation:
+        min (1 - w) E[C] + w CVaR(C), C = orders + running + rents + tokens + waiting + interest - value left.
+
+    Validity:
+        Months as steps; see ``docs/background`` for what is left out.
+
+    Sources:
+        Two-stage stochastic programming; the tail mean after Rockafellar and Uryasev.
+
+    Example:
+        See ``tests/unit/money/test_procurement.py`` for cases worked by hand.
+    """
+    return describe(solve_shape(problem, scenarios or (Scenario(1.0),)))
+
+
+def solve_shape(problem: PurchaseProblem, scenarios: tuple[Scenario, ...]) -> Solved:
+    """Decisions and proof for given scenarios."""
+    total = sum(scenario.weight for scenario in scenarios)
+    if abs(total - 1.0) > 1e-6:
+        raise InputError(f"the weights of the scenarios sum to {total:g}", fix="make them sum to 1")
+    begin = time.perf_counter()
+    shape = build(problem, scenarios)
+    if {start.demand for start in shape.starts} != set(range(len(shape.runs))):
+        raise explain_infeasible(problem)
+    if len(scenarios) > FULL_SCENARIOS:
+        from suanzhang.money.procurement.decompose import solve_decomposed
+
+        return solve_decomposed(shape, begin)
+    return _solve_full(shape, begin)
+
+
+def _solve_full(shape: Shape, begin: float) -> Solved:
+    problem = shape.problem
+    form, cols = build_form(shape)
+    programme = programme_of(form)
+    found = solve_programme(programme, gap=problem.gap, time_limit_s=problem.time_limit_s)
+    if found.status == "infeasible":
+        raise explain_infeasible(problem)
+    fixed, duals = _fix_integers(programme, found)
+    outcome = outcome_of(shape, form.cell, cols, duals.values)
+    constant = sum(sum(holding_lines(shape, k).values()) for k in range(len(shape.chips)))
+    seconds = time.perf_counter() - begin
+    objective, bound = duals.objective + constant, found.bound + constant
+    gap = max(objective - bound, 0.0) / max(abs(objective), 1e-9)
+    binding = bindings(form, cols, fixed, duals)
+    return Solved(shape, form.cell, outcome, objective, gap, bound, seconds, binding)
+
+
+def _fix_integers(programme: Programme, found: Solution) -> tuple[Programme, Solution]:
+    """The linear programme with every integer at its value: exact decisions, and prices of the limits."""
+    whole = np.where(programme.integer, np.round(found.values), 0.0)
+    lower = np.where(programme.integer, whole, programme.lower)
+    upper = np.where(programme.integer, whole, programme.upper)
+    fixed = replace(programme, lower=lower, upper=upper)
+    duals = solve_programme(fixed, gap=0.0, time_limit_s=120.0, relax=True)
+    if duals.status == "infeasible":
+        raise SolverError("the plan does not hold when its integers are fixed", fix="report the question")
+    return fixed, duals
+
+
+def bindings(form: Form, cols: Columns, programme: Programme, duals: Solution) -> tuple[Binding, ...]:
+    """Limits with a price, the dearest first; a price is what one more unit of the limit would save."""
+    found = []
+    units = {"budget": 1e6, "power": 1.0, "stock": 1.0, "due": 1.0}
+    for name, (row, value, unit, kind) in form.marks.items():
+        dual = float(duals.row_duals[row])
+        if abs(dual) < 1e-9 * max(abs(duals.objective), 1.0):
+            continue
+        worth = abs(dual) / units[kind]
+        if kind == "stock":
+            offer = name.removeprefix("stock of ").split(" by month")[0]
+            lot = next(o.lot_chips for o in form.shape.problem.offers if o.id == offer)
+            worth /= lot
+        if kind == "power":
+            value = value / 1000.0
+        found.append((abs(dual), Binding(name, value, unit, worth, kind)))
+    found += _rent_bindings(form, cols, duals)
+    del programme
+    found.sort(key=lambda pair: -pair[1].worth * max(pair[1].value, 1e-9))
+    return tuple(binding for _, binding in found[:40])
+
+
+def _rent_bindings(form: Form, cols: Columns, duals: Solution) -> list[tuple[float, Binding]]:
+    """Stocks of rented chips that are used up, one limit for each offer: its dearest month."""
+    shape, cell = form.shape, form.cell
+    if shape.count > 1:
+        return []
+    found = []
+    for r, offer in enumerate(shape.rents):
+        reduced = [float(duals.col_duals[cols.cell_at(0, t) + cell.hours + r]) for t in range(cols.months)]
+        month = int(np.argmin(reduced))
+        if reduced[month] < -1e-6:
+            name = f"stock of {offer.id} in month {month + 1}"
+            stock = float(shape.rent_stock[r, month])
+            found.append((-reduced[month], Binding(name, stock, "chips", -reduced[month], "stock")))
+    return found
+
+
+def describe(solved: Solved) -> ProcurementPlan:
+    """A solved problem in rows, lines and totals.
+
+    Raises:
+        SolverError: the rows do not sum to the objective.
+    """
+    shape, cell, outcome = solved.shape, solved.cell, solved.outcome
+    rows = schedule_rows(shape, cell, outcome)
+    cents = dict.fromkeys(LINES, 0)
+    for row in rows:
+        for name, amount in row.lines:
+            cents[name] += round(amount * 100.0)
+    total = sum(cents.values()) / 100.0
+    totals = scenario_totals(shape, cell, outcome)
+    mean = float(shape.weights @ totals)
+    expected = mean if shape.problem.cvar_weight > 0.0 else solved.objective
+    if abs(total - expected) > max(_AGREE * abs(expected), 1.0 + 0.05 * len(rows)):
+        raise SolverError(f"the rows sum to {total:,.2f} but the objective is {expected:,.2f}", fix="report the question")
+    return ProcurementPlan(
+        rows=rows,
+        cost=total,
+        lines={name: amount / 100.0 for name, amount in cents.items()},
+        cash=sum(amount for name, amount in cents.items() if name not in NOT_CASH) / 100.0,
+        cost_by_scenario=totals,
+        gap=solved.gap,
+        bound=solved.bound,
+        solve_s=solved.seconds,
+        binding=solved.binding,
+        runs=run_windows(shape, outcome),
+        shares=service_shares(shape, cell, outcome),
+        months=month_states(shape, cell, outcome, rows),
+        lots=outcome.lots,
+        starts=outcome.starts,
+    )
+
+
+__all__ = ["ProcurementPlan", "Solved", "cell_of", "describe", "solve", "solve_shape"]
