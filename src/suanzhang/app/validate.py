@@ -58,7 +58,7 @@ def validate(
     """
     started = time.monotonic()
     table = rows_of(truth, phase)
-    judges = left_out_judges(table) if truth is None and left_out else shipped_judges()
+    judges = left_out_judges(_phases(table)) if truth is None and left_out else shipped_judges()
     outcomes = predict(table, judges, progress)
     result = summarise_outcomes(outcomes, with_rows=rows, judged=judges.title, own_rows=truth is None)
     return replace(result, phase=phase or _phase_of(table), wall_s=time.monotonic() - started)
@@ -81,9 +81,14 @@ def rows_of(truth: str | Path | None, phase: str | None) -> tuple[TruthRow, ...]
     return kept
 
 
+def _phases(table: Sequence[TruthRow]) -> list[Phase]:
+    found = {row.phase for row in table}
+    return [phase for phase in PHASES if phase in found]
+
+
 def _phase_of(table: Sequence[TruthRow]) -> str:
-    phases = {row.phase for row in table}
-    return next(iter(phases)) if len(phases) == 1 else "all"
+    phases = _phases(table)
+    return phases[0] if len(phases) == 1 else "all"
 
 
 def predict(table: Sequence[TruthRow], judges: Judges, progress: Progress | None = None) -> list[Outcome]:

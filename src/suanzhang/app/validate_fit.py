@@ -1,16 +1,36 @@
-"""Judges: estimates whose coefficients never saw the source that they are asked about."""
+"""Judges: estimates whose coefficients never saw the source that they are asked about.
+
+The fits with one source left out are made when the errors are recorded, and kept beside the shipped coefficients. They hold for
+exactly those coefficients; after a new fit, validation says that it judges with the shipped ones until they are recorded anew.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
 
 from suanzhang.app.rows_serving import ServeCase
-from suanzhang.app.rows_training import TrainCase
-from suanzhang.app.validate_predict import shipped_serving, shipped_training
-from suanzhang.evidence.rows import TruthRow
-from suanzhang.spec.serve import ServeEstimate
+from suanzhang.app.rows_training import Skip, TrainCase, train_case
+from suanzhang.app.train_coefficients import TrainCoefficients, shipped_coefficients
+from suanzhang.app.validate_predict import estimate_with_recompute
+from suanzhang.errors import PlannerError
+from suanzhang.evidence import rows as rows_module
+from suanzhang.evidence.rows import Phase, TrainRow, TruthRow
+from suanzhang.perf.training.args import Coefficients
+from suanzhang.spec.serve import ServeCoefficients, ServeEstimate
 from suanzhang.spec.train import TrainEstimate
+
+FOLDS_FILE = Path(rows_module.__file__).resolve().parent / "data" / "folds.yaml"
+_FIRM = frozenset({"A", "B"})
+LEFT_OUT = "coefficients fitted to the other sources"
+SHIPPED = "shipped coefficients"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +47,176 @@ class Judges:
     serving: Callable[[str, ServeCase], ServeEstimate]
 
 
-def shipped_judges() -> Judges:
-    """The coefficients that ship with the package, for every source."""
-    return Judges(
-        "shipped coefficients",
-        lambda _source, case: shipped_training(case),
-        lambda _source, case: shipped_serving(case),
+@dataclass(frozen=True, slots=True)
+class Folds:
+    """Coefficients with one source left out.
+
+    Args:
+        training, serving: source to the coefficients that never saw it.
+        fingerprints: phase to the fingerprint of the shipped coefficients that they belong to.
+    """
+
+    training: Mapping[str, TrainCoefficients]
+    serving: Mapping[str, ServeCoefficients]
+    fingerprints: Mapping[str, str]
+
+
+# ---------------------------------------------------------------- estimates
+
+
+def _estimate_training(case: TrainCase, coefficients: TrainCoefficients | None) -> TrainEstimate:
+    from suanzhang.app.train_model import estimate_train
+
+    return estimate_train(case.job, case.chip, case.layout, case.stack, coefficients)
+
+
+def _estimate_serving(case: ServeCase, coefficients: ServeCoefficients | None) -> ServeEstimate:
+    from suanzhang.app.serve import estimate_serve
+
+    return estimate_serve(
+        case.model,
+        case.chip,
+        case.layout,
+        case.stack,
+        case.weight_dtype,
+        case.kv_dtype,
+        case.workload,
+        coefficients,
     )
 
 
-def left_out_judges(table: Sequence[TruthRow]) -> Judges:
-    """Coefficients fitted without the source of each row."""
-    return shipped_judges()
+def judges_of(folds: Folds, title: str) -> Judges:
+    """Judges that take a source's own fold, and the shipped coefficients for a source without one."""
+    return Judges(
+        title,
+        lambda source, case: _estimate_training(case, folds.training.get(source)),
+        lambda source, case: _estimate_serving(case, folds.serving.get(source)),
+    )
+
+
+def shipped_judges() -> Judges:
+    """The coefficients that ship with the package, for every source."""
+    return judges_of(Folds({}, {}, {}), SHIPPED)
+
+
+def left_out_judges(phases: Sequence[Phase]) -> Judges:
+    """Coefficients that never saw the source of a row, where the recorded folds belong to the shipped coefficients."""
+    folds = recorded_folds()
+    now = fingerprints()
+    usable = {phase for phase in phases if folds.fingerprints.get(phase) == now[phase]}
+    kept = Folds(
+        folds.training if "training" in usable else {},
+        folds.serving if "serving" in usable else {},
+        folds.fingerprints,
+    )
+    stale = [phase for phase in phases if phase not in usable]
+    title = LEFT_OUT if usable else SHIPPED
+    return judges_of(kept, f"{title} ({', '.join(stale)}: {SHIPPED})" if usable and stale else title)
+
+
+# ---------------------------------------------------------------- fitting
+
+
+def fit_folds(table: Sequence[TruthRow]) -> Folds:
+    """Coefficients with each source left out, by the fits of training and serving.
+
+    Only rows of quality A and B are fitted to; a source that has none of them needs no fold.
+    """
+    training = [row for row in table if isinstance(row, TrainRow) and row.quality in _FIRM]
+    return Folds(_fit_training_folds(training), _fit_serving_folds(table), fingerprints())
+
+
+def _resolved(case: TrainCase) -> TrainCase:
+    """The case with the recomputation that the planner would choose where the row does not say."""
+    return estimate_with_recompute(case, lambda variant: _estimate_training(variant, None))[0]
+
+
+def _fit_training_folds(rows: Sequence[TrainRow]) -> dict[str, TrainCoefficients]:
+    from suanzhang.app.train_fit import FittedRun, coefficients_of, fit_prepared, prepare
+
+    runs = []
+    for row in rows:
+        case = train_case(row)
+        if isinstance(case, Skip) or "step_s" not in case.measured:
+            continue
+        try:
+            case = _resolved(case)
+        except PlannerError:
+            continue
+        runs.append(FittedRun(row.source, case.job, case.chip, case.layout, case.stack, case.measured["step_s"]))
+    if not runs:
+        return {}
+    prepared = prepare(runs)
+    sources = sorted(set(prepared.sources))
+    start, _ = fit_prepared(prepared)
+    folds = {}
+    for source in sources:
+        found, count = fit_prepared(prepared, source, start)
+        folds[source] = coefficients_of(found, count, len(sources) - 1, f"without {source}", "")
+    return folds
+
+
+def _fit_serving_folds(rows: Sequence[TruthRow]) -> dict[str, ServeCoefficients]:
+    from suanzhang.app import serve_fit
+
+    fit = getattr(serve_fit, "fit_serving_folds", None)
+    return dict(fit(rows)) if fit is not None else {}
+
+
+# ---------------------------------------------------------------- the record
+
+
+@cache
+def fingerprints() -> dict[str, str]:
+    """Short hashes of the shipped coefficients, by phase."""
+    from suanzhang.app.serve_fit import load_coefficients
+
+    found: dict[str, Any] = {"training": _train_record(shipped_coefficients()), "serving": asdict(load_coefficients())}
+    return {
+        phase: hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:12]
+        for phase, value in found.items()
+    }
+
+
+def _train_record(found: TrainCoefficients) -> dict[str, Any]:
+    def rounded(values: Mapping[str, float]) -> dict[str, float]:
+        return {name: float(f"{value:.6g}") for name, value in values.items()}
+
+    shared = {name: value for name, value in found.values._asdict().items() if name not in ("gemm", "attention")}
+    return {"values": rounded(shared), "gemm": rounded(found.gemm), "attention": rounded(found.attention)}
+
+
+def folds_to_yaml(folds: Folds, date: str) -> str:
+    """The text of the recorded folds."""
+    serving = {}
+    for source, found in sorted(folds.serving.items()):
+        record = asdict(found)
+        serving[source] = {name: record[name] for name in ("matmul", "attention", "memory", "collective", "host")}
+    body = {
+        "generated_by": "suanzhang.app.validate_record.record (never edited by hand)",
+        "date": date,
+        "of": dict(folds.fingerprints),
+        "training": {source: _train_record(found) for source, found in sorted(folds.training.items())},
+        "serving": serving,
+    }
+    return yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=128)
+
+
+@cache
+def recorded_folds() -> Folds:
+    """The folds that ship with the package; none when they were never recorded."""
+    if not FOLDS_FILE.exists():
+        return Folds({}, {}, {})
+    body: dict[str, Any] = yaml.safe_load(FOLDS_FILE.read_text(encoding="utf-8"))
+    base = shipped_coefficients()
+    training = {
+        source: replace(
+            base,
+            values=Coefficients(gemm=1.0, attention=1.0, **item["values"]),
+            gemm=item["gemm"],
+            attention=item["attention"],
+            note=f"without {source}",
+        )
+        for source, item in body["training"].items()
+    }
+    return Folds(training, {source: ServeCoefficients(**item) for source, item in body["serving"].items()}, body["of"])

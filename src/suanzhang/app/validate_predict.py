@@ -14,7 +14,7 @@ from suanzhang.app.rows_training import Skip, TrainCase, train_case
 from suanzhang.errors import PlannerError
 from suanzhang.evidence.conformal import Grade
 from suanzhang.evidence.metrics import Residual
-from suanzhang.evidence.rows import ServeRow, TrainRow, TruthRow
+from suanzhang.evidence.rows import TrainRow, TruthRow
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.layout import Recompute
 from suanzhang.spec.serve import OpenLoop, ServeEstimate, StaticBatch
@@ -124,7 +124,7 @@ def outcome(row: TruthRow, training: EstimateTraining, serving: EstimateServing)
 # ---------------------------------------------------------------- training
 
 
-def _estimate_with_recompute(case: TrainCase, training: EstimateTraining) -> tuple[TrainCase, TrainEstimate]:
+def estimate_with_recompute(case: TrainCase, training: EstimateTraining) -> tuple[TrainCase, TrainEstimate]:
     """The estimate; when the row leaves open what is recomputed, that of the least that fits."""
     if not case.open_recompute:
         return case, training(case)
@@ -146,7 +146,7 @@ def _memory_in_scope(estimate: TrainEstimate, scope: str) -> float:
 
 
 def _train_outcome(case: TrainCase, training: EstimateTraining) -> Outcome:
-    case, estimate = _estimate_with_recompute(case, training)
+    case, estimate = estimate_with_recompute(case, training)
     predicted: dict[str, float] = {}
     if "step_s" in case.measured:
         predicted["step_s"] = estimate.step_s
@@ -244,22 +244,3 @@ def _arithmetic(case: ServeCase) -> str:
     if case.weight_dtype in case.chip.peak_flop_per_s and case.weight_dtype not in {"int4"}:
         return case.weight_dtype
     return "bf16" if "bf16" in case.chip.peak_flop_per_s else next(iter(case.chip.peak_flop_per_s))
-
-
-def shipped_training(case: TrainCase) -> TrainEstimate:
-    """The estimate with the coefficients that the package ships."""
-    from suanzhang.app.train import estimate_train
-
-    return estimate_train(case.job, case.chip, case.layout, case.stack)
-
-
-def shipped_serving(case: ServeCase) -> ServeEstimate:
-    """The estimate with the coefficients that the package ships."""
-    from suanzhang.app.serve import estimate_serve
-
-    return estimate_serve(case.model, case.chip, case.layout, case.stack, case.weight_dtype, case.kv_dtype, case.workload)
-
-
-def is_serving(row: TruthRow) -> bool:
-    """Whether a row belongs to serving."""
-    return isinstance(row, ServeRow)

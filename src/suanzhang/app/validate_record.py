@@ -1,6 +1,6 @@
 """Recording what validation found: the table of intervals and the figures that the drift gate compares with.
 
-Both files ship with the package and are only ever written by :func:`record`.
+The files ship with the package and are only ever written by :func:`record`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from suanzhang.app.validate import Progress, predict, rows_of, summarise_outcomes
-from suanzhang.app.validate_fit import left_out_judges
+from suanzhang.app.validate_fit import FOLDS_FILE, LEFT_OUT, SHIPPED, Folds, fit_folds, folds_to_yaml, judges_of, recorded_folds
 from suanzhang.app.validate_predict import Outcome
 from suanzhang.errors import CatalogError
 from suanzhang.evidence import conformal
@@ -132,19 +132,26 @@ def firm_residuals(outcomes: list[Outcome]) -> dict[str, list[Residual]]:
     return dict(result)
 
 
-def record(date: str, *, folder: Path = DATA, progress: Progress | None = None) -> dict[str, ValidateResult]:
-    """Validate the shipped rows, draw the intervals anew and write both files.
+def record(
+    date: str, *, folder: Path = DATA, refit: bool = True, progress: Progress | None = None
+) -> dict[str, ValidateResult]:
+    """Validate the shipped rows, draw the intervals anew and write the files.
 
     Args:
         date: of the record, ISO.
-        folder: where the two files are written.
+        folder: where the files are written.
+        refit: fit the coefficients with each source left out; otherwise the recorded ones judge.
         progress: called with (rows done, rows in all).
 
     Returns:
         Phase to its result, with the new intervals.
     """
     table = rows_of(None, None)
-    judges = left_out_judges(table)
+    folds = fit_folds(table) if refit else recorded_folds()
+    judges = judges_of(folds, _title(folds))
+    if refit:
+        _replace_file(folder / FOLDS_FILE.name, folds_to_yaml(folds, date))
+        recorded_folds.cache_clear()
     outcomes = predict(table, judges, progress)
     intervals = conformal.fit_intervals(firm_residuals(outcomes))
     _replace_file(folder / INTERVALS_FILE.name, conformal.table_to_yaml(intervals, date))
@@ -163,6 +170,13 @@ def record(date: str, *, folder: Path = DATA, progress: Progress | None = None) 
     }
     _replace_file(folder / DRIFT_FILE.name, yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=128))
     return results
+
+
+def _title(folds: Folds) -> str:
+    missing = [phase for phase, found in (("training", folds.training), ("serving", folds.serving)) if not found]
+    if len(missing) == 2:
+        return SHIPPED
+    return f"{LEFT_OUT} ({missing[0]}: {SHIPPED})" if missing else LEFT_OUT
 
 
 def _replace_file(path: Path, text: str) -> None:
