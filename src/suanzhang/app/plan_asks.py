@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from suanzhang.app.buy import USUAL_SITE, site_in
 from suanzhang.catalog.chips import chip as find_chip
-from suanzhang.catalog.currency import rate
 from suanzhang.catalog.markets import market as find_market
 from suanzhang.catalog.models import model as find_model
 from suanzhang.catalog.sites import site as find_site
 from suanzhang.catalog.stacks import serve_stack, serve_stacks
 from suanzhang.errors import InputError
+from suanzhang.money.procurement.calendar import month_name, month_number
 from suanzhang.source import Quoted
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.job import ServiceSpec
@@ -21,7 +22,6 @@ from suanzhang.spec.stack import ServeStack
 
 QUESTION = "question"
 """Key of the source of figures that the user gave."""
-_USUAL_SITE = {"CN": "cn-east", "US": "us-virginia"}
 _PRICE_UNIT = {"buy": "chip", "lease": "chip_h", "reserve": "chip_h", "rent": "chip_h", "spot": "chip_h", "api": "Mtoken"}
 
 
@@ -44,17 +44,7 @@ class World:
 
 def month_index(start: str, month: str) -> int:
     """Months from ``start`` to ``month``, both ISO; 0 for an empty month."""
-    if not month:
-        return 0
-    (y0, m0), (y1, m1) = ((int(part) for part in text.split("-")[:2]) for text in (start, month))
-    return (y1 - y0) * 12 + m1 - m0
-
-
-def month_name(start: str, index: int) -> str:
-    """The ISO month ``index`` months after ``start``."""
-    year, month = (int(part) for part in start.split("-")[:2])
-    total = year * 12 + month - 1 + index
-    return f"{total // 12:04d}-{total % 12 + 1:02d}"
+    return month_number(month) - month_number(start) if month else 0
 
 
 def resolve_world(question: Question) -> World:
@@ -135,11 +125,11 @@ def _offer(ask: OfferAsk, known: Offer | None, question: Question) -> Offer:
 
 
 def _site(ask: SiteAsk, region: str, question: Question) -> Site:
-    base = find_site(ask.id or _USUAL_SITE.get(region, "us-virginia"))
+    base = site_in(find_site(ask.id or USUAL_SITE.get(region, "us-virginia")), question.currency, question.start)
 
     def own(value: float | None, known: Quoted, unit: str) -> Quoted:
         if value is None:
-            return _in_currency(known, question)
+            return known
         return Quoted(value, unit, QUESTION, "assumed", question.start, "given in the question")
 
     currency = question.currency
@@ -152,17 +142,6 @@ def _site(ask: SiteAsk, region: str, question: Question) -> Site:
         room_per_kw_month=None
         if base.room_per_kw_month is None
         else own(ask.room_per_kw_month, base.room_per_kw_month, f"{currency}/kW/month"),
-    )
-
-
-def _in_currency(value: Quoted, question: Question) -> Quoted:
-    """A site figure in the currency of the question; figures without a currency stay as they are."""
-    given, slash, rest = value.unit.partition("/")
-    if not slash or len(given) != 3 or not given.isupper() or given == question.currency:
-        return value
-    factor = rate(given, question.currency, question.start).value
-    return replace(
-        value, value=value.value * factor, unit=f"{question.currency}/{rest}", note=f"{value.note}; converted from {given}"
     )
 
 

@@ -52,7 +52,7 @@ def _size_training(inputs: Inputs, chip: ChipSpec) -> TrainOption:
 
 @scenario("train-size")
 def train_size(inputs: Inputs) -> Answer:
-    """Fewest chips that train a model by a deadline: inputs model, tokens, chip, deadline; answers chips, days, mfu, energy_j."""
+    """Fewest chips that train a model by a deadline: inputs model, tokens, chip, deadline; answers chips, days."""
     chip = find_chip(inputs.text("chip"))
     option = _size_training(inputs, chip)
     factors = option.days_interval.scaled(1.0 / option.days)
@@ -132,7 +132,8 @@ def _size_service(inputs: Inputs) -> SizedService:
     peak = inputs.number("peak_to_mean", "count", 1.0)
     visits = inputs.number("visits_per_day") * inputs.number("responses_per_visit", "count", 1.0)
     service = ServiceSpec(
-        "claim", find_model(inputs.text("model")), visits / DAY_S, inputs.length("input_tokens"), inputs.length("output_tokens"),
+        "claim", find_model(inputs.text("model")),
+        visits / DAY_S, inputs.length("input_tokens"), inputs.length("output_tokens"),
         LoadSpec("diurnal" if peak > 1.0 else "flat", peak),
         SloSpec(ttft_p99_s=inputs.optional("ttft_p99", "time"), tpot_p99_s=inputs.optional("tpot_p99", "time")),
         inputs.redundancy("redundancy"), inputs.text("weight_dtype", ""), inputs.text("kv_dtype", ""),
@@ -147,7 +148,7 @@ def _size_service(inputs: Inputs) -> SizedService:
 
 @scenario("train-and-serve")
 def train_and_serve(inputs: Inputs) -> Answer:
-    """Chips to train a model by a deadline and serve it at the mean load: inputs of train-size and serve-size; answers chips."""
+    """Chips to train a model by a deadline and serve the mean load: inputs of train-size and serve-size; answers chips."""
     chip = find_chip(inputs.text("chip"))
     training, sized = _size_training(inputs, chip), _size_service(inputs)
     less = inverse(serving_interval(sized, chip)).scaled(sized.chips_mean)
@@ -155,8 +156,6 @@ def train_and_serve(inputs: Inputs) -> Answer:
     return {
         "chips": chips,
         "chips_interval": Interval(training.chips + less.p05, chips, training.chips + less.p95),
-            training.chips + sized.chips_mean / factors.p95, chips, training.chips + sized.chips_mean / factors.p05
-        ),
         "explanation": f"{format_count(training.chips)} train and {format_count(sized.chips_mean)} serve the mean load.",
     }
 
@@ -183,16 +182,14 @@ def precision_saving(inputs: Inputs) -> Answer:
     """Chips that narrower weights save: inputs of serve-size with weight_dtype; answers saving_fraction."""
     narrow = _size_service(inputs)
     full = _size_service(Inputs({key: value for key, value in inputs.given.items() if key != "weight_dtype"}, inputs.where))
-    return {
-        "saving_fraction": 1.0 - narrow.chips / full.chips,
-        "explanation": f"{format_count(full.chips)} chips in {full.weight_dtype}, {format_count(narrow.chips)} in {narrow.weight_dtype}.",
-    }
+    words = [f"{format_count(sized.chips)} chips in {sized.weight_dtype}" for sized in (full, narrow)]
+    return {"saving_fraction": 1.0 - narrow.chips / full.chips, "explanation": ", ".join(words) + "."}
 
 
 @scenario("portfolio")
 def portfolio(inputs: Inputs) -> Answer:
-    """Trainings that fit a year or a budget: inputs model, tokens, chip, chips_per_run, and runs with months, or budget with market;
-    answers days_per_run, chip_hours_per_run, chips_busy or runs_affordable."""
+    """Trainings that fit a year or a budget: inputs model, tokens, chip, chips_per_run, and runs with months, or budget
+    with market; answers days_per_run, chip_hours_per_run, chips_busy or runs_affordable."""
     chip, count = find_chip(inputs.text("chip")), inputs.whole("chips_per_run")
     job = _job(inputs, chip)
     run = _best(train_options(job, chip, (count,), default_train_stack(int(job.start[:4]))), chip, count, inputs)
@@ -205,9 +202,8 @@ def portfolio(inputs: Inputs) -> Answer:
         runs = inputs.number("budget") / cost
         answer["runs_affordable"] = runs
         answer["runs_affordable_interval"] = inverse(factors).scaled(runs)
-        answer["explanation"] = (
-            f"One run takes {run.days:.0f} days on {format_count(count)} chips and {cost / 1e6:.2f} million {market.currency} of rent."
-        )
+        price = format_figure(cost, market.currency)
+        answer["explanation"] = f"One run takes {run.days:.0f} days on {format_count(count)} chips and {price} of rent."
         return answer
     busy = inputs.number("runs") * run.days * DAY_S / (inputs.number("months") * MONTH_S) * count
     answer["chips_busy"] = busy

@@ -89,8 +89,9 @@ def electricity(inputs: Inputs) -> Answer:
         "carbon_kg": reading.carbon_kg,
         "explanation": (
             f"At {tariff:.3f} {where.tariff_per_kwh.unit} the bill buys {kwh / 1e6:.1f} GWh: "
-            f"{format_count(reading.chips_nameplate)} chips at nameplate draw, {format_count(reading.chips_measured.p50)} ({format_count(reading.chips_measured.p05)} to "
-            f"{format_count(reading.chips_measured.p95)}) at the draw that real clusters show."
+            f"{format_count(reading.chips_nameplate)} chips at nameplate draw, {format_count(reading.chips_measured.p50)} "
+            f"({format_count(reading.chips_measured.p05)} to {format_count(reading.chips_measured.p95)}) at the draw that real "
+            "clusters show."
         ),
     }
 
@@ -124,7 +125,9 @@ def substitute(inputs: Inputs) -> Answer:
     return {
         "price_ratio": found.price_for_ratio,
         "chips_ratio": found.chips_ratio,
-        "explanation": f"{found.chips_ratio:.2f} such chips replace one; at the same price they would cost {found.cost_ratio:.0%} of it.",
+        "explanation": (
+            f"{found.chips_ratio:.2f} such chips replace one; at the same price they would cost {found.cost_ratio:.0%} of it."
+        ),
     }
 
 
@@ -171,8 +174,8 @@ def rent_or_buy(inputs: Inputs) -> Answer:
         "break_even_utilisation": full.utilisation,
         "break_even_shift": after.utilisation / full.utilisation,
         "explanation": (
-            f"The rent is {rent:.2f} {currency} per chip-hour; owning costs {upfront:,.0f} {currency} at once and {run:,.0f} a month, "
-            f"so it pays above {full.utilisation:.0%} use over {life:.0f} months."
+            f"The rent is {rent:.2f} {currency} per chip-hour; owning costs {upfront:,.0f} {currency} at once and {run:,.0f} a "
+            f"month, so it pays above {full.utilisation:.0%} use over {life:.0f} months."
         ),
     }
 
