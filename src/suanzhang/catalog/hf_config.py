@@ -20,8 +20,10 @@ _FFN = ("intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size", "ffn_hidde
 _VOCAB = ("vocab_size", "padded_vocab_size")
 _SEQ = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "max_sequence_length", "n_ctx")
 _EXPERTS = ("n_routed_experts", "num_local_experts", "num_experts", "moe_num_experts")
-_TOPK = ("num_experts_per_tok", "num_experts_per_token", "experts_per_token", "moe_top_k", "moe_k", "num_selected_experts")
+_TOPK = ("num_experts_per_tok", "num_experts_per_token", "experts_per_token", "moe_top_k", "moe_k", "top_k_experts")
 _EXPERT_FFN = ("moe_intermediate_size", "expert_ffn_hidden_size")
+
+_SHARED_FFN = ("shared_expert_intermediate_size", "moe_shared_expert_intermediate_size", "shared_intermediate_size")
 
 _PLAIN_MLP = {
     "gpt2", "gpt_neox", "gptj", "gpt_neo", "opt", "bloom", "falcon", "RefinedWeb", "RefinedWebModel", "mpt", "phi",
@@ -35,6 +37,13 @@ _TIED = {"gpt2", "opt", "bloom", "falcon", "RefinedWeb", "RefinedWebModel", "mpt
          "cohere", "cohere2", "gpt_bigcode", "bert", "gpt_neo"}  # fmt: skip
 """Architectures whose output head shares the embedding table unless the file says otherwise."""
 _PARALLEL = {"gptj", "phi", "cohere", "cohere2", "codegen"}
+_REFUSED = {
+    "deepseek_v4": "its compressed attention is not modelled",
+    "kimi_linear": "its latent experts and linear attention are not modelled",
+    "nemotron-nas": "its layers have different widths",
+    "mamba": "it has no attention",
+    "mamba2": "it has no attention",
+}
 _SIZE_LIMIT = 5_000_000
 
 
@@ -75,11 +84,13 @@ def read_config(raw: object, where: str, name: str) -> ModelSpec:
         raise InputError(f"{where}: not a model configuration", fix="give the path of a Hugging Face config.json")
     config = _text_part(raw)
     kind = str(config.get("model_type") or raw.get("model_type") or "")
+    _refuse(raw, kind, where)
+    config, linear = _hybrid(config, where)
     layers, hidden = _need(config, _LAYERS, where), _need(config, _HIDDEN, where)
     heads = _need(config, _HEADS, where)
     moe = _moe(config, kind, where)
-    mla = _mla(config, kind, where)
-    head_dim = _head_dim(config, hidden, heads)
+    mla = _mla(config, where)
+    head_dim = mla.nope_dim + mla.rope_dim if mla else _head_dim(config, hidden, heads)
     biased = kind in _BIASED
     title = str(raw.get("_name_or_path") or "").rstrip("/").rpartition("/")[2] or name or kind or "model"
     return ModelSpec(
@@ -102,7 +113,7 @@ def read_config(raw: object, where: str, name: str) -> ModelSpec:
         moe=moe,
         mla=mla,
         window=_window(config, kind, layers, where),
-        linear=_linear(config, kind, layers, hidden, where),
+        linear=linear or _linear(config, layers, hidden, where),
         mtp_layers=_first(config, ("num_nextn_predict_layers", "mtp_num_hidden_layers"), where) or 0,
         encoder_only=kind in ("bert", "roberta"),
         source=where,
@@ -117,10 +128,40 @@ def _text_part(raw: _Config) -> _Config:
     return raw
 
 
+def _refuse(raw: _Config, kind: str, where: str) -> None:
+    reason = "it has an encoder and a decoder" if raw.get("is_encoder_decoder") else _REFUSED.get(kind)
+    if reason:
+        raise InputError(f"{where}: {kind or 'this architecture'} cannot be planned, {reason}", fix="use another model")
+
+
+def _hybrid(config: _Config, where: str) -> tuple[_Config, LinearAttentionSpec | None]:
+    """A stack of single mixers and feed-forwards (Nemotron-H), written with one row of layers per mixer."""
+    pattern = config.get("hybrid_override_pattern")
+    if not isinstance(pattern, str) or not pattern:
+        return config, None
+    mixers, plain, mixtures = pattern.count("M") + pattern.count("*"), pattern.count("-"), pattern.count("E")
+    if mixers == 0 or max(plain, mixtures) > mixers or (plain and mixtures):
+        raise InputError(f"{where}: the key 'hybrid_override_pattern' mixes layers in a way that is not modelled")
+    hidden, d_state = _need(config, _HIDDEN, where), _need(config, ("ssm_state_size",), where)
+    heads, size = _need(config, ("mamba_num_heads",), where), _need(config, ("mamba_head_dim",), where)
+    groups, kernel = _need(config, ("n_groups",), where), _first(config, ("conv_kernel",), where) or 4
+    inner = heads * size
+    params = hidden * (2.0 * inner + 2.0 * groups * d_state + heads) + inner * hidden
+    params += kernel * (inner + 2.0 * groups * d_state)
+    width = 4.0 if config.get("mamba_ssm_cache_dtype") == "float32" else 2.0
+    linear = LinearAttentionSpec(layers=pattern.count("M"), state_bytes=width * inner * d_state, params=params)
+    ffn = _need(config, _FFN, where)
+    changed: dict[str, object] = {"num_hidden_layers": mixers, "intermediate_size": max(1, round(ffn * plain / mixers))}
+    if mixtures:
+        full, latent = _need(config, _EXPERT_FFN, where), _first(config, ("moe_latent_size",), where) or hidden
+        changed |= {"first_k_dense_replace": mixers - mixtures, "moe_intermediate_size": round(full * latent / hidden)}
+    return {**config, **changed}, linear
+
+
 def _whole(value: object, key: str, where: str) -> int:
     if isinstance(value, list) and value and all(item == value[0] for item in value):
         value = value[0]
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value or value <= 0 or value > 1e9:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1e9:
         raise InputError(f"{where}: {key} is {str(value)[:40]!r}", fix="a positive whole number is needed")
     if value != int(value):
         raise InputError(f"{where}: {key} is {value!r}", fix="a whole number is needed")
@@ -197,13 +238,16 @@ def _moe(config: _Config, kind: str, where: str) -> MoeSpec | None:
     layers = _first(config, _LAYERS, where) or 1
     expert_ffn = _first(config, (*_EXPERT_FFN, *_FFN), where) or 0
     shared = _first(config, ("n_shared_experts", "moe_num_shared_experts", "num_shared_experts"), where) or 0
-    shared_ffn = _first(config, ("shared_expert_intermediate_size", "moe_shared_expert_intermediate_size"), where)
+    shared_ffn = _first(config, _SHARED_FFN, where)
     if kind in ("llama4_text", "llama4"):
         shared, shared_ffn = 1, expert_ffn
-    every = (
-        _first(config, ("interleave_moe_layer_step", "decoder_sparse_step", "moe_layer_interval", "moe_layer_freq"), where) or 1
-    )
+    every = _first(config, ("interleave_moe_layer_step", "decoder_sparse_step", "moe_layer_interval"), where) or 1
     dense = _first(config, ("first_k_dense_replace", "moe_layer_start_index"), where) or 0
+    sparse = config.get("moe_layer_freq")
+    if isinstance(sparse, list):
+        dense = sum(not item for item in sparse)
+    elif isinstance(sparse, int) and sparse > 1:
+        every = sparse
     topk = _first(config, _TOPK, where)
     if topk is None:
         raise InputError(f"{where}: the key {_TOPK[0]!r} is missing", fix="give a complete Hugging Face config.json")
@@ -218,7 +262,7 @@ def _moe(config: _Config, kind: str, where: str) -> MoeSpec | None:
     )
 
 
-def _mla(config: _Config, kind: str, where: str) -> MlaSpec | None:
+def _mla(config: _Config, where: str) -> MlaSpec | None:
     if not config.get("kv_lora_rank"):
         return None
     return MlaSpec(
@@ -248,7 +292,7 @@ def _window(config: _Config, kind: str, layers: int, where: str) -> WindowSpec |
     return WindowSpec(tokens=tokens, layers=min(local, layers)) if local else None
 
 
-def _linear(config: _Config, kind: str, layers: int, hidden: int, where: str) -> LinearAttentionSpec | None:
+def _linear(config: _Config, layers: int, hidden: int, where: str) -> LinearAttentionSpec | None:
     if "linear_num_value_heads" not in config:
         return None
     kinds = config.get("layer_types")

@@ -80,7 +80,7 @@ def read_model(identity: str, row: Mapping[str, Any]) -> ModelSpec:
     try:
         parts: dict[str, Any] = {key: kind(*row[key]) for key, kind in _PARTS.items() if key in row}
         settings: dict[str, Any] = {name: row[key] for key, name in _SETTINGS.items() if key in row}
-        shape: dict[str, int] = dict(zip(_SHAPE, row["shape"], strict=True))
+        shape: dict[str, Any] = dict(zip(_SHAPE, row["shape"], strict=True))
         return ModelSpec(
             id=identity,
             name=row["name"],
