@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Evaluator = Callable[[Floats], tuple[Floats, Floats, Floats]]
 """Layouts (n, 18) to step time [s], memory [bytes] and reason code (0 feasible), each (n,)."""
-CHUNK = 65536
+CHUNK = 8192
 """Layouts that are evaluated together: bounds the memory of a search."""
 
 
@@ -62,8 +62,9 @@ def scan(layouts: Iterable[Floats], evaluate: Evaluator, keep: int = 16, memory_
         step, memory, reason = evaluate(chunk)
         computed = (reason == 0.0) | (reason == memory_reason)
         evaluated += int(np.count_nonzero(computed))
-        for code, count in zip(*np.unique(reason[reason > 0.0], return_counts=True), strict=True):
-            refused[int(code)] += int(count)
+        for code, count in enumerate(np.bincount(reason.astype(np.int64))):
+            if code and count:
+                refused[code] += int(count)
         if computed.any():
             index = int(np.argmin(np.where(computed, memory, np.inf)))
             if memory[index] < leanest_bytes:

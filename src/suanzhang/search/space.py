@@ -47,7 +47,9 @@ COLUMNS = (
     "offload_activations",
 )
 """Columns of a batch of layouts."""
-INTERLEAVED = 2.0
+SINGLE = ("sp", "zero", "recompute", "overlap_dp", "overlap_tp", "overlap_pp", "offload_optimizer", "offload_activations")
+"""Inner axes that are cut one by one; the others go together."""
+ONE_F_ONE_B, INTERLEAVED, DUALPIPE = 1, 2, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +106,6 @@ class Sizes:
     global_batch: int
 
 
-def inner_grid(axes: Axes) -> dict[str, Floats]:
-    """All combinations of the inner axes, one flat array per axis."""
-    grids = np.meshgrid(*[np.asarray(getattr(axes, name), dtype=np.float64) for name in INNER], indexing="ij")
-    return {name: grid.ravel() for name, grid in zip(INNER, grids, strict=True)}
-
-
 def outer_reason(chips: int, tp: int, pp: int, cp: int, sizes: Sizes) -> str:
     """Why a cut of the model over chips cannot be, empty when it can."""
     if chips % (tp * pp * cp):
@@ -139,66 +135,142 @@ def batches(chips: int, sizes: Sizes, axes: Axes, pruned: Counter[str]) -> Itera
     Yields:
         Arrays of shape (n, 18), columns as ``COLUMNS``.
     """
-    grid = inner_grid(axes)
-    count = len(grid["ep"])
+    inner = int(np.prod([len(getattr(axes, name)) for name in INNER]))
     for tp in axes.tp:
         for pp in axes.pp:
             for cp in axes.cp:
                 reason = outer_reason(chips, tp, pp, cp, sizes)
                 if reason:
-                    pruned[reason] += count
+                    pruned[reason] += inner
                     continue
-                layouts = _inner(chips, tp, pp, cp, sizes, grid, pruned)
+                cut = Cut(tp, pp, chips // (tp * pp * cp), cp)
+                layouts = _inner(cut, sizes, axes, pruned)
                 if len(layouts):
                     yield layouts
 
 
-def _inner(chips: int, tp: int, pp: int, cp: int, sizes: Sizes, grid: dict[str, Floats], pruned: Counter[str]) -> Floats:
-    dp = chips // (tp * pp * cp)
-    keep = np.ones(len(grid["ep"]), dtype=bool)
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """One way to cut the model over chips."""
 
-    def cut(bad: NDArray[np.bool_], reason: str) -> None:
-        nonlocal keep
-        lost = int(np.count_nonzero(keep & bad))
-        if lost:
-            pruned[reason] += lost
-            keep &= ~bad
+    tp: int
+    pp: int
+    dp: int
+    cp: int
 
-    micro_batches = sizes.global_batch / (dp * grid["micro_batch"])
-    etp = np.where(grid["etp"] > 0.0, grid["etp"], float(tp))
-    vpp, schedule = grid["vpp"], grid["schedule"]
-    cut(np.mod(sizes.global_batch, dp * grid["micro_batch"]) != 0.0, "global batch does not divide by dp x micro_batch")
-    cut(vpp * pp > sizes.layers, "fewer layers than pipeline chunks")
-    cut((vpp > 1.0) & (pp == 1), "interleaving without a pipeline")
-    cut(((vpp > 1.0) & (schedule != 1.0) & (schedule != INTERLEAVED)), "vpp needs the interleaved schedule")
-    cut((vpp > 1.0) & (np.mod(micro_batches, pp) != 0.0), "interleaving needs micro-batches divisible by pp")
-    cut((schedule != 1.0) & (schedule != INTERLEAVED) & (pp == 1), "schedule without a pipeline")
-    cut((schedule == INTERLEAVED) & (vpp == 1.0), "interleaving needs vpp > 1")
-    cut(
-        (schedule == 4.0) & ((pp % 2 != 0) | (micro_batches < 2.0 * pp)),
-        "dualpipe needs an even pp and twice as many micro-batches",
-    )
-    cut((grid["sp"] > 0.0) & (tp == 1), "sequence parallel without a tensor group")
-    cut((grid["sp"] > 0.0) & (sizes.seq % tp != 0), "sequence length does not divide by tp")
-    cut((grid["overlap_tp"] > 0.0) & (tp == 1) & (len(set(grid["overlap_tp"])) > 1), "overlap of tensor traffic without it")
-    cut((grid["overlap_pp"] > 0.0) & (pp == 1) & (len(set(grid["overlap_pp"])) > 1), "overlap of pipeline traffic without it")
-    cut((grid["zero"] > 0.0) & (dp * cp == 1) & (0.0 in grid["zero"]), "sharding without data ranks")
-    cut((grid["zero"] >= 2.0) & (pp > 1), "gradients or parameters sharded inside a pipeline")
-    if sizes.experts > 0:
-        cut(np.mod(sizes.experts, grid["ep"]) != 0.0, "experts do not divide by ep")
-        cut(np.mod(dp * cp * tp, grid["ep"] * etp) != 0.0, "ep x etp does not divide dp x cp x tp")
-    else:
-        cut(grid["ep"] > 1.0, "ep without experts")
-    rows = np.empty((int(np.count_nonzero(keep)), len(COLUMNS)))
-    fixed = {"tp": tp, "pp": pp, "dp": dp, "cp": cp, "recompute_layers": 0}
-    code = np.where(vpp > 1.0, INTERLEAVED, schedule)
-    for index, name in enumerate(COLUMNS):
-        if name in fixed:
-            rows[:, index] = fixed[name]
-        elif name == "etp":
-            rows[:, index] = etp[keep]
-        elif name == "schedule":
-            rows[:, index] = code[keep]
-        else:
-            rows[:, index] = grid[name][keep]
-    return rows
+
+def flow_reason(cut: Cut, sizes: Sizes, vpp: int, schedule: int, micro_batch: int) -> str:
+    """Why chunks, schedule and micro-batch do not go together, empty when they do."""
+    if sizes.global_batch % (cut.dp * micro_batch):
+        return "global batch does not divide by dp x micro_batch"
+    if vpp * cut.pp > sizes.layers:
+        return "fewer layers than pipeline chunks"
+    if vpp > 1 and cut.pp == 1:
+        return "interleaving without a pipeline"
+    if vpp > 1 and schedule not in (ONE_F_ONE_B, INTERLEAVED):
+        return "vpp needs the interleaved schedule"
+    micro_batches = sizes.global_batch // (cut.dp * micro_batch)
+    if vpp > 1 and micro_batches % cut.pp:
+        return "interleaving needs micro-batches divisible by pp"
+    if cut.pp == 1 and schedule not in (ONE_F_ONE_B, INTERLEAVED):
+        return "schedule without a pipeline"
+    if schedule == INTERLEAVED and vpp == 1:
+        return "interleaving needs vpp > 1"
+    if schedule == DUALPIPE and (cut.pp % 2 or micro_batches < 2 * cut.pp):
+        return "dualpipe needs an even pp and twice as many micro-batches"
+    return ""
+
+
+def expert_reason(cut: Cut, sizes: Sizes, ep: int, etp: int) -> str:
+    """Why expert parallel sizes cannot be, empty when they can."""
+    if not sizes.experts:
+        return "ep without experts" if ep > 1 else ""
+    if sizes.experts % ep:
+        return "experts do not divide by ep"
+    if (cut.dp * cut.cp * cut.tp) % (ep * (etp or cut.tp)):
+        return "ep x etp does not divide dp x cp x tp"
+    return ""
+
+
+def _single_axes(cut: Cut, sizes: Sizes, axes: Axes) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Of each axis that stands alone: the values that make sense here, and why the others do not."""
+
+    def without(values: tuple[int, ...], exists: bool) -> tuple[int, ...]:
+        return values if exists else (values if 0 not in values else (0,))
+
+    tensor, pipe, data = cut.tp > 1, cut.pp > 1, cut.dp * cut.cp > 1
+    sp = tuple(value for value in axes.sp if not value or (tensor and sizes.seq % cut.tp == 0))
+    zero = tuple(value for value in without(axes.zero, data) if value < 2 or not pipe)
+    return {
+        "sp": (sp, "sequence parallel without a tensor group"),
+        "zero": (zero, "sharding without data ranks, or of gradients and parameters inside a pipeline"),
+        "recompute": (axes.recompute, ""),
+        "overlap_dp": (without(axes.overlap_dp, data), "overlap of data traffic without it"),
+        "overlap_tp": (without(axes.overlap_tp, tensor), "overlap of tensor traffic without it"),
+        "overlap_pp": (without(axes.overlap_pp, pipe), "overlap of pipeline traffic without it"),
+        "offload_optimizer": (axes.offload_optimizer, ""),
+        "offload_activations": (axes.offload_activations, ""),
+    }
+
+
+def _inner(cut: Cut, sizes: Sizes, axes: Axes, pruned: Counter[str]) -> Floats:
+    """All inner combinations of one cut that go together; each one left out is counted once, by its first reason."""
+    flows, experts = [], []
+    rest = int(np.prod([len(getattr(axes, name)) for name in INNER]))
+    flow_size = len(axes.vpp) * len(axes.schedule) * len(axes.micro_batch)
+    lost: Counter[str] = Counter()
+    for vpp in axes.vpp:
+        for schedule in axes.schedule:
+            for micro_batch in axes.micro_batch:
+                reason = flow_reason(cut, sizes, vpp, schedule, micro_batch)
+                if reason:
+                    lost[reason] += rest // flow_size
+                else:
+                    flows.append((vpp, INTERLEAVED if vpp > 1 else schedule, micro_batch))
+    rest = rest // flow_size * len(flows)
+    pairs = len(axes.ep) * len(axes.etp)
+    for ep in axes.ep:
+        for etp in axes.etp:
+            reason = expert_reason(cut, sizes, ep, etp)
+            if reason:
+                lost[reason] += rest // pairs
+            else:
+                experts.append((ep, etp or cut.tp))
+    rest = rest // pairs * len(experts)
+    singles: list[tuple[int, ...]] = []
+    for name, (values, reason) in _single_axes(cut, sizes, axes).items():
+        whole = len(getattr(axes, name))
+        if len(values) < whole:
+            lost[reason] += rest - rest // whole * len(values)
+        rest = rest // whole * len(values)
+        singles.append(values)
+    pruned.update({reason: count for reason, count in lost.items() if count})
+    return _product(cut, flows, experts, singles)
+
+
+def _product(
+    cut: Cut, flows: list[tuple[int, int, int]], experts: list[tuple[int, int]], singles: list[tuple[int, ...]]
+) -> Floats:
+    """The Cartesian product as rows of ``COLUMNS``, the last axis fastest."""
+    lengths = [len(flows), len(experts), *[len(values) for values in singles]]
+    rows = np.zeros((*lengths, len(COLUMNS)))
+    if not rows.size:
+        return rows.reshape(0, len(COLUMNS))
+    axis_count = len(lengths)
+
+    def put(column: str, values: Floats, axis: int) -> None:
+        shape = [1] * axis_count
+        shape[axis] = len(values)
+        rows[..., COLUMNS.index(column)] = values.reshape(shape)
+
+    for name in ("tp", "pp", "dp", "cp"):
+        rows[..., COLUMNS.index(name)] = getattr(cut, name)
+    flow = np.asarray(flows, dtype=np.float64)
+    for index, name in enumerate(("vpp", "schedule", "micro_batch")):
+        put(name, flow[:, index], 0)
+    pair = np.asarray(experts, dtype=np.float64)
+    for index, name in enumerate(("ep", "etp")):
+        put(name, pair[:, index], 1)
+    for index, (name, values) in enumerate(zip(SINGLE, singles, strict=True)):
+        put(name, np.asarray(values, dtype=np.float64), index + 2)
+    return rows.reshape(-1, len(COLUMNS))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suanzhang.jit import formula
-from suanzhang.perf.args import OperatorArgs
+from suanzhang.perf.args import LinkArgs, MemoryArgs, OperatorArgs
 from suanzhang.perf.training.args import Coefficients, HeadTimes, LayerTimes, LayoutArgs, RunArgs, ShapeArgs, StepTerms
 from suanzhang.perf.training.feasible import OUT_OF_MEMORY, layout_reason
 from suanzhang.perf.training.head import head_times
@@ -17,8 +17,6 @@ from suanzhang.perf.training.step import step_terms, step_total_s
 Floats = NDArray[np.float64]
 BLOCK_COLUMNS = (0, 3, 4, 5, 7, 9)
 """Columns of a layout that the time of a layer depends on: tp, cp, ep, etp, sp, micro_batch."""
-KEY_RADIX = 1291
-"""Larger than any size in these columns, and small enough that six of them fit 63 bits (1291**6 < 2**63)."""
 TERMS = StepTerms._fields
 
 
@@ -30,7 +28,7 @@ def explain_step(
     dense = layer_times(shape, run, layout, ops, fit, 0.0)
     mixture = layer_times(shape, run, layout, ops, fit, 1.0) if shape.experts > 0.0 else dense
     ends = head_times(shape, run, layout, ops16, fit)
-    return step_terms(shape, run, layout, ops, fit, dense, mixture, ends)
+    return step_terms(shape, run, layout, ops.link, ops.memory, fit, dense, mixture, ends)
 
 
 @formula
@@ -82,12 +80,46 @@ def _blocks(
 
 
 @formula
+def _kinds(layouts: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First row of each kind of layer among the layouts, and the kind of each layout (by a hash table of its sizes)."""
+    count = layouts.shape[0]
+    slots = 1024
+    while slots < 2 * count:
+        slots *= 2
+    table = np.full(slots, -1, dtype=np.int64)
+    first = np.empty(count, dtype=np.int64)
+    kind_of = np.empty(count, dtype=np.int64)
+    found = 0
+    for index in range(count):
+        row = layouts[index]
+        key = 0
+        for column in BLOCK_COLUMNS:
+            key = key * 1000003 + int(row[column])
+        slot = (key ^ (key >> 17)) % slots
+        while table[slot] >= 0:
+            other = layouts[first[table[slot]]]
+            same = True
+            for column in BLOCK_COLUMNS:
+                same = same and other[column] == row[column]
+            if same:
+                break
+            slot = (slot + 1) % slots
+        if table[slot] < 0:
+            table[slot] = found
+            first[found] = index
+            found += 1
+        kind_of[index] = table[slot]
+    return first[:found], kind_of
+
+
+@formula
 def _scan(
     shape: ShapeArgs,
     run: RunArgs,
     layouts: Floats,
     kind_of: NDArray[np.int64],
-    ops: OperatorArgs,
+    link: LinkArgs,
+    moved: MemoryArgs,
     fit: Coefficients,
     dense: Floats,
     mixture: Floats,
@@ -111,7 +143,7 @@ def _scan(
         kind = kind_of[index]
         one = _layer_row(dense[kind])
         mixed = _layer_row(mixture[kind])
-        step[index] = step_total_s(step_terms(shape, run, layout, ops, fit, one, mixed, _head_row(ends[kind])))
+        step[index] = step_total_s(step_terms(shape, run, layout, link, moved, fit, one, mixed, _head_row(ends[kind])))
 
 
 def evaluate(
@@ -141,17 +173,14 @@ def evaluate(
     Sources:  see the formulas.
     """
     count = layouts.shape[0]
-    key = layouts[:, BLOCK_COLUMNS[0]].astype(np.int64)
-    for column in BLOCK_COLUMNS[1:]:
-        key = key * KEY_RADIX + layouts[:, column].astype(np.int64)
-    _, first, kind_of = np.unique(key, return_index=True, return_inverse=True)
+    first, kind_of = _kinds(layouts)
     kinds = np.ascontiguousarray(layouts[first])
     dense = np.zeros((len(first), len(LayerTimes._fields)))
     mixture = np.zeros_like(dense)
     ends = np.zeros((len(first), len(HeadTimes._fields)))
     _blocks(shape, run, kinds, ops, ops16, fit, dense, mixture, ends)
     step, memory, reason = np.empty(count), np.empty(count), np.empty(count)
-    _scan(shape, run, layouts, kind_of.astype(np.int64), ops, fit, dense, mixture, ends, step, memory, reason)
+    _scan(shape, run, layouts, kind_of, ops.link, ops.memory, fit, dense, mixture, ends, step, memory, reason)
     return step, memory, reason
 
 

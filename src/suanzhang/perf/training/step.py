@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from suanzhang.jit import formula
-from suanzhang.perf.args import OperatorArgs
+from suanzhang.perf.args import LinkArgs, MemoryArgs
 from suanzhang.perf.collectives import p2p_s
 from suanzhang.perf.training.activations import recomputed_share, tokens_per_micro_batch
 from suanzhang.perf.training.args import (
@@ -87,7 +87,7 @@ def data_comm_s(
     shape: ShapeArgs,
     run: RunArgs,
     layout: LayoutArgs,
-    ops: OperatorArgs,
+    link: LinkArgs,
     fit: Coefficients,
     plain: float,
     routed: float,
@@ -106,7 +106,7 @@ def data_comm_s(
         shape: the model.
         run: job, stack and chip.
         layout: the layout.
-        ops: the operators of the chip.
+        link: the links of the chip.
         fit: fitted coefficients.
         plain: parameters of the chip outside the routed experts.
         routed: parameters of its routed experts.
@@ -128,12 +128,12 @@ def data_comm_s(
     overlap = run.overlap_dp * layout.overlap_dp
     expert_ranks = max(1.0, ranks * layout.tp / (layout.ep * layout.etp))
     trained = adapter_share(shape, run) if run.frozen > 0.0 else 1.0
-    grads = gradient_comm_s(trained * plain, ranks, layout.tp, layout.zero, run, ops)
-    gather = parameter_comm_s(plain, ranks, layout.tp, run, ops)
+    grads = gradient_comm_s(trained * plain, ranks, layout.tp, layout.zero, run, link)
+    gather = parameter_comm_s(plain, ranks, layout.tp, run, link)
     if routed > 0.0:
         stride = layout.ep * layout.etp
-        grads += gradient_comm_s(trained * routed, expert_ranks, stride, layout.zero, run, ops)
-        gather += parameter_comm_s(routed, expert_ranks, stride, run, ops)
+        grads += gradient_comm_s(trained * routed, expert_ranks, stride, layout.zero, run, link)
+        gather += parameter_comm_s(routed, expert_ranks, stride, run, link)
     grads, gather = grads * fit.data, gather * fit.data
     if layout.zero >= 3.0:
         once = exposed_s(gather, forward_s, overlap, fit.hidden) + exposed_s(gather + grads, backward_s, overlap, fit.hidden)
@@ -150,7 +150,8 @@ def step_terms(
     shape: ShapeArgs,
     run: RunArgs,
     layout: LayoutArgs,
-    ops: OperatorArgs,
+    link: LinkArgs,
+    memory: MemoryArgs,
     fit: Coefficients,
     dense_one: LayerTimes,
     mixture_one: LayerTimes,
@@ -167,7 +168,7 @@ def step_terms(
         shape: the model.
         run: job, stack and chip.
         layout: the layout.
-        ops: the operators of the chip.
+        link, memory: the links and the memory of the chip.
         fit: fitted coefficients.
         dense_one, mixture_one: times of one dense and one mixture layer.
         ends: times of the embedding and the head.
@@ -247,7 +248,7 @@ def step_terms(
         shard = layout.tp if layout.sp > 0.0 else 1.0
         size = tokens_per_micro_batch(run, layout) * shape.hidden * run.element_bytes / shard
         same_node = 1.0 if layout.tp * layout.cp * layout.dp * layout.pp <= run.domain else 0.0
-        once = 2.0 * fit.pipeline * p2p_s(size, same_node, ops.link)
+        once = 2.0 * fit.pipeline * p2p_s(size, same_node, link)
         crossings = micro_batches * layout.vpp * (1.0 - layout.overlap_pp) + layout.pp - 1.0
         messages = once * crossings
 
@@ -260,7 +261,7 @@ def step_terms(
     routed = mixture * routed_params(shape, layout) if shape.experts > 0.0 else 0.0
     compute_f = forward + 0.3 * ends_s
     compute_b = by_input + by_weight + again + 0.7 * ends_s
-    data = data_comm_s(shape, run, layout, ops, fit, plain, routed, micro_batches, compute_f, compute_b)
+    data = data_comm_s(shape, run, layout, link, fit, plain, routed, micro_batches, compute_f, compute_b)
     ranks = layout.dp * layout.cp
     trained = adapter_share(shape, run) if run.frozen > 0.0 else 1.0
     expert_ranks = max(1.0, ranks * layout.tp / (layout.ep * layout.etp))
@@ -274,7 +275,7 @@ def step_terms(
         optimizer = updated * (run.grad_bytes + run.param_bytes) / run.host_bytes_per_s
         optimizer += updated * 2.0 * run.optimizer_bytes / run.host_bytes_per_s
     else:
-        optimizer = optimizer_s(updated, held, run, ops)
+        optimizer = optimizer_s(updated, held, run, memory)
     offload = 0.0
     if layout.offload_activations > 0.0:
         size = tokens_per_micro_batch(run, layout) * shape.hidden * run.element_bytes

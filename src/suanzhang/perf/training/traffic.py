@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from suanzhang.jit import formula
-from suanzhang.perf.args import OperatorArgs
+from suanzhang.perf.args import LinkArgs, MemoryArgs
 from suanzhang.perf.collectives import allgather_s, allreduce_s, reducescatter_s
 from suanzhang.perf.elementwise import memory_bound_s
 from suanzhang.perf.training.args import RunArgs
@@ -13,7 +13,7 @@ from suanzhang.perf.training.layer import ranks_per_node
 
 
 @formula
-def gradient_comm_s(params: float, ranks: float, stride: float, zero: float, run: RunArgs, ops: OperatorArgs) -> float:
+def gradient_comm_s(params: float, ranks: float, stride: float, zero: float, run: RunArgs, link: LinkArgs) -> float:
     """Time to add up the gradients of ``params`` parameters of one chip over its data ranks [s].
 
     Model:    an all-reduce, or a reduce-scatter when the optimizer is sharded.
@@ -24,7 +24,7 @@ def gradient_comm_s(params: float, ranks: float, stride: float, zero: float, run
         stride: chips between two neighbours of the group.
         zero: sharding stage.
         run: job, stack and chip.
-        ops: the operators of the chip.
+        link: the links of the chip.
 
     Returns:
         Time [s].
@@ -41,17 +41,17 @@ def gradient_comm_s(params: float, ranks: float, stride: float, zero: float, run
     nodes = math.ceil(ranks / near)
     size = params * run.reduce_bytes
     if zero >= 1.0:
-        return reducescatter_s(size, near, nodes, ops.link)
-    return allreduce_s(size, near, nodes, ops.link)
+        return reducescatter_s(size, near, nodes, link)
+    return allreduce_s(size, near, nodes, link)
 
 
 @formula
-def parameter_comm_s(params: float, ranks: float, stride: float, run: RunArgs, ops: OperatorArgs) -> float:
+def parameter_comm_s(params: float, ranks: float, stride: float, run: RunArgs, link: LinkArgs) -> float:
     """Time to gather ``params`` parameters from all data ranks in the activation format [s]."""
     if ranks <= 1.0:
         return 0.0
     near = ranks_per_node(ranks, stride, run.domain)
-    return allgather_s(params * run.element_bytes, near, math.ceil(ranks / near), ops.link)
+    return allgather_s(params * run.element_bytes, near, math.ceil(ranks / near), link)
 
 
 @formula
@@ -85,7 +85,7 @@ def exposed_s(comm_s: float, compute_s: float, overlap: float, hidden: float) ->
 
 
 @formula
-def optimizer_s(params: float, held: float, run: RunArgs, ops: OperatorArgs) -> float:
+def optimizer_s(params: float, held: float, run: RunArgs, memory: MemoryArgs) -> float:
     """Time of one optimizer step on one chip [s].
 
     Model:    memory traffic: the states of the parameters that the chip updates are read and written, their
@@ -96,7 +96,7 @@ def optimizer_s(params: float, held: float, run: RunArgs, ops: OperatorArgs) -> 
         params: parameters that the chip updates.
         held: parameters whose gradients it holds.
         run: job, stack and chip.
-        ops: the operators of the chip.
+        memory: the memory of the chip.
 
     Returns:
         Time [s].
@@ -108,4 +108,4 @@ def optimizer_s(params: float, held: float, run: RunArgs, ops: OperatorArgs) -> 
     Sources:  [zero2020] section 3.1.
     """
     moved = params * (2.0 * run.optimizer_bytes + run.grad_bytes + run.param_bytes) + held * run.grad_bytes
-    return memory_bound_s(moved, ops.memory)
+    return memory_bound_s(moved, memory)
