@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from suanzhang.app.serve_estimate import estimate_serve
 from suanzhang.app.serve_size import serve_layouts, size_service
+from suanzhang.app.serve_verb import serve
 from suanzhang.spec.serve import Refusal, SizedService
 
-__all__ = ["Refusal", "SizedService", "estimate_serve", "serve_layouts", "size_service"]
+__all__ = ["Refusal", "SizedService", "estimate_serve", "serve", "serve_layouts", "size_service"]
