@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 
-from suanzhang.errors import InputError, unknown_name
+from suanzhang.errors import InputError, SolverError, unknown_name
 from suanzhang.sim import state as f
 from suanzhang.sim.cell import FOREVER, NO_CACHE, ROUTERS, drain, feed, scratch
 from suanzhang.sim.histogram import summarise
+from suanzhang.sim.invariants import broken
 from suanzhang.sim.state import Engine, State, engine, new_state, times
 from suanzhang.spec.sim import EngineSettings, Floats, IterationTable, RequestBatch, RequestRecord, SimResult, Timeline
 
 GROWTH_SIGMAS = 4.0
 """A queue grows when it gained more in the second half of the arrivals than this many deviations of their number."""
+
+DEBUG_PIECE = 1000
 
 
 def simulate(
@@ -28,6 +32,7 @@ def simulate(
     seed: int = 0,
     records: bool = False,
     bins: int = 0,
+    debug: bool = False,
 ) -> SimResult:
     """Latencies and throughput of requests on replicas of one engine, each request followed to its last token.
 
@@ -41,6 +46,7 @@ def simulate(
         seed: of the draws of the router; the requests bring their own.
         records: keep the times of every request.
         bins: keep batch and queue over time in so many equal bins; 0 for none.
+        debug: check the invariants of the memory after every thousand requests.
 
     Returns:
         Counts, latencies, throughput. When a queue fills up the run stops, is marked as overloaded, and
@@ -48,6 +54,7 @@ def simulate(
 
     Raises:
         InputError: the requests are empty, out of order or not positive, or settings and table do not fit.
+        SolverError: an invariant is broken (only with ``debug``); please report it.
     """
     check(requests)
     if router not in ROUTERS:
@@ -65,19 +72,35 @@ def simulate(
     outputs = np.ascontiguousarray(requests.output_tokens, np.int64)
     todo, half = scratch(replicas), len(arrivals) // 2
     taken, marks = 0, []
-    for low, high in ((0, half), (half, len(arrivals))):
+    for low, high in _pieces(len(arrivals), half, DEBUG_PIECE if debug else len(arrivals)):
         piece = slice(low, high)
         some = cached[piece] if len(cached) else NO_CACHE
         taken += feed(st, en, tb, ROUTERS[router], seed, low, arrivals[piece], inputs[piece], outputs[piece], some, todo)
-        marks.append((float(arrivals[max(taken - 1, 0)]), int(st.tally[f.FINISHED]), outstanding(st)))
+        if debug:
+            _stop_if_broken(st, en, taken)
+        if high in (half, len(arrivals)) or st.tally[f.FULL]:
+            marks.append((float(arrivals[max(taken - 1, 0)]), int(st.tally[f.FINISHED]), outstanding(st)))
         if st.tally[f.FULL]:
             break
     full = bool(st.tally[f.FULL])
     if not full:
         drain(st, en, tb, FOREVER)
+    if debug:
+        _stop_if_broken(st, en, taken)
     growing = full or is_growing(arrivals[half:], marks[0][2], marks[-1][2])
     rate = _rate(marks) if growing else float(st.tally[f.FINISHED]) / max(float(st.spent[f.LAST_END]), 1e-12)
     return result(st, en, taken, growing, rate, start)
+
+
+def _pieces(count: int, half: int, size: int) -> list[tuple[int, int]]:
+    edges = sorted({*range(0, count, size), half, count})
+    return list(itertools.pairwise(edges)) if count > 1 else [(0, count)]
+
+
+def _stop_if_broken(st: State, en: Engine, taken: int) -> None:
+    found = broken(st, en, taken)
+    if found:
+        raise SolverError(f"simulator: {found[0]}", fix="report the case with its seed", details={"broken": found})
 
 
 def check(requests: RequestBatch) -> None:
