@@ -151,7 +151,7 @@ def with_intervals(outcomes: Iterable[Outcome], own_rows: bool) -> list[Residual
     result: list[Residual] = []
     for phase, group in by_phase.items():
         if own_rows:
-            kept = cross_validated(phase, group, table.level.get(phase, 0.9), table.per_distance.get(phase, 0.0))
+            kept = cross_validated(phase, group, table.level, table.per_distance.get(phase, 0.0))
             known = {(item.source, item.row_id, item.metric) for item in kept}
             rest = [item for item in group if (item.source, item.row_id, item.metric) not in known]
             result += kept + rest

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +26,8 @@ GRADES: tuple[Grade, ...] = ("calibrated", "relative", "physics-only")
 
 _TABLE = Path(__file__).resolve().parent / "data" / "intervals.yaml"
 _FEWEST_ROWS = 8
-_FEWEST_SOURCES = 2
+_PRIOR_SOURCES = 3.0
+_LEVELS = (0.80, 0.82, 0.84, 0.86, 0.88, 0.90, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98)
 _NOMINAL = 0.90
 _DERIVED: Mapping[str, tuple[str, str, bool]] = {
     "days": ("training", "step_s", False),
@@ -79,21 +80,6 @@ def widened(base: Multipliers, distance: float, per_distance: float) -> Multipli
     )
 
 
-def _quantiles(residuals: Sequence[Residual], grade: str, level: float) -> Multipliers:
-    values = np.array([item.log_ratio for item in residuals])
-    names = [item.source for item in residuals]
-    weights = sources_weights(names)
-    half = 0.5 * (1.0 - level)
-    return Multipliers(
-        p05=math.exp(weighted_quantile(values, weights, half)),
-        p50=math.exp(weighted_quantile(values, weights, 0.5)),
-        p95=math.exp(weighted_quantile(values, weights, 1.0 - half)),
-        rows=len(residuals),
-        sources=len(set(names)),
-        grade=grade,
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class IntervalTable:
     """Multipliers by (phase, metric, grade), and how they widen with distance.
@@ -101,7 +87,7 @@ class IntervalTable:
     Args:
         entries: the multipliers.
         per_distance: growth of the spread per unit of distance, by phase.
-        level: share of the evidence between the ends, chosen so that left-out sources are covered in 90 %.
+        level: "phase metric" to the share of the evidence between the ends, chosen so that left-out sources are covered in 90 %.
     """
 
     entries: Mapping[tuple[str, str, str], Multipliers]
@@ -109,35 +95,58 @@ class IntervalTable:
     level: Mapping[str, float]
 
     def get(self, phase: str, metric: str, grade: str, distance: float = 0.0) -> Multipliers | None:
-        """Multipliers of that grade, else of the next worse one, else of the next better one with twice the spread."""
-        order = list(GRADES)
-        start = order.index(grade) if grade in order else len(order) - 1  # type: ignore[arg-type]
-        for name in order[start:]:
-            found = self.entries.get((phase, metric, name))
-            if found:
-                return widened(found, distance, self.per_distance.get(phase, 0.0))
-        for name in reversed(order[:start]):
-            found = self.entries.get((phase, metric, name))
-            if found:
-                return widened(widened(found, 1.0, 1.0), distance, self.per_distance.get(phase, 0.0))
-        return None
+        """Multipliers of that grade at that distance; None when the metric has none. An unknown grade is the worst."""
+        found = self.entries.get((phase, metric, grade if grade in GRADES else GRADES[-1]))
+        return None if found is None else widened(found, distance, self.per_distance.get(phase, 0.0))
 
 
-def _enough(residuals: Sequence[Residual]) -> bool:
-    return len(residuals) >= _FEWEST_ROWS and len({item.source for item in residuals}) >= _FEWEST_SOURCES
-
-
-def _entries(phase: str, residuals: Sequence[Residual], level: float) -> dict[tuple[str, str, str], Multipliers]:
+def _entries(phase: str, residuals: Sequence[Residual], levels: Mapping[str, float]) -> dict[tuple[str, str, str], Multipliers]:
     result: dict[tuple[str, str, str], Multipliers] = {}
     for metric in sorted({item.metric for item in residuals}):
         of_metric = [item for item in residuals if item.metric == metric]
-        for grade in GRADES:
-            group = [item for item in of_metric if item.labels.get("grade") == grade]
-            if _enough(group):
-                result[(phase, metric, grade)] = _quantiles(group, grade, level)
-        if not any(key[1] == metric for key in result) and of_metric:
-            result[(phase, metric, "physics-only")] = _quantiles(of_metric, "physics-only", level)
+        for grade, found in _by_grade(of_metric, levels.get(f"{phase} {metric}", _NOMINAL)).items():
+            result[(phase, metric, grade)] = found
     return result
+
+
+def _by_grade(residuals: Sequence[Residual], level: float) -> dict[str, Multipliers]:
+    """Multipliers of each grade: one common shape, scaled to the spread of the grade.
+
+    The spread of a grade is the weighted median distance from the common median, drawn towards that of all grades as if
+    three more sources had the common spread. A worse grade is never narrower than a better one.
+    """
+    values = np.array([item.log_ratio for item in residuals])
+    weights = sources_weights([item.source for item in residuals])
+    middle = weighted_quantile(values, weights, 0.5)
+    away = np.abs(values - middle)
+    common = max(weighted_quantile(away, weights, 0.5), 1e-6)
+    scales: dict[str, float] = {}
+    counts: dict[str, tuple[int, int]] = {}
+    at_least = 0.0
+    for grade in GRADES:
+        own = np.array([item.labels.get("grade", "physics-only") == grade for item in residuals])
+        sources = len({item.source for item, mine in zip(residuals, own, strict=True) if mine})
+        counts[grade] = (int(own.sum()), sources)
+        spread = common
+        if sources:
+            ratio = max(weighted_quantile(away[own], weights[own], 0.5), 1e-6) / common
+            spread = common * math.exp(math.log(ratio) * sources / (sources + _PRIOR_SOURCES))
+        at_least = max(at_least, spread) if sources else at_least
+        scales[grade] = max(spread, at_least)
+    standard = (values - middle) / np.array([scales[item.labels.get("grade", "physics-only")] for item in residuals])
+    half = 0.5 * (1.0 - level)
+    low, high = (weighted_quantile(standard, weights, share) for share in (half, 1.0 - half))
+    return {
+        grade: Multipliers(
+            p05=math.exp(middle + min(low, 0.0) * scales[grade]),
+            p50=math.exp(middle),
+            p95=math.exp(middle + max(high, 0.0) * scales[grade]),
+            rows=counts[grade][0],
+            sources=counts[grade][1],
+            grade=grade,
+        )
+        for grade in GRADES
+    }
 
 
 def _folds(residuals: Sequence[Residual]) -> list[tuple[list[Residual], list[Residual]]]:
@@ -148,18 +157,17 @@ def _folds(residuals: Sequence[Residual]) -> list[tuple[list[Residual], list[Res
     ]
 
 
-def cross_validated(phase: str, residuals: Sequence[Residual], level: float, per_distance: float) -> list[Residual]:
-    """Each residual with the interval that the other sources give it."""
-    from dataclasses import replace
-
+def cross_validated(
+    phase: str, residuals: Sequence[Residual], levels: Mapping[str, float], per_distance: float
+) -> list[Residual]:
+    """Each residual with the interval that the other sources give it; those without other sources keep none."""
     result: list[Residual] = []
     for seen, left_out in _folds(residuals):
-        table = IntervalTable(_entries(phase, seen, level), {phase: per_distance}, {phase: level})
+        table = IntervalTable(_entries(phase, seen, levels), {phase: per_distance}, levels)
         for item in left_out:
             found = table.get(phase, item.metric, item.labels.get("grade", "physics-only"), item.distance)
             if found is not None:
-                low, high = item.predicted * found.p05, item.predicted * found.p95
-                result.append(replace(item, low=low, high=high))
+                result.append(replace(item, low=item.predicted * found.p05, high=item.predicted * found.p95))
     return result
 
 
@@ -178,7 +186,7 @@ def fit_intervals(residuals: Mapping[str, Sequence[Residual]]) -> IntervalTable:
         residuals: phase to its residuals, predicted by coefficients that never saw the row's source.
 
     Returns:
-        The narrowest table over a few levels that reaches the nominal coverage; the level is chosen per phase.
+        The narrowest table over a few levels that reaches the nominal coverage; the level is chosen per metric.
     """
     entries: dict[tuple[str, str, str], Multipliers] = {}
     slopes: dict[str, float] = {}
@@ -186,28 +194,31 @@ def fit_intervals(residuals: Mapping[str, Sequence[Residual]]) -> IntervalTable:
     for phase, items in residuals.items():
         if not items:
             continue
-        slope = _slope(items)
-        level = _level(phase, items, slope)
-        entries.update(_entries(phase, items, level))
-        slopes[phase], levels[phase] = slope, level
+        slopes[phase] = _slope(items)
+        for metric in sorted({item.metric for item in items}):
+            own = [item for item in items if item.metric == metric]
+            levels[f"{phase} {metric}"] = _level(phase, metric, own, slopes[phase])
+        entries.update(_entries(phase, items, levels))
     return IntervalTable(entries, slopes, levels)
 
 
-def _level(phase: str, items: Sequence[Residual], slope: float) -> float:
-    for level in (0.86, 0.88, 0.90, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98):
-        if coverage(cross_validated(phase, items, level, slope)) >= _NOMINAL:
+def _level(phase: str, metric: str, items: Sequence[Residual], slope: float) -> float:
+    """The narrowest level that covers left-out sources as often as it should."""
+    for level in _LEVELS:
+        if coverage(cross_validated(phase, items, {f"{phase} {metric}": level}, slope)) >= _NOMINAL:
             return level
-    return 0.98
+    return _LEVELS[-1]
 
 
 def _slope(items: Sequence[Residual]) -> float:
-    """How much the absolute error grows per unit of distance, relative to the error without distance; never negative."""
+    """How much the absolute error grows per unit of distance, relative to the error without distance; 0 to 1."""
     near = [abs(item.log_ratio) for item in items if item.distance <= 0.5]
     far = [(item.distance, abs(item.log_ratio)) for item in items if item.distance > 0.5]
     if len(near) < _FEWEST_ROWS or len(far) < _FEWEST_ROWS:
         return 0.25
-    base = float(np.median(near))
-    return max(0.0, float(np.median([value / base - 1.0 for _, value in far]) / np.median([d for d, _ in far])))
+    base = max(float(np.median(near)), 1e-6)
+    grown = float(np.median([value / base - 1.0 for _, value in far])) / float(np.median([where for where, _ in far]))
+    return min(max(grown, 0.0), 1.0)
 
 
 # ---------------------------------------------------------------- the shipped table
@@ -219,7 +230,7 @@ def table_to_yaml(table: IntervalTable, date: str) -> str:
         "generated_by": "suanzhang.app.validate_record.record (never edited by hand)",
         "date": date,
         "unit": "measured over predicted, 1",
-        "level": {phase: round(value, 4) for phase, value in sorted(table.level.items())},
+        "level": {name: round(value, 4) for name, value in sorted(table.level.items())},
         "per_distance": {phase: round(value, 4) for phase, value in sorted(table.per_distance.items())},
         "entries": [
             {

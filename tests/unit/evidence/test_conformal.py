@@ -33,8 +33,7 @@ def evidence(sources=12, rows=30, spread=0.2, grade="calibrated", seed=0, own=0.
 def test_the_interval_covers_left_out_sources():
     rows = evidence()
     table = fit_intervals({"training": rows})
-    level = table.level["training"]
-    judged = cross_validated("training", rows, level, table.per_distance["training"])
+    judged = cross_validated("training", rows, table.level, table.per_distance["training"])
     assert len(judged) == len(rows)
     assert 0.88 <= coverage(judged) <= 0.94
 
@@ -52,10 +51,23 @@ def test_distance_widens_round_the_same_median():
     assert widened(BASE, 0.0, 0.5).p95 == pytest.approx(BASE.p95)
 
 
-def test_a_missing_grade_takes_the_next_worse_or_a_wider_better_one():
-    table = IntervalTable({("training", "step_s", "calibrated"): BASE}, {}, {})
-    found = table.get("training", "step_s", "physics-only")
-    assert math.log(found.p95) == pytest.approx(2.0 * math.log(BASE.p95))
+def test_a_worse_grade_is_never_narrower():
+    mixed = evidence(spread=0.3, grade="calibrated") + evidence(spread=0.1, grade="physics-only", seed=1)
+    table = fit_intervals({"training": mixed})
+    one, two = (table.get("training", "step_s", grade) for grade in ("calibrated", "physics-only"))
+    assert two.p95 / two.p05 >= one.p95 / one.p05 - 1e-9
+
+
+def test_a_noisier_grade_is_wider():
+    mixed = evidence(spread=0.1, grade="calibrated") + evidence(spread=0.4, grade="physics-only", seed=1)
+    table = fit_intervals({"training": mixed})
+    one, two = (table.get("training", "step_s", grade) for grade in ("calibrated", "physics-only"))
+    assert math.log(two.p95 / two.p05) > 2.0 * math.log(one.p95 / one.p05)
+
+
+def test_an_unknown_grade_is_the_worst_and_an_unknown_metric_has_none():
+    table = IntervalTable({("training", "step_s", "physics-only"): BASE}, {}, {})
+    assert table.get("training", "step_s", "no such grade").p95 == pytest.approx(BASE.p95)
     assert table.get("serving", "step_s", "calibrated") is None
 
 
@@ -80,7 +92,9 @@ def test_the_table_survives_writing_and_refuses_disorder():
         table_from_yaml(text.replace("p05: 0.", "p05: 9."))
 
 
-def test_too_few_sources_give_no_entry_of_their_own_grade():
-    few = evidence(sources=1, rows=40, grade="relative") + evidence(sources=5, grade="calibrated")
+def test_a_grade_with_few_sources_leans_on_the_others():
+    few = evidence(sources=1, rows=40, spread=0.6, grade="relative") + evidence(sources=9, spread=0.2, grade="calibrated")
     table = fit_intervals({"training": few})
-    assert ("training", "step_s", "relative") not in table.entries
+    alone, firm = (table.entries["training", "step_s", grade] for grade in ("relative", "calibrated"))
+    assert (alone.sources, firm.sources) == (1, 9)
+    assert math.log(alone.p95 / alone.p05) < 2.0 * math.log(firm.p95 / firm.p05)
