@@ -155,11 +155,11 @@ def _modelled(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
 
 def device_is(device: str, chip: ChipSpec) -> bool:
     """Whether the name that a device gives itself is that of a chip (``NVIDIA H100 80GB HBM3`` is an H100)."""
-    words = [chip.id.split("-")[0], *re.findall(r"[A-Za-z]+\d+[A-Za-z]*|[A-Z]\d+", chip.name)]
+    words = {chip.id.split("-")[0], *re.findall(r"(?<![A-Za-z0-9])[A-Z]{1,3}\d+[A-Z]*(?![A-Za-z0-9])", chip.name)}
     return any(
         re.search(rf"(?<![a-z0-9]){r'[ ._-]*'.join(map(re.escape, word.lower()))}(?![a-z0-9])", device.lower())
         for word in words
-        if any(mark.isdigit() for mark in word)
+        if any(mark.isdigit() for mark in word) and not re.fullmatch(r"SXM\d+|HBM\d+|NVL\d+", word)
     )
 
 

@@ -57,6 +57,18 @@ SHAPES: Mapping[str, tuple[str, ...]] = {
     "direct": ("size_bytes", "ranks", "kind"),
 }
 _KINDS = {"all_reduce": 0.0, "all_gather": 1.0, "reduce_scatter": 2.0, "alltoall": 3.0}
+MODELLED_FILES = (
+    "gemm",
+    "context_attention",
+    "generation_attention",
+    "context_mla",
+    "generation_mla",
+    "moe",
+    "nccl",
+    "oneccl",
+    "custom_allreduce",
+)
+"""Names of the AIConfigurator files that are read, without ``_perf.parquet``."""
 _MLA_PREFILL_DIMS = (192.0, 128.0)
 
 
@@ -242,7 +254,9 @@ def _mla_generation(path: Path, frame: pl.DataFrame) -> _Read:
 def _moe(path: Path, frame: pl.DataFrame) -> _Read:
     names = ("num_tokens", "hidden_size", "inter_size", "topk", "num_experts", "moe_ep_size", "moe_tp_size")
     _need(path, frame, (*names, "moe_dtype", "distribution", "latency"))
-    frame = _known(frame, "moe_dtype").filter(pl.col("distribution") == "balanced")
+    frame = _known(frame, "moe_dtype")
+    if frame.height and (frame["distribution"] == "balanced").any():
+        frame = frame.filter(pl.col("distribution") == "balanced")
     return frame, "moe", [DTYPES[x] for x in frame["moe_dtype"]], [_numbers(path, frame, name) for name in names]
 
 
@@ -265,6 +279,8 @@ _READERS: Mapping[str, Callable[[Path, pl.DataFrame], _Read]] = {
     "generation_attention": _generation,
     "mla_context": _mla_context,
     "mla_generation": _mla_generation,
+    "context_mla": _mla_context,
+    "generation_mla": _mla_generation,
     "moe": _moe,
     "all_reduce": _collective,
     "all_gather": _collective,
