@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from suanzhang.catalog.quoted_yaml import load_yaml
 from suanzhang.errors import CatalogError, unknown_name
@@ -28,15 +28,22 @@ def folded(name: str) -> str:
 
 
 @functools.cache
-def _tables(kind: Kind) -> tuple[Mapping[str, str], Mapping[str, str]]:
-    raw = load_yaml(_PATH)
+def _raw() -> Mapping[str, Any]:
+    return load_yaml(_PATH)
+
+
+@functools.cache
+def _tables(kind: Kind) -> tuple[Mapping[str, str], Mapping[str, str], Mapping[str, str]]:
+    raw = _raw()
     known: dict[str, str] = {}
     for identity, names in raw[kind].items():
         for name in names:
             if known.setdefault(folded(str(name)), str(identity)) != identity:
                 raise CatalogError(f"aliases: {name!r} stands for two {_WHAT[kind]}s", fix="remove one")
-    left_out = {folded(str(name)): str(reason) for name, reason in raw["not_modelled"].get(kind, {}).items()}
-    return MappingProxyType(known), MappingProxyType(left_out)
+    left_out = {str(name): str(reason) for name, reason in raw["not_modelled"].get(kind, {}).items()}
+    exact = {folded(name): reason for name, reason in left_out.items() if not name.endswith("*")}
+    prefixes = {folded(name): reason for name, reason in left_out.items() if name.endswith("*")}
+    return MappingProxyType(known), MappingProxyType(exact), MappingProxyType(prefixes)
 
 
 def aliases(kind: Kind) -> Mapping[str, str]:
@@ -46,31 +53,33 @@ def aliases(kind: Kind) -> Mapping[str, str]:
 
 def not_modelled(kind: Kind, name: str) -> str:
     """Why a name is known and left out; empty when it is not such a name."""
-    return _tables(kind)[1].get(folded(name), "")
+    exact, prefixes = _tables(kind)[1:]
+    key = folded(name)
+    return exact.get(key) or next((reason for prefix, reason in prefixes.items() if key.startswith(prefix)), "")
 
 
-def find(kind: Kind, name: str, known: Collection[str]) -> str | None:
+def find(kind: Kind, name: str, known: Mapping[str, str]) -> str | None:
     """The catalog id of a name, or None.
 
     Args:
         kind: what is looked up.
-        name: id or other name; case, spaces and dashes do not matter.
-        known: catalog ids.
+        name: id, title or other name; case, spaces and dashes do not matter.
+        known: catalog ids and the title of each.
     """
     if name in known:
         return name
     key = folded(name)
-    by_fold = {folded(identity): identity for identity in known}
+    by_fold = {folded(title): identity for identity, title in known.items()} | {folded(item): item for item in known}
     return by_fold.get(key) or aliases(kind).get(key)
 
 
-def resolve(kind: Kind, name: str, known: Collection[str]) -> str:
+def resolve(kind: Kind, name: str, known: Mapping[str, str]) -> str:
     """The catalog id of a name.
 
     Args:
         kind: what is looked up.
-        name: id or other name; case, spaces and dashes do not matter.
-        known: catalog ids.
+        name: id, title or other name; case, spaces and dashes do not matter.
+        known: catalog ids and the title of each.
 
     Raises:
         CatalogError: unknown, with the nearest names; or known and left out, with the reason.

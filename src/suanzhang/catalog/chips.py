@@ -43,7 +43,12 @@ def chip(name: str) -> ChipSpec:
     Raises:
         CatalogError: no such chip, with the nearest names; or it is known and left out, with the reason.
     """
-    return chips()[resolve("chip", name, chips())]
+    return chips()[resolve("chip", name, _titles())]
+
+
+@functools.cache
+def _titles() -> Mapping[str, str]:
+    return {identity: item.name for identity, item in chips().items()}
 
 
 @functools.cache

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from suanzhang.catalog.aliases import resolve
+from suanzhang.catalog.aliases import find, not_modelled, resolve
 from suanzhang.catalog.hf_config import read_config_file
 from suanzhang.catalog.quoted_yaml import load_yaml
 from suanzhang.catalog.sources import source
@@ -44,11 +45,41 @@ def model(name_or_path: str) -> ModelSpec:
     """
     if _looks_like_path(name_or_path):
         return read_config_file(Path(name_or_path).expanduser())
-    return models()[resolve("model", name_or_path, models())]
+    for text in _spellings(name_or_path):
+        identity = find("model", text, _titles())
+        if identity is not None:
+            return models()[identity]
+    return models()[resolve("model", name_or_path, _titles())]
+
+
+_SUFFIX = re.compile(
+    r"[-_ ]+(?:nvfp4|mxfp4|fp8|fp4|awq|gptq|int4|int8|bf16|w4a16|instruct|chat|it|hf)$|\s*\([^)]*\)$", re.IGNORECASE
+)
+
+
+def _spellings(name: str) -> Iterator[str]:
+    """The name, then without its owner, then without what says how it is tuned or stored."""
+    yield name
+    text = name.rpartition("/")[2]
+    while True:
+        if not_modelled("model", text):
+            return
+        yield text
+        shorter = _SUFFIX.sub("", text)
+        if shorter == text:
+            return
+        text = shorter
 
 
 def _looks_like_path(text: str) -> bool:
-    return text.endswith(".json") or text.startswith(("./", "../", "/", "~")) or "\\" in text
+    if text.endswith(".json") or text.startswith(("./", "../", "/", "~")) or "\\" in text:
+        return True
+    return "/" in text and Path(text).is_dir()
+
+
+@functools.cache
+def _titles() -> Mapping[str, str]:
+    return {identity: item.name for identity, item in models().items()}
 
 
 @functools.cache

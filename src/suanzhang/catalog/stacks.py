@@ -72,13 +72,17 @@ def serve_stacks() -> Mapping[str, ServeStack]:
     return MappingProxyType({item.id: item for item in sorted(found, key=lambda item: item.released)})
 
 
+def _titles(stacks: Mapping[str, TrainStack] | Mapping[str, ServeStack]) -> Mapping[str, str]:
+    return {identity: item.title for identity, item in stacks.items()}
+
+
 def train_stack(name: str) -> TrainStack:
     """The training stack of an id or of one of its other names.
 
     Raises:
         CatalogError: there is none, with the nearest names.
     """
-    return train_stacks()[resolve("train_stack", name, train_stacks())]
+    return train_stacks()[resolve("train_stack", name, _titles(train_stacks()))]
 
 
 def default_train_stack(year: int) -> TrainStack:
@@ -93,7 +97,7 @@ def serve_stack(name: str) -> ServeStack:
     Raises:
         CatalogError: there is none, with the nearest names; or the engine is known and left out, with the reason.
     """
-    identity = find("serve_stack", name, serve_stacks())
+    identity = find("serve_stack", name, _titles(serve_stacks()))
     return serve_stacks()[identity] if identity else serve_stack_for(name)
 
 
