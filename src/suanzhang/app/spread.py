@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from suanzhang.app.physics import physics
-from suanzhang.evidence.conformal import Grade, interval_multipliers
+from suanzhang.evidence.conformal import Grade, multipliers
 from suanzhang.perf.serving.precision import compute_dtype
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.result import Interval
@@ -23,7 +23,7 @@ def serving_interval(sized: SizedService, chip: ChipSpec, metric: str = "output_
     from suanzhang.app.validate_predict import serve_distance
 
     origin = physics(chip, compute_dtype(chip, sized.weight_dtype)).origin
-    found = interval_multipliers("serving", metric, _GRADES[origin], serve_distance(0.0, sized.layout.chips))
+    found = multipliers("serving", _GRADES[origin], serve_distance(0.0, sized.layout.chips), metric)
     return Interval(found.p05, found.p50, found.p95)
 
 

@@ -1,0 +1,110 @@
+"""The verb ``plan``: one question with trainings, services, a market, a site and a budget; one answer to all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from suanzhang.app.buy import RiskOptions, plan_purchases, usable_offers
+from suanzhang.app.plan_answer import assemble
+from suanzhang.app.plan_asks import World, month_index, resolve_world
+from suanzhang.app.plan_sizing import (
+    SizedAsk,
+    SizedTraining,
+    service_demand,
+    size_ask,
+    size_training,
+    training_demand,
+)
+from suanzhang.app.question import read_question
+from suanzhang.catalog.chips import chip as find_chip
+from suanzhang.errors import InputError
+from suanzhang.money.costs import HOURS_PER_MONTH
+from suanzhang.spec.buy import BuyResult, Demand, Holding
+from suanzhang.spec.plan import PlanResult
+from suanzhang.spec.question import Question
+
+DEEP_SCENARIOS = 50
+_RENTED = ("rent", "reserve", "lease", "spot")
+
+
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """A question resolved and sized, before anything is bought."""
+
+    question: Question
+    world: World
+    trainings: tuple[SizedTraining, ...]
+    services: tuple[SizedAsk, ...]
+    demands: tuple[Demand, ...]
+
+
+def plan(question: Question | str | Path, *, deep: bool = False, progress: Callable[[str], None] | None = None) -> PlanResult:
+    """Plan everything that a question asks.
+
+    Args:
+        question: a question, or a file or text that holds one.
+        deep: simulate the services event by event and solve over many futures, instead of analytically as expected.
+        progress: called with a line for each step.
+
+    Returns:
+        Trainings, services, purchases, power, costs, what binds, what would change the answer, risks and sources.
+
+    Raises:
+        InputError: the question cannot be used.
+        Infeasible: no plan exists; names what binds and the nearest feasible limits.
+    """
+    asked = question if isinstance(question, Question) else read_question(question)
+    tell = progress or (lambda _: None)
+    sized = size_question(asked, tell)
+    tell("schedule purchases")
+    bought = schedule(sized, deep=deep or asked.deep)
+    return assemble(sized, bought, lambda change: schedule(change, deep=False), tell, deep=deep or asked.deep)
+
+
+def size_question(question: Question, progress: Callable[[str], None]) -> Sized:
+    """Resolve the names of a question and size its trainings and services on every kind of chip on offer.
+
+    Raises:
+        InputError: it asks for nothing, or a name cannot be used.
+        Infeasible: a training or service fits no chip on offer.
+    """
+    if not question.train and not question.serve:
+        raise InputError("the question asks for no training and no service", fix="add an entry under train or serve")
+    names = [ask.name for ask in question.train] + [ask.name for ask in question.serve]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"two entries are named {name!r}", fix="give each training and service its own name")
+    world = resolve_world(question)
+    trainings = tuple(size_training(ask, question, world, progress) for ask in question.train)
+    services = tuple(size_ask(ask, question, world, trainings, progress) for ask in question.serve)
+    rent = _dearest_rent(world, question)
+    demands = tuple(training_demand(one) for one in trainings) + tuple(service_demand(one, question, rent) for one in services)
+    return Sized(question, world, trainings, services, demands)
+
+
+def schedule(sized: Sized, *, deep: bool) -> BuyResult:
+    """The cheapest purchases and rents for sized demands; over many futures when ``deep``."""
+    question, world = sized.question, sized.world
+    risk = RiskOptions(DEEP_SCENARIOS, question.seed, cvar_weight=0.1, values=True, gap=5e-3) if deep else RiskOptions(gap=1e-3)
+    return plan_purchases(
+        sized.demands, world.market, world.site, budget=question.budget, months=question.months, start=question.start,
+        currency=question.currency, have=_holdings(question), risk=risk,
+    )  # fmt: skip
+
+
+def _holdings(question: Question) -> tuple[Holding, ...]:
+    held = []
+    for have in question.have:
+        until = month_index(question.start, have.until) + 1 if have.until else None
+        held.append(Holding(find_chip(have.chip).id, float(have.chips), until, have.kind == "own"))
+    return tuple(held)
+
+
+def _dearest_rent(world: World, question: Question) -> float:
+    """Dearest rent of a chip-month on the market, or a tenth of the dearest chip where nothing is let."""
+    offers, _ = usable_offers(world.market, question.currency)
+    rents = [offer.price.value * HOURS_PER_MONTH for offer in offers if offer.kind in _RENTED]
+    bought = [0.1 * offer.price.value for offer in offers if offer.kind == "buy"]
+    return max(rents or bought or [1.0])

@@ -1,0 +1,135 @@
+"""What can go wrong with a plan, each with its size."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from suanzhang.catalog.chips import chip as find_chip
+from suanzhang.money.procurement.calendar import month_name
+from suanzhang.perf.goodput import LLAMA3_FAILURES_PER_CHIP_DAY
+from suanzhang.spec.buy import BuyResult
+from suanzhang.spec.plan import Risk, ServicePlan, TrainingPlan
+from suanzhang.spec.result import Interval
+from suanzhang.units import DAY_S, format_count
+
+if TYPE_CHECKING:
+    from suanzhang.app.plan import Sized
+
+_Z95 = 1.6448536269514722
+
+
+def find_risks(
+    sized: Sized, bought: BuyResult, trainings: tuple[TrainingPlan, ...], services: tuple[ServicePlan, ...]
+) -> tuple[Risk, ...]:
+    """All risks that have a size in this plan."""
+    found = [risk for training in trainings for risk in _training_risks(sized, training)]
+    found += [risk for service in services for risk in _service_risks(service)]
+    return tuple(found + _delivery_risks(sized, bought) + _export_risks(sized, bought) + _value_risks(bought))
+
+
+def chance_above(limit: float, interval: Interval) -> float:
+    """Probability that a value with this interval (a two-piece lognormal) exceeds a limit.
+
+    Example:
+        >>> chance_above(2.0, Interval(1.0, 2.0, 4.0))
+        0.5
+    """
+    middle = math.log(interval.p50)
+    distance = math.log(limit) - middle
+    end = interval.p95 if distance > 0.0 else interval.p05
+    sigma = abs(math.log(end) - middle) / _Z95
+    if sigma <= 0.0:
+        return 0.0 if distance > 0.0 else 1.0
+    return 0.5 * math.erfc(distance / sigma / math.sqrt(2.0))
+
+
+def _training_risks(sized: Sized, training: TrainingPlan) -> list[Risk]:
+    option = training.option
+    failures = option.chips * option.days * LLAMA3_FAILURES_PER_CHIP_DAY
+    found = [
+        Risk(
+            f"interruptions of {training.name}", failures, "failures",
+            f"at the rate of the Llama 3 run; they and the checkpoints take {1.0 - option.goodput_fraction:.1%} of the time",
+        )
+    ]  # fmt: skip
+    ask = next(ask for ask in sized.question.train if ask.name == training.name)
+    if ask.deadline_s is not None:
+        late = chance_above(ask.deadline_s / DAY_S, option.days_interval)
+        span = f"{option.days_interval.p05:.0f} to {option.days_interval.p95:.0f}"
+        found.append(
+            Risk(
+                f"{training.name} misses its deadline", late, "fraction",
+                f"predicted {option.days:.0f} days ({span}) against {ask.deadline_s / DAY_S:.0f}",
+            )
+        )  # fmt: skip
+    return found
+
+
+def _service_risks(service: ServicePlan) -> list[Risk]:
+    first = next((index for index, share in enumerate(service.served) if share > 0.0), None)
+    if first is None:
+        return []
+    missing = sum(max(0.0, 1.0 - share) for share in service.served[first:])
+    if missing < 1e-3:
+        return []
+    return [
+        Risk(
+            f"{service.name} is not carried in full at first", missing, "months of its demand",
+            f"until {service.full_from or 'the end'} part of the demand waits for chips",
+        )
+    ]  # fmt: skip
+
+
+def _delivery_risks(sized: Sized, bought: BuyResult) -> list[Risk]:
+    ordered = {row.offer: row for row in bought.schedule if row.action in ("buy", "lease", "reserve") and row.chips > 0.0}
+    found = []
+    for offer in sized.world.market.offers:
+        late = offer.lead.p90_months - offer.lead.median_months
+        if offer.id in ordered and late > 0.0:
+            chips = sum(
+                row.chips for row in bought.schedule if row.offer == offer.id and row.action == ordered[offer.id].action
+            )
+            found.append(
+                Risk(
+                    f"{offer.id} arrives late", late, "months",
+                    f"one order in ten of these {format_count(chips)} {offer.chip} takes {offer.lead.p90_months:g} months "
+                    f"rather than {offer.lead.median_months:g}",
+                )
+            )  # fmt: skip
+    return found
+
+
+def _export_risks(sized: Sized, bought: BuyResult) -> list[Risk]:
+    """Rule changes inside the plan that are known today, for chips that the plan orders."""
+    last = month_name(sized.question.start, sized.question.months - 1)
+    ordered = {row.chip for row in bought.schedule if row.action == "buy" and row.chips > 0.0}
+    found = []
+    for name in sorted(ordered):
+        for event in find_chip(name).exports:
+            inside = sized.question.start <= event.date[:7] <= last
+            if inside and event.region == sized.world.market.region and event.state != "free":
+                chips = sum(
+                    row.chips
+                    for row in bought.schedule
+                    if row.chip == name and row.action == "buy" and row.month >= event.date[:7]
+                )
+                found.append(
+                    Risk(
+                        f"export rule on {name} ({event.date})", chips, "chips",
+                        f"ordered in or after that month ({event.note or event.state}); known today, not at the start",
+                    )
+                )  # fmt: skip
+    return found
+
+
+def _value_risks(bought: BuyResult) -> list[Risk]:
+    left = bought.lines.get("value left")
+    if left is None or left.amount >= 0.0:
+        return []
+    return [
+        Risk(
+            "worth of the chips at the end", -left.amount, left.currency,
+            "counted as income; a chip that nobody wants by then adds this to the cost",
+        )
+    ]  # fmt: skip
