@@ -73,7 +73,7 @@ def lengths(spec: LengthSpec, count: int, draws: np.random.Generator, max_tokens
     if not spec.mean >= 1.0:
         raise InputError(f"lengths: mean of {spec.mean:g} tokens", fix="give a mean of at least 1 token")
     if spec.kind == "fixed":
-        values = np.full(count, spec.mean)
+        values = np.full(count, float(spec.mean))
     elif spec.kind == "uniform":
         half = (spec.p95 - spec.mean) / 0.9
         if not 0.0 <= half < spec.mean:

@@ -28,7 +28,7 @@ def broken(st: State, en: Engine, taken: int) -> list[str]:
 def _replica(st: State, en: Engine, r: int) -> list[str]:
     found, row = [], st.ri[r]
     decoding, context = [], 0.0
-    for place in range(st.ends.shape[1]):
+    for place in np.flatnonzero(st.ends[r] >= 0):
         s = int(st.ends[r, place])
         while s >= 0:
             decoding.append(s)

@@ -243,10 +243,8 @@ def run_cell(requests, table, settings, replicas=1, router="round-robin"):
         sequences.append(q)
         for replica in cell:
             replica.until(q.arrival)
-        if router == "round-robin":
-            replica = cell[i % replicas]
-        else:
-            replica = min(cell, key=lambda one: one.outstanding(q.arrival))
+        least = min(cell, key=lambda one: one.outstanding(q.arrival))
+        replica = cell[i % replicas] if router == "round-robin" else least
         unfit = not settings.chunked_prefill and q.prompt - int(hit) > settings.max_batched_tokens
         longest = q.prompt + max(q.output - 1, math.ceil(replica.reserve * q.output))
         if unfit or replica.pages(longest) > settings.kv_blocks:
