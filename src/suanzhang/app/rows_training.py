@@ -357,6 +357,7 @@ def _recompute_of(row: TrainRow) -> tuple[Recompute | None, bool]:
 
 
 _SCHEDULES: Mapping[str, Schedule] = {
+    "zb-2p": "zero-bubble-2p",
     "zb": "zero-bubble",
     "zero-bubble": "zero-bubble",
     "1f1b-i": "interleaved",
@@ -414,8 +415,8 @@ def _layout_of(row: TrainRow, chips: int, batch: int, stack: TrainStack, flags: 
     if batch < dp:
         raise _UnusableError("fewer sequences than data ranks")
     recompute, offload = _recompute_of(row)
-    vpp = _whole(stated.get("vpp")) or 1
     micro = _micro_batch_of(row, batch, dp, pp, flags)
+    vpp = _whole(stated.get("vpp")) or _default_chunks(row, stack, pp, batch // (dp * micro), flags)
     layout = TrainLayout(
         tp=tp,
         pp=pp,
@@ -438,6 +439,17 @@ def _layout_of(row: TrainRow, chips: int, batch: int, stack: TrainStack, flags: 
     if recompute is None:
         flags.append("recomputation not stated: the least that fits is meant")
     return layout, recompute is None
+
+
+def _default_chunks(row: TrainRow, stack: TrainStack, pp: int, micro_batches: int, flags: list[str]) -> int:
+    """Virtual pipeline chunks per stage by the habit of the stack, when the row does not state them."""
+    layers = _whole(row.model.get("layers")) or 0
+    smallest = stack.default_chunk_layers
+    if pp < 2 or not smallest or not layers or micro_batches % pp or layers % pp:
+        return 1
+    per_stage = layers // pp
+    flags.append(f"interleaving not stated, {stack.title}'s default taken")
+    return max((v for v in range(1, per_stage // smallest + 1) if per_stage % v == 0), default=1)
 
 
 def _no_overlap(row: TrainRow) -> bool:

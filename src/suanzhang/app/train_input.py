@@ -63,7 +63,7 @@ def _value(key: str, value: str, default: object) -> object:
         return int(value)
     choices = {
         "recompute": ("none", "selective", "full"),
-        "schedule": ("gpipe", "1f1b", "interleaved", "zero-bubble", "dualpipe"),
+        "schedule": ("gpipe", "1f1b", "interleaved", "zero-bubble", "dualpipe", "zero-bubble-2p"),
     }
     if value not in choices[key]:
         raise InputError(f"layout {key}: unknown {value!r}", fix=f"use one of {', '.join(choices[key])}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Recompute = Literal["none", "selective", "full"]
-Schedule = Literal["gpipe", "1f1b", "interleaved", "zero-bubble", "dualpipe"]
+Schedule = Literal["gpipe", "1f1b", "interleaved", "zero-bubble", "dualpipe", "zero-bubble-2p"]
 
 
 @dataclass(frozen=True, slots=True)

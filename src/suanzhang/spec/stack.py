@@ -36,6 +36,7 @@ class TrainStack:
         layer_kernels: kernels that the forward pass of one dense layer launches.
         default_recompute: what is recomputed when a layout does not say.
         default_zero_stage: what is sharded over the data ranks when a layout does not say.
+        default_chunk_layers: layers of one virtual pipeline chunk when a layout does not say; 0 for no interleaving.
         sequence_parallel: the stack can shard norms and dropout over the tensor group.
         reserve_bytes: memory of the driver, the libraries and the communication buffers.
         fragmentation: share of the allocated memory that the allocator cannot use again.
@@ -62,6 +63,7 @@ class TrainStack:
     layer_kernels: float = 24.0
     default_recompute: Recompute = "selective"
     default_zero_stage: int = 1
+    default_chunk_layers: int = 0
     sequence_parallel: bool = True
     reserve_bytes: float = 2.0e9
     fragmentation: float = 0.04
@@ -95,6 +97,7 @@ class ServeStack:
         prefill_graphs: iterations with prompts replay graphs too.
         layer_kernels: kernels that one dense layer launches.
         reserve_bytes: memory of the driver, the libraries, graphs and communication buffers per chip.
+        grouped_decode: decode attention reads a cache head once for all query heads of its group; early kernels did not.
         request_s: time from arrival to the engine that is no queueing: HTTP, tokeniser, hand-over.
         alltoall: experts exchange tokens by all-to-all; otherwise by all-gather and reduce-scatter.
         policy: batch policy for the event simulation.
@@ -123,6 +126,7 @@ class ServeStack:
     prefill_graphs: bool = False
     layer_kernels: float = 12.0
     reserve_bytes: float = 1.5e9
+    grouped_decode: bool = True
     request_s: float = 0.0
     alltoall: bool = False
     policy: Literal["vllm-v1", "sglang", "trtllm", "static"] = "vllm-v1"

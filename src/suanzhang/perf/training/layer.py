@@ -20,6 +20,9 @@ dropout in and out, product in."""
 UNFUSED_PASSES = 12.0
 """The same with scale, mask, cast, softmax and dropout as separate kernels."""
 
+EAGER_PASSES = 2.0
+"""Traffic of norms, residual sums and activations run one by one (with 32-bit copies) over that of fused kernels."""
+
 
 @formula
 def ranks_per_node(ranks: float, stride: float, domain: float) -> float:
@@ -118,7 +121,7 @@ def memory_traffic_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, wid
 
     Equation: T e (10 h / t_sp + ((g - 1) + 1) f / t + 4 (q + k) / t / 2), g matrices, T tokens.
 
-    Validity: fused kernels; the coefficient ``memory`` stands for what is not fused.
+    Validity: fused kernels, or twice that when they run one by one.
 
     Sources:  [ivanov2021] data movement of a transformer layer.
     """
@@ -126,6 +129,8 @@ def memory_traffic_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, wid
     shard = layout.tp if layout.sp > 0.0 else 1.0
     stream = (10.0 * run.element_bytes + (2.0 if run.dropout > 0.0 else 0.0)) * shape.hidden / shard
     activation = shape.matrices * run.element_bytes * width / layout.tp
+    if run.fused <= 0.0:
+        stream, activation = EAGER_PASSES * stream, EAGER_PASSES * activation
     rotary = 2.0 * run.element_bytes * (shape.heads + shape.kv_heads) * shape.qk_dim / layout.tp
     return tokens * (stream + activation + (rotary if shape.positions <= 0.0 else 0.0))
 

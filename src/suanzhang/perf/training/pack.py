@@ -11,7 +11,14 @@ from suanzhang.spec.model import ModelSpec
 from suanzhang.spec.stack import AttentionKernel, TrainStack
 
 RECOMPUTE_CODES: dict[Recompute, float] = {"none": 0.0, "selective": 1.0, "full": 2.0}
-SCHEDULE_CODES: dict[Schedule, float] = {"gpipe": 0.0, "1f1b": 1.0, "interleaved": 2.0, "zero-bubble": 3.0, "dualpipe": 4.0}
+SCHEDULE_CODES: dict[Schedule, float] = {
+    "gpipe": 0.0,
+    "1f1b": 1.0,
+    "interleaved": 2.0,
+    "zero-bubble": 3.0,
+    "dualpipe": 4.0,
+    "zero-bubble-2p": 5.0,
+}
 ATTENTION_CODES: dict[AttentionKernel, float] = {
     "unfused": 0.0,
     "fused-softmax": 1.0,

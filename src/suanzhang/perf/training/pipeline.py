@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from suanzhang.jit import formula
-from suanzhang.perf.training.args import DUALPIPE, GPIPE, INTERLEAVED, ZERO_BUBBLE
+from suanzhang.perf.training.args import DUALPIPE, GPIPE, INTERLEAVED, ZERO_BUBBLE, ZERO_BUBBLE_2P
 
 
 @formula
@@ -33,7 +33,7 @@ def bubble_s(
         Idle time [s].
 
     Equation: (p-1)(F+B+W) / v for GPipe, 1F1B and interleaved; (p-1)(F+B-W) for zero-bubble with the memory of
-              1F1B; (p/2-1)(F+B+B+W-3W) for DualPipe; the sum over the other stages replaces (p-1) times where
+              1F1B and (p-1)(F+B-2W) with twice that; (p/2-1)(F+B+B+W-3W) for DualPipe; the sum over the other stages replaces (p-1) times where
               stages differ.
 
     Validity: micro-batches >= stages for interleaved.
@@ -51,6 +51,8 @@ def bubble_s(
     total = forward_s + backward_input_s + backward_weight_s
     if schedule == ZERO_BUBBLE:
         return others_s * max(0.0, forward_s + backward_input_s - backward_weight_s) / total
+    if schedule == ZERO_BUBBLE_2P:
+        return others_s * max(0.0, forward_s + backward_input_s - 2.0 * backward_weight_s) / total
     if schedule == DUALPIPE:
         idle = max(0.0, forward_s + 2.0 * backward_input_s + backward_weight_s - 3.0 * backward_weight_s)
         return max(0.0, stages / 2.0 - 1.0) * idle
@@ -74,7 +76,7 @@ def in_flight(schedule: float, stages: float, chunks: float, micro_batches: floa
         Number of micro-batches; fractions are chunks.
 
     Equation: min(m, p - s) for 1F1B and zero-bubble; m for GPipe; min(m v, (v-1) p + 2 (p-s-1) + 1) / v interleaved;
-              p + 1 for DualPipe.
+              p + 1 for DualPipe; 2p - 1 for zero-bubble with twice the memory.
 
     Validity: all stages; DualPipe holds both directions.
 
@@ -92,6 +94,8 @@ def in_flight(schedule: float, stages: float, chunks: float, micro_batches: floa
         return micro_batches
     if schedule == DUALPIPE:
         return min(micro_batches, stages + 1.0)
+    if schedule == ZERO_BUBBLE_2P:
+        return min(micro_batches, 2.0 * stages - 1.0)
     if schedule == INTERLEAVED and chunks > 1.0:
         warm_up = (chunks - 1.0) * stages + 2.0 * (stages - stage - 1.0) + 1.0
         return min(micro_batches * chunks, warm_up) / chunks

@@ -111,7 +111,7 @@ def data_comm_s(
         plain: parameters of the chip outside the routed experts.
         routed: parameters of its routed experts.
         micro_batches: micro-batches of one step.
-        forward_s, backward_s: compute of one micro-batch on the stage [s].
+        forward_s, backward_s: compute of one micro-batch on the stage, and half of the idle time each [s].
 
     Returns:
         Exposed time [s].
@@ -259,8 +259,8 @@ def step_terms(
     if stage == layout.pp - 1.0:
         plain += head_params(shape, layout)
     routed = mixture * routed_params(shape, layout) if shape.experts > 0.0 else 0.0
-    compute_f = forward + 0.3 * ends_s
-    compute_b = by_input + by_weight + again + 0.7 * ends_s
+    compute_f = forward + 0.3 * ends_s + 0.5 * bubble
+    compute_b = by_input + by_weight + again + 0.7 * ends_s + 0.5 * bubble
     data = data_comm_s(shape, run, layout, link, fit, plain, routed, micro_batches, compute_f, compute_b)
     ranks = layout.dp * layout.cp
     trained = adapter_share(shape, run) if run.frozen > 0.0 else 1.0
