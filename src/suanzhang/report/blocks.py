@@ -24,11 +24,13 @@ class Column:
         name: what it holds, in words.
         unit: unit of its numbers; empty only for columns of text.
         digits: significant digits shown to people.
+        optional: a narrow terminal may leave it out.
     """
 
     name: str
     unit: str = ""
     digits: int = 3
+    optional: bool = False
 
     @property
     def header(self) -> str:
@@ -197,7 +199,9 @@ def show_fact(value: Scalar, unit: str) -> str:
         return format_si(value, unit)
     if unit == "d":
         return f"{show_number(value)} days"
-    if unit == "fraction" or (len(unit) == _CURRENCY_LENGTH and unit.isupper() and abs(value) >= 1e3):
+    if unit == "fraction":
+        return f"{show_number(100.0 * value)} %"
+    if len(unit) == _CURRENCY_LENGTH and unit.isupper() and abs(value) >= 1e3:
         return format_figure(value, unit)
     return f"{show_number(value)} {'' if unit == '1' else unit}".rstrip()
 

@@ -68,9 +68,14 @@ def layout_words(layout: TrainLayout | ServeLayout) -> str:
         if item.name in sizes:
             if value != 1 or item.name in ("tp", "pp", "dp"):
                 parts.append(f"{item.name}={value}")
-        elif value != item.default:
+        elif value != item.default and not (item.name == "etp" and value == getattr(layout, "tp", 0)):
             parts.append(item.name if value is True else f"no {item.name}" if value is False else f"{item.name}={value}")
     return " ".join(parts)
+
+
+def term_words(term: Term) -> str:
+    """The name of a term as words, its unit left out."""
+    return in_words(term.name.removesuffix(f"_{term.unit.lower()}"))
 
 
 def terms_table(title: str, terms: Iterable[Term], note: str = "") -> Table:
@@ -79,7 +84,7 @@ def terms_table(title: str, terms: Iterable[Term], note: str = "") -> Table:
     total = sum(term.value for term in terms)
     unit = terms[0].unit if terms else "s"
     rows = tuple(
-        (term.name, term.value, 100.0 * term.value / total if total else 0.0, term.formula, ", ".join(term.sources))
+        (term_words(term), term.value, 100.0 * term.value / total if total else 0.0, term.formula, ", ".join(term.sources))
         for term in terms
     )
     columns = (Column("term"), Column("amount", unit), Column("share", "%", 2), Column("formula"), Column("sources"))
@@ -95,7 +100,7 @@ def terms_chart(title: str, terms: Iterable[Term], scale: float = 1.0, unit: str
         "term",
         "amount",
         unit or (ordered[0].unit if ordered else "s"),
-        tuple(Point(t.name, "", t.value * scale) for t in ordered),
+        tuple(Point(term_words(t), "", t.value * scale) for t in ordered),
     )
 
 

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import shutil
 import sys
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from suanzhang.report.blocks import Block, Chart, Facts, Notes, Report, Section, Table, show_fact, show_interval, show_number
+from suanzhang.report.blocks import (
+    Block,
+    Chart,
+    Column,
+    Facts,
+    Notes,
+    Report,
+    Section,
+    Table,
+    show_fact,
+    show_interval,
+    show_number,
+)
 from suanzhang.report.views import report_of
 
 _PIPE_COLUMNS = 110
@@ -21,6 +34,8 @@ _STYLES = ("cyan", "magenta", "yellow", "green", "blue", "red", "bright_black")
 _FILLS = "█▓▒░▞▤▥"
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _TEXT_ROWS = 40
+_BAR_CELLS = 56
+_FOLD = 22
 
 
 def console(file: IO[str] | None = None, width: int | None = None) -> Console:
@@ -43,7 +58,7 @@ def print_report(report: Report, *, file: IO[str] | None = None, width: int | No
     out = console(file, width)
     out.print(Text(report.title, style="bold"))
     if report.verdict:
-        out.print(Padding(escape(report.verdict), (0, 0, 0, 2)))
+        out.print(Padding(escape(report.verdict), (0, 0, 0, 2), expand=False))
     folded = []
     for section in report.sections:
         if section.folded and not details:
@@ -72,7 +87,7 @@ def _print_section(section: Section, out: Console) -> None:
         if number:
             out.print()
         if block.title and block.title != section.title:
-            out.print(Padding(Text(_heading(block), style="italic"), (0, 0, 0, 2)))
+            out.print(Padding(Text(_heading(block), style="italic"), (0, 0, 0, 2), expand=False))
         _print_block(block, out)
 
 
@@ -94,23 +109,23 @@ def _parts(block: Block) -> tuple[object, ...]:
 
 def _print_block(block: Block, out: Console) -> None:
     if isinstance(block, Facts):
-        out.print(Padding(_facts(block), (0, 0, 0, 2)))
+        out.print(Padding(_facts(block), (0, 0, 0, 2), expand=False))
     elif isinstance(block, Table):
-        out.print(Padding(_table(block), (0, 0, 0, 2)))
+        out.print(Padding(_table(block, out.width - 2), (0, 0, 0, 2), expand=False))
         hidden = len(block.rows) - _TEXT_ROWS
         notes = [block.note] if block.note else []
         if hidden > 0:
             notes.append(f"{hidden} more rows with --csv or --json")
         for note in notes:
-            out.print(Padding(Text(note, style="dim"), (0, 0, 0, 2)))
+            out.print(Padding(Text(note, style="dim"), (0, 0, 0, 2), expand=False))
     elif isinstance(block, Chart):
         for line in chart_lines(block, max(20, out.width - 4), color=not out.no_color and out.is_terminal):
-            out.print(Padding(line, (0, 0, 0, 2)))
+            out.print(Padding(line, (0, 0, 0, 2), expand=False))
     elif isinstance(block, Notes):
         for note in block.lines:
             grid = RichTable.grid(padding=(0, 1))
             grid.add_row("•", escape(note))
-            out.print(Padding(grid, (0, 0, 0, 2)))
+            out.print(Padding(grid, (0, 0, 0, 2), expand=False))
 
 
 def _facts(block: Facts) -> RichTable:
@@ -132,13 +147,32 @@ def _facts(block: Facts) -> RichTable:
     return grid
 
 
-def _table(block: Table) -> RichTable:
+def _table(block: Table, width: int) -> RichTable:
     table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
-    for column in block.columns:
-        table.add_column(Text(column.header), justify="right" if column.unit else "left", overflow="fold")
-    for row in block.rows[:_TEXT_ROWS]:
-        table.add_row(*(Text(show_number(cell, column.digits)) for cell, column in zip(row, block.columns, strict=True)))
+    rows = [
+        [show_number(cell, column.digits) for cell, column in zip(row, block.columns, strict=True)]
+        for row in block.rows[:_TEXT_ROWS]
+    ]
+    least = [_least_width(column, [row[index] for row in rows]) for index, column in enumerate(block.columns)]
+    kept = list(range(len(block.columns)))
+    for index in reversed(range(len(block.columns))):
+        if sum(least[i] + 3 for i in kept) > width and block.columns[index].optional:
+            kept.remove(index)
+    squeezed = sum(least[i] + 3 for i in kept) > width
+    for index in kept:
+        column = block.columns[index]
+        justify: Literal["left", "right"] = "right" if column.unit else "left"
+        table.add_column(Text(column.header), justify=justify, overflow="fold", min_width=None if squeezed else least[index])
+    for row in rows:
+        table.add_row(*(Text(row[index]) for index in kept))
     return table
+
+
+def _least_width(column: Column, cells: list[str]) -> int:
+    """Numbers and short texts stay on one line, longer texts may be folded."""
+    head = max(len(word) for word in column.header.split())
+    longest = max((cell_len(cell) for cell in cells), default=0)
+    return max(head, longest if column.unit else min(longest, _FOLD))
 
 
 def chart_lines(chart: Chart, width: int, *, color: bool) -> list[Text]:
@@ -155,7 +189,7 @@ def chart_lines(chart: Chart, width: int, *, color: bool) -> list[Text]:
     largest = max([*(abs(value) for value in totals.values()), chart.limit or 0.0, 1e-300])
     label = min(28, max(len(name) for name in names))
     figures = {name: show_number(totals[name]) for name in names}
-    room = max(8, width - label - max(len(text) for text in figures.values()) - 4)
+    room = min(_BAR_CELLS, max(8, width - label - max(len(text) for text in figures.values()) - 4))
     lines = []
     for name in names:
         line = Text(f"{name[:label]:<{label}} ")

@@ -167,8 +167,8 @@ def sizing_table(title: str, options: tuple[SizedService, ...]) -> Table:
     columns = (
         Column("chip"),
         Column("chips at peak", "chips"),
-        Column("chips at the mean load", "chips"),
-        Column("mean load, no latency limit", "chips"),
+        Column("chips at the mean load", "chips", optional=True),
+        Column("mean load, no latency limit", "chips", optional=True),
         Column("replicas", "replicas"),
         Column("layout"),
         Column("weights"),

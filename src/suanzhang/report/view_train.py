@@ -21,11 +21,12 @@ def train(result: TrainResult) -> Report:
     sections = (
         Section("Run", (_run(result),)),
         Section("Layout and step", (_step(result), terms_chart("Parts of the step", result.terms))),
-        Section("Memory of the fullest chip", _memory(result.memory_bytes)),
+        Section("Memory of the fullest chip", (_memory_chart(result.memory_bytes),)),
         Section("Other ways", (options_table("Pareto front: days, chips, energy", result.pareto),) if result.pareto else ()),
         warnings_section(result.warnings),
         Section("Terms of the step", (terms_table("Terms of the step", result.terms),), folded=True),
         Section("Layouts left out", (count_table("Layouts left out", result.pruned, "reason", "layouts"),), folded=True),
+        Section("Memory by stage", _memory_tables(result.memory_bytes), folded=True),
         sources_section(result.sources),
     )
     return Report(
@@ -75,23 +76,26 @@ def _numbers(value: Any) -> dict[str, float]:
     return {str(k): float(v) for k, v in value.items() if isinstance(v, (int, float))} if isinstance(value, Mapping) else {}
 
 
-def _memory(memory: Mapping[str, object]) -> tuple[Block, ...]:
-    """Parts of the fullest stage as a chart, and every further nested map as a table."""
-    top = _numbers(memory)
+def _memory_chart(memory: Mapping[str, object]) -> Chart:
+    """Parts of the fullest chip's memory; the chart's title carries the total."""
+    parts = _numbers(memory.get("by_part")) or {key: value for key, value in _numbers(memory).items() if key != "total"}
+    total = _numbers(memory).get("total", sum(parts.values()))
+    points = tuple(Point(name, "", amount / GB) for name, amount in parts.items() if amount > 0.0)
+    return Chart(f"{total / GB:,.1f} GB in all, by part", "bars", "part", "memory", "GB", points)
+
+
+def _memory_tables(memory: Mapping[str, object]) -> tuple[Block, ...]:
+    """Every nested map of the memory, and one row for each pipeline stage."""
     nested = {key: _numbers(value) for key, value in memory.items() if _numbers(value)}
-    blocks: list[Block] = []
-    for title, parts in ([("by part", top)] if top and not nested else []) + list(nested.items()):
-        points = tuple(Point(name, "", amount / GB) for name, amount in parts.items() if amount > 0.0)
-        if points and not blocks:
-            blocks.append(Chart("Memory by part", "bars", "part", "memory", "GB", points))
-        rows = tuple((name, amount / GB) for name, amount in parts.items())
-        blocks.append(Table(f"memory {title.replace('_', ' ')}", (Column("part"), Column("memory", "GB")), rows))
-    if nested and top:
-        blocks.insert(0, Facts("memory", tuple(Fact(name.replace("_", " "), amount, "B") for name, amount in top.items())))
-    stages = memory.get("stages") or memory.get("by_stage")
+    columns = (Column("part"), Column("memory", "GB"))
+    blocks: list[Block] = [
+        Table(f"Memory {key.replace('_', ' ')}", columns, tuple((name, amount / GB) for name, amount in parts.items()))
+        for key, parts in nested.items()
+    ]
+    stages = memory.get("by_stage")
     if isinstance(stages, (list, tuple)):
         each = tuple(_stage_row(number, stage) for number, stage in enumerate(stages))
-        blocks.append(Table("memory by stage", (Column("stage", "index"), Column("memory", "GB"), Column("parts")), each))
+        blocks.append(Table("Memory by stage", (Column("stage", "index"), Column("memory", "GB"), Column("parts")), each))
     return tuple(blocks)
 
 
@@ -110,12 +114,12 @@ def options_table(title: str, options: Iterable[TrainOption]) -> Table:
         Column("chip"),
         Column("chips", "chips"),
         Column("duration", "d"),
-        Column("low", "d"),
-        Column("high", "d"),
-        Column("step time", "s"),
+        Column("low", "d", optional=True),
+        Column("high", "d", optional=True),
+        Column("step time", "s", optional=True),
         Column("mfu", "%"),
         Column("energy", "MWh"),
-        Column("mean draw", "MW"),
+        Column("mean draw", "MW", optional=True),
         Column("memory", "GB"),
         Column("layout"),
     )

@@ -12,11 +12,11 @@ _COLUMNS = (
     Column("rows", "rows"),
     Column("sources", "sources"),
     Column("median error", "%"),
-    Column("low", "%"),
-    Column("high", "%"),
+    Column("low", "%", optional=True),
+    Column("high", "%", optional=True),
     Column("90th percentile", "%"),
     Column("bias", "%"),
-    Column("rank correlation", "1"),
+    Column("rank correlation", "1", optional=True),
     Column("inside our 90 % interval", "%"),
 )
 

@@ -205,7 +205,7 @@ def test_a_type_without_a_view_is_shown_by_its_keys() -> None:
 @pytest.mark.parametrize(
     ("value", "unit", "want"),
     [
-        (0.414, "fraction", "41 %"),
+        (0.414, "fraction", "41.4 %"),
         (90.0, "s", "90.0 s"),
         (3.0 * 86400, "s", "3.00 d"),
         (6.0e7, "W", "60.0 MW"),
