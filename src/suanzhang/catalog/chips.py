@@ -153,4 +153,5 @@ def _delivery(row: Mapping[str, Any], where: str) -> DeliveryQuote:
 
 
 def _export(row: Mapping[str, Any], where: str) -> ExportEvent:
-    return ExportEvent(row["date"], row["state"], row.get("region", "CN"), _known(row["source"], where), row["note"])
+    source, grade = _known(row["source"], where), _grade(row["grade"], where)
+    return ExportEvent(row["date"], row["state"], row.get("region", "CN"), source, row["note"], grade)

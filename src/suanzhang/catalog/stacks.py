@@ -58,6 +58,29 @@ def _read(kind: type[_Stack], row: dict[str, Any], where: str) -> _Stack:
         raise CatalogError(f"{where}: {error}", fix="restore the file of the package") from error
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a setting of a stack comes from: source key, grade, date and note."""
+
+    source: str
+    grade: str
+    date: str
+    note: str
+
+
+_HOST = {"host_s", "host_per_seq_s", "launch_s", "reserve_bytes"}
+"""Settings of a serving stack that are fitted or assumed rather than documented."""
+
+
+def stack_origin(stack: TrainStack | ServeStack, setting: str) -> Origin:
+    """Where one setting of a stack comes from."""
+    name = "training" if isinstance(stack, TrainStack) else "serving"
+    row = next(row for row in _rows(_file(name)["stacks"]) if row["id"] == stack.id)
+    host = setting in _HOST and "host_source" in row
+    key, grade = (row["host_source"], row["host_grade"]) if host else (row["source"], row["grade"])
+    return Origin(str(key), str(grade), str(row.get("date", stack.released)), str(row.get("note", "")))
+
+
 @functools.cache
 def train_stacks() -> Mapping[str, TrainStack]:
     """Every training stack by id, oldest generation first."""

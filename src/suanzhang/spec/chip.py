@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from suanzhang.errors import OutOfDomain
-from suanzhang.source import Quoted
+from suanzhang.source import Grade, Quoted
 
 Dtype = Literal["fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp4", "int4"]
 
@@ -80,7 +80,8 @@ class DeliveryQuote:
 class ExportEvent:
     """A dated change of what may be sold to whom: from ``date`` on the chip is in ``state``.
 
-    "barred" includes a licence duty under which no licence is granted; "licence" means that some are.
+    "barred" includes a licence duty under which no licence is granted; "licence" means that some are. The class of a chip
+    under a rule is computed from its figures (grade "derived") and is no legal advice.
     """
 
     date: str
@@ -88,6 +89,7 @@ class ExportEvent:
     region: str
     source: str
     note: str = ""
+    grade: Grade = "derived"
 
 
 @dataclass(frozen=True, slots=True)
