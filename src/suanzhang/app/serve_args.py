@@ -36,7 +36,7 @@ def memory_bytes(chip: ChipSpec) -> float:
     return chip.hbm_bytes / GB * GIB * share
 
 
-def check_layout(model: ModelSpec, layout: ServeLayout) -> None:
+def check_layout(model: ModelSpec, layout: ServeLayout, pads_heads: bool = False) -> None:
     """Refuse a layout that no engine can run.
 
     Raises:
@@ -47,7 +47,7 @@ def check_layout(model: ModelSpec, layout: ServeLayout) -> None:
             raise InputError(
                 f"layout: {name} must be at least 1, got {getattr(layout, name)}", fix="use positive whole numbers"
             )
-    if model.heads % layout.tp:
+    if model.heads % layout.tp and not pads_heads:
         raise InputError(f"layout: tp={layout.tp} does not divide the {model.heads} heads of {model.name}", fix="use a divisor")
     if layout.pp > model.layers:
         raise InputError(f"layout: pp={layout.pp} exceeds the {model.layers} layers of {model.name}", fix="use fewer stages")
@@ -163,6 +163,7 @@ def engine_args(
         layer_kernels=kernels,
         decode_graphs=1.0 if stack.graphs else 0.0,
         prefill_graphs=1.0 if stack.prefill_graphs else 0.0,
+        grouped_decode=1.0 if stack.grouped_decode else 0.0,
         alltoall=1.0 if stack.alltoall else 0.0,
         dispatch_bytes=1.0 if weight_format(weight_dtype).bytes <= 1.0 else 2.0,
         matmul=_of(c.matmul, family),
@@ -208,5 +209,7 @@ def batch_rules(stack: ServeStack, memory: ServeMemory, layout: ServeLayout, isl
         float(stack.max_batched_tokens) * layout.dp,
         1.0 if stack.chunked_prefill else 0.0,
         1.0 if stack.mixed_batches else 0.0,
+        stack.request_s,
+        stack.request_per_seq_s,
     )
     return rules, "kv-capacity" if by_cache < by_engine else "engine"

@@ -201,15 +201,13 @@ def estimate_serve(
         Infeasible: the model and one request do not fit the memory.
     """
     check_workload(workload)
-    check_layout(model, layout)
+    check_layout(model, layout, stack.pads_heads)
     kv_dtype = kv_dtype or "bf16"
     args, origin = iteration_args(model, chip, layout, stack, weight_dtype, kv_dtype, coefficients or fitted())
     isl, osl = _lengths(workload)
     memory = _memory(model, chip, layout, stack, weight_dtype, kv_dtype, workload)
     rules, by = batch_rules(stack, memory, layout, isl, osl)
     s, ttft, tpot, capacity, saturated = _steady(workload, rules, args)
-    front = 0.0 if isinstance(workload, StaticBatch) else stack.request_s
-    ttft = Percentiles(ttft.mean + front, ttft.p50 + front, ttft.p90 + front, ttft.p99 + front)
     e2e = Percentiles(
         ttft.mean + tpot.mean * (osl - 1.0),
         ttft.p50 + tpot.p50 * (osl - 1.0),

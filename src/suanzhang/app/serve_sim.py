@@ -110,14 +110,15 @@ def simulate_serve(
     table, settings = table_and_settings(model, chip, estimate, stack, isl, osl, coefficients)
     batch = draw_requests(workload, requests, seed)
     result = simulate(batch, table, settings, warmup_s=0.1 * float(batch.arrival_s[-1]), seed=seed)
+    front = stack.request_s + stack.request_per_seq_s * result.batch_mean
     warnings = estimate.warnings
     if result.overloaded and not estimate.saturated:
         warnings += ("the simulated queue grows without end",)
     simulated = replace(
         estimate,
-        ttft_s=_percentiles(result.ttft_s, stack.request_s),
+        ttft_s=_percentiles(result.ttft_s, front),
         tpot_s=_percentiles(result.tpot_s),
-        e2e_s=_percentiles(result.e2e_s, stack.request_s),
+        e2e_s=_percentiles(result.e2e_s, front),
         saturated=result.overloaded,
         running_batch=result.batch_mean,
         warnings=warnings,

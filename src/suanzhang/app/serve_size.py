@@ -78,25 +78,25 @@ def precisions(service: ServiceSpec, chip: ChipSpec) -> tuple[tuple[str, str], .
     return tuple(pairs)
 
 
-def _limits(slo: SloSpec, front_s: float) -> tuple[float, float, float, float, float]:
-    """The targets, infinite where there is none, less the time that a request spends before the engine."""
+def _limits(slo: SloSpec) -> tuple[float, float, float, float, float]:
+    """The targets, infinite where there is none."""
     values = (slo.ttft_p50_s, slo.ttft_p99_s, slo.tpot_p50_s, slo.tpot_p99_s, slo.e2e_p99_s)
     a, b, c, d, e = (math.inf if value is None else value for value in values)
-    return a - front_s, b - front_s, c, d, e - front_s
+    return a, b, c, d, e
 
 
-def _floor(traffic: Traffic, rules: BatchRules, args: IterationArgs, front_s: float) -> dict[str, float]:
+def _floor(traffic: Traffic, rules: BatchRules, args: IterationArgs) -> dict[str, float]:
     """The latencies of a replica that is almost idle: nothing can be faster on it."""
     rate = 1e-6
     s = open_loop(rate, math.inf, traffic, rules, args)
     t = open_loop_tail(rate, traffic, s, rules, args)
     e2e = t.ttft_p99 + (traffic.osl - 1.0) * t.tpot_p99
     return {
-        "ttft_p50_s": t.ttft_p50 + front_s,
-        "ttft_p99_s": t.ttft_p99 + front_s,
+        "ttft_p50_s": t.ttft_p50,
+        "ttft_p99_s": t.ttft_p99,
         "tpot_p50_s": t.tpot_p50,
         "tpot_p99_s": t.tpot_p99,
-        "e2e_p99_s": e2e + front_s,
+        "e2e_p99_s": e2e,
     }
 
 
@@ -140,7 +140,7 @@ def _try(
         return
     args, _ = iteration_args(service.model, chip, layout, stack, weight, cache, coefficients)
     rules, _ = batch_rules(stack, memory, layout, traffic.isl, traffic.osl)
-    floor = _floor(traffic, rules, args, stack.request_s)
+    floor = _floor(traffic, rules, args)
     for name, value in floor.items():
         search.nearest[name] = min(value, search.nearest.get(name, math.inf))
     missed = _missed(floor, service.slo)
@@ -149,7 +149,7 @@ def _try(
     capacity = closed_loop(MANY, traffic.isl, traffic.osl, rules, args).requests_per_s
     within = 0.0
     if not missed:
-        within = best_open_rate(capacity, *_limits(service.slo, stack.request_s), traffic, rules, args)
+        within = best_open_rate(capacity, *_limits(service.slo), traffic, rules, args)
     search.options.append(_Option(layout, weight, cache, capacity, within))
 
 

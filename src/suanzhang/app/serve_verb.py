@@ -137,7 +137,7 @@ def _replayed(ask: _Ask, trace: RequestBatch, layout: ServeLayout, estimate: Ser
     isl, osl = ask.input.mean, ask.output.mean
     table, settings = table_and_settings(ask.model, ask.chip, estimate, ask.stack, isl, osl)
     found = simulate(trace, table, settings, replicas=min(replicas, 64), seed=ask.seed)
-    front = ask.stack.request_s
+    front = ask.stack.request_s + ask.stack.request_per_seq_s * found.batch_mean
     ttft, tpot, e2e = (
         Percentiles(part.mean + extra, part.p50 + extra, part.p90 + extra, part.p99 + extra)
         for part, extra in ((found.ttft_s, front), (found.tpot_s, 0.0), (found.e2e_s, front))

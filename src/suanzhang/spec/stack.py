@@ -99,6 +99,8 @@ class ServeStack:
         reserve_bytes: memory of the driver, the libraries, graphs and communication buffers per chip.
         grouped_decode: decode attention reads a cache head once for all query heads of its group; early kernels did not.
         request_s: time from arrival to the engine that is no queueing: HTTP, tokeniser, hand-over.
+        request_per_seq_s: further such time per running sequence, whose tokens pass through the same front end.
+        pads_heads: a tensor size that does not divide the heads is allowed; the heads are padded.
         alltoall: experts exchange tokens by all-to-all; otherwise by all-gather and reduce-scatter.
         policy: batch policy for the event simulation.
     """
@@ -128,5 +130,7 @@ class ServeStack:
     reserve_bytes: float = 1.5e9
     grouped_decode: bool = True
     request_s: float = 0.0
+    request_per_seq_s: float = 0.0
+    pads_heads: bool = False
     alltoall: bool = False
     policy: Literal["vllm-v1", "sglang", "trtllm", "static"] = "vllm-v1"

@@ -69,6 +69,7 @@ class EngineArgs(NamedTuple):
         launch_s: host time to launch one kernel outside a graph [s].
         layer_kernels: kernels of one layer [1].
         decode_graphs, prefill_graphs: 1 when such iterations replay graphs.
+        grouped_decode: 1 when decode attention reads a cache head once for its whole group of query heads.
         alltoall: 1 when experts exchange tokens by all-to-all, 0 by all-gather and reduce-scatter.
         dispatch_bytes: bytes of one value on the way to the experts [B].
         matmul, attention, memory, collective: time inside the engine over the isolated time of such a kernel [1].
@@ -84,6 +85,7 @@ class EngineArgs(NamedTuple):
     layer_kernels: float
     decode_graphs: float
     prefill_graphs: float
+    grouped_decode: float
     alltoall: float
     dispatch_bytes: float
     matmul: float

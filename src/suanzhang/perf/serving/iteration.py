@@ -17,7 +17,7 @@ from suanzhang.perf.serving.args import IterationArgs, IterationTerms
 def _projections_s(m: float, decode_m: float, a: IterationArgs) -> float:
     """Products of one softmax attention layer on one chip [s]; ``decode_m`` of the ``m`` tokens are decoding."""
     s, tp, g = a.shape, a.engine.tp, a.ops.gemm_attention
-    heads = max(s.heads / tp, 1.0)
+    heads = math.ceil(s.heads / tp)
     if s.is_mla > 0.0:
         qk = s.nope_dim + s.rope_dim
         down = gemm_s(m, s.q_lora + s.kv_lora + s.rope_dim, s.hidden, 1.0, g)
@@ -38,7 +38,7 @@ def _projections_s(m: float, decode_m: float, a: IterationArgs) -> float:
 def _prefill_layer_s(seqs: float, q: float, past: float, window: float, a: IterationArgs) -> float:
     """Attention of ``seqs`` prompt chunks of ``q`` tokens after ``past`` cached ones in one layer [s]."""
     s, tp = a.shape, a.engine.tp
-    heads = max(s.heads / tp, 1.0)
+    heads = math.ceil(s.heads / tp)
     kv = heads if s.is_mla > 0.0 else max(s.kv_heads / tp, 1.0)
     qk = s.nope_dim + s.rope_dim if s.is_mla > 0.0 else s.qk_dim
     return prefill_attention_s(seqs, q, q + past, heads, kv, qk, s.v_dim, 1.0, window, a.ops.attention)
@@ -48,10 +48,10 @@ def _prefill_layer_s(seqs: float, q: float, past: float, window: float, a: Itera
 def _decode_layer_s(batch: float, context: float, a: IterationArgs) -> float:
     """Attention of ``batch`` decoding sequences with ``context`` cached tokens in sum in one layer [s]."""
     s, tp = a.shape, a.engine.tp
-    heads = max(s.heads / tp, 1.0)
+    heads = math.ceil(s.heads / tp)
     if s.is_mla > 0.0:
         return mla_decode_s(batch, context, heads, s.kv_lora, s.rope_dim, s.kv_bytes, a.ops.attention)
-    kv = max(s.kv_heads / tp, 1.0)
+    kv = max(s.kv_heads / tp, 1.0) if a.engine.grouped_decode > 0.0 else heads
     return decode_attention_s(batch, context, heads, kv, s.qk_dim, s.v_dim, s.kv_bytes, a.ops.attention)
 
 
@@ -176,7 +176,7 @@ def iteration_terms(
             expert_comm = s.moe_layers * _expert_traffic_s(m, a) * e.collective
     layers = softmax_layers + s.linear_layers
 
-    mixer_width = max(s.heads / e.tp, 1.0) * (s.qk_dim + s.v_dim)
+    mixer_width = math.ceil(s.heads / e.tp) * (s.qk_dim + s.v_dim)
     inner = (s.dense_layers * s.ffn + s.moe_layers * s.shared_ffn) / layers / e.tp
     inner += s.moe_layers / layers * s.topk * s.expert_ffn / (e.ep if e.dp == 1.0 else e.tp)
     moved = 2.0 * m * (8.0 * s.hidden + 2.0 * mixer_width + s.matrices * inner)

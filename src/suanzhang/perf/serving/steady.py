@@ -21,12 +21,16 @@ class BatchRules(NamedTuple):
         budget: token budget of an iteration [tokens].
         chunked: 1 when prompts are cut to the budget.
         mixed: 1 when prompts and decoding share an iteration.
+        front_s: time of a request before the engine sees it, and
+        front_per_seq_s: further such time per running sequence [s].
     """
 
     limit: float
     budget: float
     chunked: float
     mixed: float
+    front_s: float = 0.0
+    front_per_seq_s: float = 0.0
 
 
 class Traffic(NamedTuple):
@@ -169,6 +173,7 @@ def closed_loop(concurrency: float, isl: float, osl: float, rules: BatchRules, a
     tpot = (cycle - p.own_s) / max(osl - 1.0, 1.0)
     rho = min(rate * p.slot_s, 0.95) * (running - 1.0) / running
     inside = 0.5 * p.decode_s + 0.5 * rho / (1.0 - rho) * p.slot_s
+    inside += rules.front_s + rules.front_per_seq_s * running
     queue = max(concurrency - running, 0.0) / rate
     ttft = inside + queue + p.own_s
     if running >= concurrency:
@@ -247,8 +252,8 @@ def open_loop(rate: float, capacity: float, traffic: Traffic, rules: BatchRules,
     full = busy_chance((rules.limit - b) / sigma)
     full_wait = 1.0 / (capacity - rate)
     wait = 0.5 * p.decode_s + prompt_wait + full * full_wait
-    ttft = wait + p.own_s
     running = rate * (p.own_s + osl * tpot)
+    ttft = wait + p.own_s + rules.front_s + rules.front_per_seq_s * running
     e2e = ttft + tpot * (osl - 1.0)
     return Steady(rate, running, b, p.decode_s, p.own_s, wait, ttft, tpot, e2e, busy, 1.0, sigma, full, full_wait)
 
@@ -281,6 +286,7 @@ def open_loop_tail(rate: float, traffic: Traffic, s: Steady, rules: BatchRules, 
     seen = rate * short * s.tpot_s
     prompts = math.sqrt(seen * (1.0 + traffic.isl_cv2)) * p.extra_s / short
     out = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    front = rules.front_s + rules.front_per_seq_s * s.running
     for i in range(3):
         q = 0.5 if i == 0 else (0.9 if i == 1 else 0.99)
         z = 0.0 if i == 0 else (1.2816 if i == 1 else 2.3263)
@@ -290,10 +296,10 @@ def open_loop_tail(rate: float, traffic: Traffic, s: Steady, rules: BatchRules, 
         waited = queue / rho * math.log(rho / (1.0 - q)) if rho > 1.0 - q else 0.0
         slot = s.full_wait_s * math.log(s.full_share / (1.0 - q)) if s.full_share > 1.0 - q else 0.0
         if i == 0:
-            out[i] = 0.5 * s.decode_s + max(min(queue, waited), 0.5 * queue) + own + slot
+            out[i] = front + 0.5 * s.decode_s + max(min(queue, waited), 0.5 * queue) + own + slot
         else:
             spread = math.hypot(math.hypot(own - s.prefill_s, max(waited - queue, 0.0)), slot)
-            out[i] = s.decode_s + queue + s.prefill_s + spread
+            out[i] = front + s.decode_s + queue + s.prefill_s + spread
         batch = min(s.decoding + z * s.batch_sigma, rules.limit)
         slower = pace(batch, isl, osl, rules, a).decode_s / (1.0 - busy)
         out[3 + i] = s.tpot_s + math.hypot(max(slower - s.tpot_s, 0.0), z * prompts)
