@@ -13,8 +13,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "audit": "suanzhang.app.audit:audit",
-    "buy": "suanzhang.app.buy:buy",
-    "calibrate": "suanzhang.app.calibrate:calibrate",
+    "buy": "suanzhang.app.verbs:buy",
+    "calibrate": "suanzhang.app.verbs:calibrate",
     "look_up": "suanzhang.app.catalog:catalog",
     "plan": "suanzhang.app.plan:plan",
     "print_report": "suanzhang.report.text:print_answer",

@@ -48,7 +48,7 @@ class Call:
     @property
     def given(self) -> dict[str, Any]:
         """The named values that were given."""
-        return {name: value for name, value in self.named.items() if value not in (None, "", False) and value != ()}
+        return {name: value for name, value in self.named.items() if value is not None and value is not False and value != ""}
 
     def run(self) -> Any:
         """Call it, with progress on stderr."""

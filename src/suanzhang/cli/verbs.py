@@ -46,7 +46,7 @@ def plan(
         return None
     if question is None:
         raise InputError("no question file given", fix="try `suanzhang plan examples/gpu-rush-2023/question.yaml`")
-    return Call("plan", (question,), {"deep": deep}, "planning")
+    return Call("plan", (question,), {"deep": deep}, "planning", progress=True)
 
 
 def train(
@@ -86,9 +86,55 @@ def train(
     return Call("train", (model, tokens, chips), named, "searching layouts")
 
 
-def buy(question: QuestionFile) -> Call:
+def serve(
+    model: Model,
+    chip: Annotated[str, typer.Option("--chip", help="Catalog id or alias of the chip.")],
+    isl: Annotated[float | None, typer.Option("--isl", help="Tokens of a prompt.")] = None,
+    osl: Annotated[float | None, typer.Option("--osl", help="Tokens of an answer.")] = None,
+    rate: Annotated[str, typer.Option("--rate", help="Requests per second.")] = "",
+    concurrency: Annotated[str, typer.Option("--concurrency", help="Requests in the system at any time.")] = "",
+    visits_per_day: Annotated[str, typer.Option("--visits-per-day", help="Requests of one day, such as 1e9.")] = "",
+    trace: Annotated[Path | None, typer.Option("--trace", help="Recorded requests (CSV or JSON lines).")] = None,
+    layout: Layout = "",
+    stack: Stack = "",
+    weight_dtype: Annotated[str, typer.Option("--weight-dtype", help="Format of the weights, such as fp8.")] = "",
+    kv_dtype: Annotated[str, typer.Option("--kv-dtype", help="Format of the cache.")] = "",
+    ttft_p99: Annotated[
+        str, typer.Option("--ttft-p99", help="99th percentile of the time to the first token, such as 2s.")
+    ] = "",
+    tpot_p99: Annotated[
+        str, typer.Option("--tpot-p99", help="99th percentile of the time per further token, such as 100ms.")
+    ] = "",
+    peak_to_mean: Annotated[float, typer.Option("--peak-to-mean", min=1.0, help="Peak of the day over its mean.")] = 1.0,
+    requests: Annotated[
+        int, typer.Option("--simulated-requests", min=0, help="Requests to simulate; 0 for formulas alone.")
+    ] = 20_000,
+    seed: Seed = 0,
+) -> Call:
+    """Plan a service: chips, latencies, cost per answer."""
+    named: dict[str, object] = {
+        "isl": isl,
+        "osl": osl,
+        "rate": positive(rate, "count", "--rate"),
+        "concurrency": positive(concurrency, "count", "--concurrency"),
+        "visits_per_day": positive(visits_per_day, "count", "--visits-per-day"),
+        "trace": str(trace) if trace else "",
+        "layout": layout,
+        "stack": stack,
+        "weight_dtype": weight_dtype,
+        "kv_dtype": kv_dtype,
+        "ttft_p99_s": positive(ttft_p99, "time", "--ttft-p99"),
+        "tpot_p99_s": positive(tpot_p99, "time", "--tpot-p99"),
+        "peak_to_mean": peak_to_mean if peak_to_mean != 1.0 else None,
+        "simulated_requests": requests if requests != 20_000 else None,
+        "seed": seed or None,
+    }
+    return Call("serve", (model, chip), named, "sizing the service")
+
+
+def buy(question: QuestionFile, deep: Annotated[bool, typer.Option("--deep", help="Solve over many futures.")] = False) -> Call:
     """Schedule purchases and rents over months."""
-    return Call("buy", (question,), {}, "scheduling purchases")
+    return Call("buy", (question,), {"deep": deep}, "scheduling purchases", progress=True)
 
 
 def audit(claims: Annotated[Path, typer.Argument(metavar="CLAIMS", help="Claims file (YAML).")], seed: Seed = 0) -> Call:
@@ -106,9 +152,17 @@ def validate(
     return Call("validate", (), named, "predicting published runs", progress=True)
 
 
-def calibrate(paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Kernel timings.")]) -> Call:
+def calibrate(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Kernel timings (Parquet or CSV).")],
+    chip: Annotated[str, typer.Option("--chip", help="Catalog id or alias of the chip that was timed.")],
+    stack: Annotated[str, typer.Option("--stack", help="Engine or library with its version, such as vllm-0.12.0.")],
+    folder: Annotated[Path | None, typer.Option("--folder", help="Where to write the profile; nowhere when left out.")] = None,
+    source: Annotated[str, typer.Option("--source", help="Where the timings come from.")] = "own measurement",
+) -> Call:
     """Fit a chip's profile to kernel timings."""
-    return Call("calibrate", (tuple(paths),), {}, "fitting kernels")
+    return Call(
+        "calibrate", ([str(path) for path in paths], chip, stack), {"folder": folder, "source": source}, "fitting kernels"
+    )
 
 
 def rest(
