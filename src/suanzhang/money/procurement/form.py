@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,6 +169,20 @@ def build_form(shape: Shape) -> tuple[Form, Columns]:
     return form, cols
 
 
+def add_first_stage(shape: Shape, cell: Cell, extra: int) -> tuple[Form, Columns]:
+    """The first stage alone, followed by ``extra`` free columns from 0 up: the start of a master programme."""
+    full = columns_of(shape, cell)
+    first = full.site
+    cols = replace(full, hosted=first, cells=first, tail=first, total=first + extra)
+    form = Form(
+        shape, cell, np.zeros(cols.total), np.zeros(cols.total), np.full(cols.total, INF), np.zeros(cols.total, dtype=bool)
+    )
+    _first_stage(form, cols)
+    _sales(form, cols)
+    _power(form, cols)
+    return form, cols
+
+
 def order_total(shape: Shape, index: int) -> Floats:
     """Cost of one lot of an order by scenario."""
     return np.asarray(np.sum([amounts for _, amounts in shape.orders[index].lines], axis=0))
@@ -199,15 +213,35 @@ def _first_stage(form: Form, cols: Columns) -> None:
                 offer = problem.offers[offer_index]
                 name = f"stock of {offer.id} by month {shape.orders[members[month_index]].month + 1}"
                 form.marks[name] = (row, limit * offer.lot_chips, "chips", "stock")
-    for index, demand in enumerate(shape.runs):
+    for chip, cap in useful_chips(shape).items():
+        members = [j for j, o in enumerate(shape.orders) if (f := problem.offers[o.offer]).chip == chip and f.kind == "buy"]
+        if members:
+            row = form.add_rows(np.array([-INF]), np.array([cap]))
+            form.add(row, members, [shape.orders[j].lot for j in members])
+    for index in range(len(shape.runs)):
         members = [j for j, start in enumerate(shape.starts) if start.demand == index]
         row = form.add_rows(np.array([1.0]), np.array([1.0]))
         if members:
             form.add(row, [cols.starts + j for j in members], 1.0)
-        del demand
     for j, start in enumerate(shape.starts):
         form.cost[cols.starts + j] = start.wait_cost
         form.upper[cols.starts + j], form.integer[cols.starts + j] = 1.0, True
+
+
+def useful_chips(shape: Shape) -> dict[str, float]:
+    """Chips of each kind that all demands together could use at most: none is bought to be traded."""
+    most = dict.fromkeys(shape.chips, 0.0)
+    for pair in shape.pairs:
+        most[shape.chips[pair.chip]] += pair.chips * float(shape.level[:, pair.demand].max())
+    for index in range(len(shape.runs)):
+        for chip in shape.chips:
+            needs = [need.chips for need in shape.runs[index].options if need.chip == chip]
+            most[chip] += max(needs, default=0.0)
+    for offer in shape.problem.offers:
+        if offer.kind == "buy" and offer.chip in most:
+            lots = -(-max(most[offer.chip], offer.min_order_chips) // offer.lot_chips)
+            most[offer.chip] = max(most[offer.chip], lots * offer.lot_chips)
+    return most
 
 
 def _sales(form: Form, cols: Columns) -> None:

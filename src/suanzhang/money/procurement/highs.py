@@ -84,7 +84,6 @@ def solve_programme(
     begin = time.perf_counter()
     solver: Any = highspy.Highs()  # type: ignore[no-untyped-call]
     solver.silent()
-    solver.setOptionValue("threads", 2)
     solver.setOptionValue("mip_rel_gap", gap)
     solver.setOptionValue("time_limit", time_limit_s)
     for name, setting in (options or {}).items():

@@ -211,8 +211,9 @@ def _hold(problem: PurchaseProblem, chip: str) -> float:
 
 
 def _resale(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], chips: tuple[str, ...]) -> Floats:
-    """What a used chip fetches, by scenario, chip and end of month 0..T."""
+    """What a used chip fetches, by scenario, chip and end of month 0..T; prices above their trend lift it."""
     value = np.zeros((len(scenarios), len(chips), problem.months + 1))
+    trend = (1.0 + problem.price_change_per_year) ** (np.arange(problem.months) / 12.0)
     for index, chip in enumerate(chips):
         bought = [offer for offer in problem.offers if offer.kind == "buy" and offer.chip == chip]
         held = [holding.value_per_chip for holding in problem.have if holding.chip == chip and holding.owned]
@@ -222,7 +223,7 @@ def _resale(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], chips: tu
             raise InputError(f"resale of {chip}: {len(curve)} months given, {problem.months + 1} needed")
         for s, scenario in enumerate(scenarios):
             paths = [scenario.price[o.id] for o in bought if o.id in scenario.price]
-            factor = np.mean(paths, axis=0) if paths else np.ones(problem.months)
+            factor = np.mean(paths, axis=0) / trend if paths else np.ones(problem.months)
             drift = np.concatenate([[1.0], factor])
             value[s, index] = worth * curve * drift
     return value

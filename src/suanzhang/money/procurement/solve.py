@@ -117,11 +117,12 @@ def solve_shape(problem: PurchaseProblem, scenarios: tuple[Scenario, ...]) -> So
     shape = build(problem, scenarios)
     if {start.demand for start in shape.starts} != set(range(len(shape.runs))):
         raise explain_infeasible(problem)
-    if len(scenarios) > FULL_SCENARIOS:
-        from suanzhang.money.procurement.decompose import solve_decomposed
+    if len(scenarios) <= FULL_SCENARIOS:
+        return _solve_full(shape, begin)
+    from suanzhang.money.procurement.decompose import solve_decomposed
 
-        return solve_decomposed(shape, begin)
-    return _solve_full(shape, begin)
+    outcome, cell, objective, gap, bound, limits = solve_decomposed(shape, begin)
+    return Solved(shape, cell, outcome, objective, gap, bound, time.perf_counter() - begin, limits)
 
 
 def _solve_full(shape: Shape, begin: float) -> Solved:

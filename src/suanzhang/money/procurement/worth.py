@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from suanzhang.money.procurement.form import build_form, programme_of
+from suanzhang.money.procurement.decompose import Master
+from suanzhang.money.procurement.form import build_form, cell_of, programme_of
 from suanzhang.money.procurement.highs import solve_programme
+from suanzhang.money.procurement.recourse import Recourse
 from suanzhang.money.procurement.schedule import holding_lines
 from suanzhang.money.procurement.shape import build
-from suanzhang.money.procurement.solve import ProcurementPlan, evaluate_orders, solve_shape
+from suanzhang.money.procurement.solve import ProcurementPlan, solve_shape
 from suanzhang.spec.buy import PurchaseProblem, Scenario
 
 
@@ -26,6 +28,53 @@ def expected_scenario(scenarios: tuple[Scenario, ...]) -> Scenario:
     keys = {key for scenario in scenarios for key in scenario.delay_months}
     delays = {key: int(np.median([scenario.delay_months[key] for scenario in scenarios])) for key in keys}
     return Scenario(1.0, mean_paths("price"), mean_paths("rent"), delays, {}, mean_paths("growth"))
+
+
+_SAMPLE = 24
+"""Scenarios that are solved by themselves at most."""
+
+
+def cost_of_orders(
+    problem: PurchaseProblem,
+    scenarios: tuple[Scenario, ...],
+    orders: dict[tuple[str, int], float],
+    starts: dict[tuple[int, str, float, int], float],
+) -> float:
+    """Mean cost over scenarios of given orders (lots by offer and month) and starts, with the best recourse.
+
+    Model:
+        Orders and starts are held; every month of every scenario is then solved by itself.
+
+    Args:
+        problem: the problem.
+        scenarios: the scenarios.
+        orders: lots by offer id and month.
+        starts: 1 for a start, by run, chip, chips and month.
+
+    Returns:
+        Mean cost [currency].
+
+    Equation:
+        E[c x + Q(x)].
+
+    Validity:
+        Limits of budget and power are not checked again.
+
+    Sources:
+        Two-stage stochastic programming.
+
+    Example:
+        The orders of a plan cost what the plan costs.
+    """
+    shape = build(problem, scenarios, lateness_priced=True)
+    cell = cell_of(shape)
+    lots = np.array([orders.get((problem.offers[order.offer].id, order.month), 0.0) for order in shape.orders])
+    begun = np.array([starts.get((s.demand, s.need.chip, s.need.chips, s.month), 0.0) for s in shape.starts])
+    answer = Recourse(shape, cell)(lots, begun)
+    totals = Master(shape, cell, False).first_cost(lots, begun) + answer.value.sum(axis=1)
+    constant = sum(sum(holding_lines(shape, k).values()) for k in range(len(shape.chips)))
+    held = float(np.einsum("k,kt->", shape.hold + shape.energy_idle, shape.have_site))
+    return float(shape.weights @ totals) + constant + held
 
 
 def stochastic_solution(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], plan: ProcurementPlan) -> float:
@@ -67,17 +116,16 @@ def stochastic_solution(problem: PurchaseProblem, scenarios: tuple[Scenario, ...
         (start.demand, start.need.chip, start.need.chips, start.month): float(naive.outcome.starts[j])
         for j, start in enumerate(naive.shape.starts)
     }
-    return evaluate_orders(problem, scenarios, orders, starts) - float(
-        np.dot([scenario.weight for scenario in scenarios], plan.cost_by_scenario)
-    )
+    weights = np.array([scenario.weight for scenario in scenarios])
+    return cost_of_orders(problem, scenarios, orders, starts) - float(weights @ plan.cost_by_scenario)
 
 
 def perfect_information(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], plan: ProcurementPlan) -> float:
     """What it would be worth on average to know the scenario before ordering.
 
     Model:
-        Each scenario is solved by itself as a linear programme, a bound from below, so that the value is one from
-        above.
+        Scenarios (at most 24 of them, evenly taken) are solved by themselves as linear programmes, bounds from below,
+        so that the value is one from above; it is set against the cost of the plan in the same scenarios.
 
     Args:
         problem: the problem.
@@ -99,12 +147,13 @@ def perfect_information(problem: PurchaseProblem, scenarios: tuple[Scenario, ...
     Example:
         Zero with one scenario, up to the rounding of lots.
     """
-    total = 0.0
-    for scenario in scenarios:
-        late = replace(scenario, weight=1.0)
-        shape = build(replace(problem, cvar_weight=0.0), (late,), lateness_priced=True)
+    chosen = np.unique(np.linspace(0, len(scenarios) - 1, min(len(scenarios), _SAMPLE)).round().astype(int))
+    weights = np.array([scenarios[index].weight for index in chosen])
+    known = []
+    for index in chosen:
+        alone = (replace(scenarios[index], weight=1.0),)
+        shape = build(replace(problem, cvar_weight=0.0), alone, lateness_priced=True)
         form, _ = build_form(shape)
         found = solve_programme(programme_of(form), gap=0.0, time_limit_s=30.0, relax=True)
-        constant = sum(sum(holding_lines(shape, k).values()) for k in range(len(shape.chips)))
-        total += scenario.weight * (found.objective + constant)
-    return float(np.dot([scenario.weight for scenario in scenarios], plan.cost_by_scenario)) - total
+        known.append(found.objective + sum(sum(holding_lines(shape, k).values()) for k in range(len(shape.chips))))
+    return float(weights @ (plan.cost_by_scenario[chosen] - np.array(known)) / weights.sum())
