@@ -23,7 +23,7 @@ def run(argv: list[str]) -> dict[str, Any]:
     options = argparse.ArgumentParser(prog="python -m benchmarks fleet")
     add_options(options, (200.0, 600.0, 300.0, 900.0))
     options.add_argument("--requests", type=float, default=1e9, help="requests of the day; fewer shrink the fleet too")
-    options.add_argument("--peak-to-mean", type=float, default=2.0)
+    options.add_argument("--peak-to-mean", type=float, default=1.8)
     options.add_argument("--load", type=float, default=0.85, help="share of the capacity at the peak")
     options.add_argument("--replicas", type=int, default=0, help="0 sizes the fleet to the peak")
     options.add_argument("--router", default="least-loaded")
