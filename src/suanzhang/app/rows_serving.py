@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -257,6 +257,10 @@ def _workload(row: ServeRow, stack: ServeStack, replicas: int, flags: list[str])
         if burst:
             count = float(burst.group(1)) / replicas
             return ClosedLoop(concurrency=count, isl=isl, osl=osl, requests=count, together=True)
+        stated = _REQUESTS.search(row.notes) or re.search(r"\b(\d+)-request burst", row.notes)
+        if stated and not row.concurrency_text:
+            count = float(stated.group(1).replace(",", "")) / replicas
+            return ClosedLoop(concurrency=count, isl=isl, osl=osl, requests=count, together=True)
         return ClosedLoop(concurrency=ALL_QUEUED, isl=isl, osl=osl)
     if row.concurrency is None or row.concurrency < 1:
         batch = re.search(r"batch (\d+)", row.concurrency_text)
@@ -273,6 +277,18 @@ def _workload(row: ServeRow, stack: ServeStack, replicas: int, flags: list[str])
     stated = _REQUESTS.search(row.notes)
     requests = float(stated.group(1).replace(",", "")) / replicas if stated else _ROUNDS * users
     return ClosedLoop(concurrency=min(users, requests), isl=isl, osl=osl, requests=requests, together=True)
+
+
+def _with_stated_limits(row: ServeRow, stack: ServeStack) -> ServeStack:
+    """The engine with the limits that the row states: most sequences at once, tokens of one iteration."""
+    text = row.notes.lower()
+    seqs = re.search(r"max[-_ ]num[-_ ]seqs[ =:]+(\d+)", text)
+    tokens = re.search(r"max[-_ ]num[-_ ]batched[-_ ]tokens[ =:]+(\d+)", text)
+    if seqs:
+        stack = replace(stack, max_seqs=int(seqs.group(1)))
+    elif row.concurrency and ("batch_mean" in row.measured or "max_num_seqs (concurrency" in text):
+        stack = replace(stack, max_seqs=max(stack.max_seqs, round(row.concurrency)))
+    return replace(stack, max_batched_tokens=int(tokens.group(1))) if tokens else stack
 
 
 # ---------------------------------------------------------------- the case
@@ -309,8 +325,11 @@ def _case(row: ServeRow) -> ServeCase:
         raise _UnusableError("prompt partly in the cache")
     weights = _weights(row, chip, flags)
     layout, replicas = _layout(row, model, chip, weights, flags)
+    stack = _with_stated_limits(row, stack)
     cache_dtype = _cache(row, weights, chip, flags)
     workload = _workload(row, stack, replicas, flags)
+    if "short prompt assumed" in flags:
+        measured.pop("ttft_s", None)
     if re.search(r"maxq|power-capped|power cap", f"{row.chip} {row.notes} {row.where}", re.IGNORECASE):
         flags.append("power-capped chips")
     return ServeCase(

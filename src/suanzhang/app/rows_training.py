@@ -287,6 +287,9 @@ def _with_linear(spec: ModelSpec, attention: str, params_billion: Any) -> ModelS
 # ---------------------------------------------------------------- chip, precision, layout
 
 
+_LARGEST_SERVER = 16
+
+
 @cache
 def chip_in_node(name: str, per_node: int, link_gbyte_per_s: float, network_gbit_per_s: float) -> ChipSpec:
     """The catalog's chip in the node and network that a row states; zeros leave what the catalog says.
@@ -295,14 +298,12 @@ def chip_in_node(name: str, per_node: int, link_gbyte_per_s: float, network_gbit
         CatalogError: the chip is not in the catalog.
     """
     chip = chip_catalog.chip(name)
-    node = chip.node
-    if per_node:
-        node = replace(node, chips=per_node)
+    node, domain = chip.node, chip.scale_up_domain
+    if per_node and node.chips <= _LARGEST_SERVER:  # of a rack-scale node, rows state the tray
+        node = replace(node, chips=per_node, power_w=node.power_w * per_node / max(node.chips, 1))
+        domain = per_node if domain <= chip.node.chips else domain
     if network_gbit_per_s:
         node = replace(node, nic_bytes_per_s=network_gbit_per_s * units.GIGA / units.BITS_PER_BYTE)
-    domain = chip.scale_up_domain
-    if per_node and domain <= chip.node.chips:
-        domain = per_node
     link = chip.link_bytes_per_s
     if link_gbyte_per_s and link and chip.vendor.lower() == "nvidia":
         link = link_gbyte_per_s * units.GIGA / 2.0
