@@ -301,7 +301,7 @@ def chip_in_node(name: str, per_node: int, link_gbyte_per_s: float, network_gbit
     node, domain = chip.node, chip.scale_up_domain
     if per_node and node.chips <= _LARGEST_SERVER:  # of a rack-scale node, rows state the tray
         node = replace(node, chips=per_node, power_w=node.power_w * per_node / max(node.chips, 1))
-        domain = per_node if domain <= chip.node.chips else domain
+        domain = per_node if domain == chip.node.chips else min(domain, per_node) if domain < chip.node.chips else domain
     if network_gbit_per_s:
         node = replace(node, nic_bytes_per_s=network_gbit_per_s * units.GIGA / units.BITS_PER_BYTE)
     link = chip.link_bytes_per_s
