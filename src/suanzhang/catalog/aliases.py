@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -14,6 +15,8 @@ from suanzhang.errors import CatalogError, unknown_name
 Kind = Literal["chip", "model", "train_stack", "serve_stack"]
 
 _PATH = Path(__file__).resolve().parent / "data" / "aliases.yaml"
+_BETWEEN_DIGITS = re.compile(r"(?<=\d)[\s_/-]+(?=\d)")
+_NOISE = re.compile(r"(?<!\d)[.-]|[.-](?!\d)|[^\w.+-]|_")
 _WHAT: Mapping[Kind, str] = {
     "chip": "chip",
     "model": "model",
@@ -23,8 +26,9 @@ _WHAT: Mapping[Kind, str] = {
 
 
 def folded(name: str) -> str:
-    """A name without case, spaces, dashes and other signs: ``folded("A100-80G SXM") == "a10080gsxm"``."""
-    return "".join(letter for letter in name.casefold() if letter.isalnum() or letter == "+")
+    """A name without case, spaces and dashes, but for what parts two numbers: ``folded("A100-80G SXM") == "a100-80gsxm"``."""
+    text = _BETWEEN_DIGITS.sub("-", name.casefold())
+    return _NOISE.sub("", text)
 
 
 @functools.cache
