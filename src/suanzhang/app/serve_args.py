@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 
 from suanzhang.app.physics import Physics, physics
 from suanzhang.errors import InputError
-from suanzhang.perf.args import GemmArgs, MoeArgs
+from suanzhang.perf.args import GemmArgs, LinkArgs, MoeArgs
 from suanzhang.perf.serving.args import EngineArgs, IterationArgs, OpArgs, ShapeArgs
 from suanzhang.perf.serving.memory import sequences_that_fit
 from suanzhang.perf.serving.precision import Format, compute_dtype, kv_bytes, weight_format
@@ -23,6 +24,8 @@ DEQUANTISE_EFFICIENCY = 0.8
 """Share of the 16-bit rate that a product keeps when it unpacks narrow weights in registers [assumed]."""
 
 
+PCIE_BYTES_PER_S = 32e9
+"""PCIe 4.0 x16, one direction, which joins the pairs of chips with a bridge."""
 MOE_KERNELS = 8.0
 MLA_KERNELS = 6.0
 """Further kernels of a layer with experts (routing, sorting, two grouped products, combining) and with a latent cache."""
@@ -129,7 +132,20 @@ def chip_physics(chip: ChipSpec, dtype: str, profile: str) -> Physics:
     return _physics(chip.id, dtype, profile, _ById(chip))
 
 
-def op_args(model: ModelSpec, chip: ChipSpec, weight_dtype: str, profile: str) -> tuple[OpArgs, str]:
+@lru_cache(maxsize=64)
+def _bridged(holder: _ById) -> ChipSpec:
+    """A chip as a group sees it that is wider than its bridge: all traffic takes the host's PCIe."""
+    return replace(holder.chip, scale_up_domain=1, link_bytes_per_s=PCIE_BYTES_PER_S)
+
+
+def _link(chip: ChipSpec, dtype: str, profile: str, ranks: int) -> LinkArgs:
+    """Collectives of a group: over the scale-up link, or over PCIe when the link joins fewer chips of the node."""
+    if 1 < chip.scale_up_domain < min(ranks, chip.node.chips):
+        return chip_physics(_bridged(_ById(chip)), dtype, profile).args.link
+    return chip_physics(chip, dtype, profile).args.link
+
+
+def op_args(model: ModelSpec, chip: ChipSpec, weight_dtype: str, profile: str, ranks: int = 1) -> tuple[OpArgs, str]:
     """Operators at the precisions in which an engine runs them, and where their efficiencies come from."""
     form = weight_format(weight_dtype)
     half = chip_physics(chip, _half(chip), profile)
@@ -141,7 +157,7 @@ def op_args(model: ModelSpec, chip: ChipSpec, weight_dtype: str, profile: str) -
     moe: MoeArgs = narrow.args.moe
     moe = moe._replace(gemm=_stored(moe.gemm, form, dtype))
     attention = half.args.mla if model.mla else half.args.attention
-    ops = OpArgs(body, body, half.args.gemm, moe, attention, half.args.memory, half.args.link)
+    ops = OpArgs(body, body, half.args.gemm, moe, attention, half.args.memory, _link(chip, _half(chip), profile, ranks))
     return ops, f"{narrow.origin}: {narrow.note}"
 
 
@@ -193,7 +209,7 @@ def iteration_args(
     coefficients: ServeCoefficients,
 ) -> tuple[IterationArgs, str]:
     """Everything that the time of an iteration depends on besides its load, and where the efficiencies come from."""
-    ops, origin = op_args(model, chip, weight_dtype, stack.profile)
+    ops, origin = op_args(model, chip, weight_dtype, stack.profile, layout.tp * layout.dp)
     args = IterationArgs(shape_args(model, kv_dtype), engine_args(model, layout, stack, coefficients, weight_dtype), ops)
     return args, origin
 
