@@ -194,7 +194,7 @@ def _table(surface: FittedSurface | None, name: str = "") -> Residual:
 @functools.lru_cache(maxsize=512)
 def _built(values: tuple[int, ...], axes: tuple[tuple[float, float, int], ...]) -> Residual:
     (x, y, z) = axes
-    table = np.array(values, dtype=np.float64).reshape(x[2], y[2], z[2]) / 1000.0
+    table = np.exp(np.array(values, dtype=np.float64).reshape(x[2], y[2], z[2]) / 1000.0)
     return Residual(table, x[0], y[0], z[0], x[1], y[1], z[1])
 
 

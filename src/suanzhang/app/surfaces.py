@@ -107,7 +107,7 @@ def gemm_args(peaks: Peaks, dtype: str, v: Values, table: Residual | None = None
         launch_s=v["launch_s"],
         wave_weight=v["wave_weight"],
         feed_bytes_per_s=v["feed_bytes_per_flop"] * peaks.flop_per_s,
-        sharpness=v["sharpness"],
+        exposed=v["exposed"],
         residual=table or no_residual(),
     )
 
@@ -189,7 +189,7 @@ GEMM_START: Values = {
     "launch_s": 3e-6,
     "wave_weight": 0.4,
     "feed_bytes_per_flop": 0.03,
-    "sharpness": 2.5,
+    "exposed": 0.4,
 }
 MOE_START: Values = {
     "efficiency": 0.5,
@@ -303,12 +303,18 @@ def _predict_moe(peaks: Peaks, dtype: str, v: Values, shapes: Floats) -> Floats:
     return _moe_rows(shapes, moe_args(peaks, dtype, gemm_args(peaks, dtype, GEMM_START), v))
 
 
+def _octaves(sizes: Floats) -> Floats:
+    """The axis of the residual tables (see :func:`suanzhang.perf.residual.octave`)."""
+    mantissa, exponent = np.frexp(sizes)
+    return np.asarray(exponent - 2.0 + 2.0 * mantissa, dtype=np.float64)
+
+
 def _by_width(shapes: Floats) -> Floats:
-    return np.asarray(np.log2(np.column_stack([shapes[:, 0] * shapes[:, 2], shapes[:, 1], shapes[:, 4]])))
+    return _octaves(np.column_stack([shapes[:, 0] * shapes[:, 2], shapes[:, 1], shapes[:, 4]]))
 
 
 def _by_group(shapes: Floats) -> Floats:
-    return np.asarray(np.log2(np.column_stack([shapes[:, 0] * shapes[:, 3], shapes[:, 1], shapes[:, 2] / shapes[:, 3]])))
+    return _octaves(np.column_stack([shapes[:, 0] * shapes[:, 3], shapes[:, 1], shapes[:, 2] / shapes[:, 3]]))
 
 
 _LAUNCH = (2e-7, 1e-3)
@@ -325,12 +331,12 @@ GEMM = Surface(
         launch_s=_LAUNCH,
         wave_weight=(0.01, 1.0),
         feed_bytes_per_flop=(0.002, 1.0),
-        sharpness=(1.0, 12.0),
+        exposed=(0.01, 1.0),
     ),
-    (Axis(0.0, 1.0, 16, 0.1), Axis(5.0, 1.0, 12, 0.05), Axis(5.0, 1.0, 12, 0.05)),
+    (Axis(0.0, 0.5, 31, 0.1), Axis(5.0, 1.0, 12, 0.02), Axis(5.0, 1.0, 12, 0.02)),
     (1, 2),
     lambda peaks, dtype, v, shapes: _gemm_rows(shapes, gemm_args(peaks, dtype, v)),
-    lambda shapes: np.log2(shapes),
+    lambda shapes: _octaves(shapes),
 )
 PREFILL = Surface(
     "prefill",
@@ -385,7 +391,7 @@ MLA_DECODE = Surface(
     (Axis(0.0, 1.0, 11, 0.05), Axis(0.0, 1.0, 18, 0.05), Axis(0.0, 1.0, 8, 0.05)),
     (2,),
     lambda peaks, dtype, v, shapes: _latent_rows(shapes, attention_args(peaks, PREFILL_START, v)),
-    lambda shapes: np.log2(shapes[:, :3]),
+    lambda shapes: _octaves(shapes[:, :3]),
 )
 MOE = Surface(
     "moe",
@@ -402,13 +408,13 @@ MOE = Surface(
     (Axis(0.0, 1.0, 18, 0.1), Axis(0.0, 1.0, 10, 0.05), Axis(16.0, 1.0, 12, 0.05)),
     (1, 2, 4),
     _predict_moe,
-    lambda s: np.log2(
+    lambda s: _octaves(
         np.column_stack(
             [np.maximum(s[:, 0] * s[:, 3] / s[:, 5], 1.0), np.maximum(s[:, 4] / s[:, 5], 1.0), s[:, 1] * s[:, 2] / s[:, 6]]
         )
     ),
     (Axis(-6.0, 1.0, 22, 0.1), Axis(10.0, 0.5, 8, 0.05), Axis(6.0, 1.0, 10, 0.05)),
-    lambda s: np.log2(np.column_stack([np.maximum(s[:, 0] * s[:, 3] / s[:, 4], 2.0**-8), s[:, 1], s[:, 2] / s[:, 6]])),
+    lambda s: _octaves(np.column_stack([np.maximum(s[:, 0] * s[:, 3] / s[:, 4], 2.0**-8), s[:, 1], s[:, 2] / s[:, 6]])),
 )
 _LINK_AXES = (Axis(8.0, 1.0, 23, 0.02), Axis(1.0, 1.0, 3, 0.01), _FLAT)
 _LINK_RANGES = {
@@ -425,7 +431,7 @@ _LINK_RANGES = {
 
 
 def _link_points(shapes: Floats) -> Floats:
-    return np.column_stack([np.log2(shapes[:, 0]), np.log2(shapes[:, 1]), np.zeros(len(shapes))])
+    return np.column_stack([_octaves(shapes[:, 0]), _octaves(shapes[:, 1]), np.zeros(len(shapes))])
 
 
 LINK = Surface(

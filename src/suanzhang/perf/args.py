@@ -11,14 +11,14 @@ Floats = NDArray[np.float64]
 
 
 class Residual(NamedTuple):
-    """What is left of measured over closed form, as a table of log ratios over three logarithmic axes.
+    """What is left of measured over closed form, as a table of ratios over three logarithmic axes.
 
-    Outside the table the value of its edge decays to zero, so that the closed form alone extrapolates.
+    Outside the table what its edge adds decays to nothing, so that the closed form alone extrapolates.
 
     Args:
-        values: log of measured over formula [1], shape (nx, ny, nz), each at least 2.
-        x0, y0, z0: log2 of the first grid point of each axis.
-        dx, dy, dz: log2 spacing of each axis.
+        values: measured over formula [1], shape (nx, ny, nz), each at least 2.
+        x0, y0, z0: octave of the first grid point of each axis.
+        dx, dy, dz: octaves between grid points of each axis.
     """
 
     values: Floats
@@ -44,8 +44,8 @@ class GemmArgs(NamedTuple):
         launch_s: fixed time of one kernel [s].
         wave_weight: how far the last wave is left idle, 0 (none, stream-k) to 1 (whole waves) [1].
         feed_bytes_per_s: rate at which the on-chip cache feeds operands to all tiles together [B/s].
-        sharpness: exponent that joins the compute and the memory limit; infinite is their maximum [1].
-        residual: log ratios over log2 m, log2 n, log2 k.
+        exposed: how far the shorter of compute and memory shows beside the longer, 0 (hidden) to 1 [1].
+        residual: ratios over log2 m, log2 n, log2 k.
     """
 
     peak_flop_per_s: float
@@ -60,7 +60,7 @@ class GemmArgs(NamedTuple):
     launch_s: float
     wave_weight: float
     feed_bytes_per_s: float
-    sharpness: float
+    exposed: float
     residual: Residual
 
 
@@ -84,8 +84,8 @@ class AttentionArgs(NamedTuple):
         decode_spread: work items (256 positions of a cache head) per multiprocessor for half of the bandwidth [1].
         decode_pair_s: time of one (sequence, key/value head) pair on one multiprocessor [s].
         decode_efficiency: share of the peak that the products of a decode step reach [1].
-        prefill: log ratios over (log2 batch*heads, log2 queries, log2 key width).
-        decode: log ratios over (log2 batch*kv heads, log2 context, log2 heads per kv head);
+        prefill: ratios over (log2 batch*heads, log2 queries, log2 key width).
+        decode: ratios over (log2 batch*kv heads, log2 context, log2 heads per kv head);
             with a latent cache over (log2 batch, log2 context, log2 heads).
         prefill_group: what is then left over (log2 batch*kv heads, log2 queries, log2 heads per kv head).
         decode_width: what is then left over (log2 batch*heads, log2 context, log2 key width).
@@ -123,7 +123,7 @@ class MoeArgs(NamedTuple):
         tile_m: rows to which the tokens of one expert are padded [1].
         fixed_s: sorting, permuting and launching, once per layer [s].
         row_s: permuting and adding up one token-expert pair, besides its bytes [s].
-        residual: log ratios over (log2 token-expert pairs here, log2 local experts, log2 parameters of an expert matrix).
+        residual: ratios over (log2 token-expert pairs here, log2 local experts, log2 parameters of an expert matrix).
         residual_width: what is then left over (log2 pairs per local expert, log2 hidden, log2 width of an expert).
     """
 
@@ -171,7 +171,7 @@ class LinkArgs(NamedTuple):
         nic_base_s: fixed time of one network collective [s].
         nic_hop_s: time of one network step [s].
         alltoall_efficiency: share of link and network that an all-to-all reaches [1].
-        allreduce, allgather, reducescatter, alltoall: log ratios over (log2 bytes, log2 ranks, 0) inside a node.
+        allreduce, allgather, reducescatter, alltoall: ratios over (log2 bytes, log2 ranks, 0) inside a node.
     """
 
     node_chips: float
@@ -218,4 +218,4 @@ class OperatorArgs(NamedTuple):
 
 def no_residual() -> Residual:
     """A table that leaves the closed form as it is."""
-    return Residual(np.zeros((2, 2, 2)), 0.0, 0.0, 0.0, 1.0, 1.0, 1.0)
+    return Residual(np.ones((2, 2, 2)), 0.0, 0.0, 0.0, 1.0, 1.0, 1.0)

@@ -6,7 +6,7 @@ import math
 
 from suanzhang.jit import formula
 from suanzhang.perf.args import AttentionArgs
-from suanzhang.perf.residual import correction
+from suanzhang.perf.residual import correction, octave
 
 QUERY_TILE = 128.0
 """Query rows of one tile of a fused kernel."""
@@ -70,9 +70,9 @@ def prefill_attention_s(
 ) -> float:
     """Time of the fused attention of ``batch`` sequences of ``q_len`` new tokens over ``kv_len`` positions [s]."""
     closed = prefill_closed_s(batch, q_len, kv_len, heads, kv_heads, qk_dim, v_dim, causal, window, args)
-    length = math.log2(q_len)
-    by_width = correction(math.log2(batch * heads), length, math.log2(qk_dim), args.prefill)
-    by_group = correction(math.log2(batch * kv_heads), length, math.log2(heads / kv_heads), args.prefill_group)
+    length = octave(q_len)
+    by_width = correction(octave(batch * heads), length, octave(qk_dim), args.prefill)
+    by_group = correction(octave(batch * kv_heads), length, octave(heads / kv_heads), args.prefill_group)
     return closed * by_width * by_group
 
 
@@ -150,9 +150,9 @@ def decode_attention_s(
 ) -> float:
     """Time of one decode step of ``batch`` sequences whose contexts sum to ``context_sum`` [s]."""
     closed = decode_closed_s(batch, context_sum, heads, kv_heads, qk_dim, v_dim, kv_elem_bytes, args)
-    context = math.log2(max(context_sum / batch, 1.0))
-    by_group = correction(math.log2(batch * kv_heads), context, math.log2(heads / kv_heads), args.decode)
-    by_width = correction(math.log2(batch * heads), context, math.log2(qk_dim), args.decode_width)
+    context = octave(max(context_sum / batch, 1.0))
+    by_group = correction(octave(batch * kv_heads), context, octave(heads / kv_heads), args.decode)
+    by_width = correction(octave(batch * heads), context, octave(qk_dim), args.decode_width)
     return closed * by_group * by_width
 
 
@@ -174,4 +174,4 @@ def mla_decode_s(
 ) -> float:
     """Time of one decode step with absorbed projections: all heads read one latent vector per position [s]."""
     closed = mla_closed_s(batch, context_sum, heads, kv_lora, rope_dim, kv_elem_bytes, args)
-    return closed * correction(math.log2(batch), math.log2(max(context_sum / batch, 1.0)), math.log2(heads), args.decode)
+    return closed * correction(octave(batch), octave(max(context_sum / batch, 1.0)), octave(heads), args.decode)

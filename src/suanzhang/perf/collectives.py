@@ -11,7 +11,7 @@ import math
 
 from suanzhang.jit import formula
 from suanzhang.perf.args import LinkArgs, Residual
-from suanzhang.perf.residual import correction
+from suanzhang.perf.residual import correction, octave
 
 
 @formula
@@ -59,7 +59,7 @@ def node_alltoall_s(size_bytes: float, ranks: float, args: LinkArgs) -> float:
 
 @formula
 def _measured(size_bytes: float, ranks: float, table: Residual) -> float:
-    return correction(math.log2(max(size_bytes, 1.0)), math.log2(ranks), 0.0, table) if ranks > 1.0 else 1.0
+    return correction(octave(max(size_bytes, 1.0)), octave(ranks), 0.0, table) if ranks > 1.0 else 1.0
 
 
 @formula

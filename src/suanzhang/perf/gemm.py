@@ -6,7 +6,7 @@ import math
 
 from suanzhang.jit import formula
 from suanzhang.perf.args import GemmArgs
-from suanzhang.perf.residual import correction
+from suanzhang.perf.residual import correction, octave
 
 
 @formula
@@ -32,16 +32,15 @@ def gemm_closed_s(m: float, n: float, k: float, batch: float, args: GemmArgs) ->
     compute_s = min(compute_s, _tiled_s(m, n, k, batch, 64.0, 64.0, flop_s, feed_s, args))
     moved = batch * (m * k * args.in_bytes + n * k * args.weight_bytes + m * n * args.out_bytes)
     memory_s = moved / (args.hbm_bytes_per_s * args.hbm_efficiency)
-    p = args.sharpness
     longer, shorter = max(compute_s, memory_s), min(compute_s, memory_s)
-    return args.launch_s + longer * (1.0 + (shorter / longer) ** p) ** (1.0 / p)
+    return args.launch_s + longer + args.exposed * shorter * shorter / longer
 
 
 @formula
 def gemm_s(m: float, n: float, k: float, batch: float, args: GemmArgs) -> float:
     """Time of ``batch`` products of an (m, k) activation with a (k, n) weight on one chip [s]."""
     closed = gemm_closed_s(m, n, k, batch, args)
-    return closed * correction(math.log2(m * batch), math.log2(n), math.log2(k), args.residual)
+    return closed * correction(octave(m * batch), octave(n), octave(k), args.residual)
 
 
 @formula

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 from suanzhang.jit import formula
 from suanzhang.perf.args import MoeArgs
-from suanzhang.perf.residual import correction
+from suanzhang.perf.residual import correction, octave
 
 
 @formula
@@ -29,8 +27,8 @@ def grouped_gemm_s(rows: float, experts_local: float, n: float, k: float, imbala
     compute_s = 2.0 * padded * n * k * (1.0 + g.ramp_k / k) / (g.peak_flop_per_s * args.efficiency)
     moved = touched * n * k * g.weight_bytes + rows_here * (k * g.in_bytes + n * g.out_bytes)
     memory_s = moved / (g.hbm_bytes_per_s * args.hbm_efficiency)
-    p = g.sharpness
-    return g.launch_s + (compute_s**p + memory_s**p) ** (1.0 / p)
+    longer, shorter = max(compute_s, memory_s), min(compute_s, memory_s)
+    return g.launch_s + longer + g.exposed * shorter * shorter / longer
 
 
 @formula
@@ -76,6 +74,6 @@ def moe_ffn_s(
     rows = max(tokens * topk / ep, 1.0)
     local = max(experts / ep, 1.0)
     width = expert_ffn / etp
-    by_experts = correction(math.log2(rows), math.log2(local), math.log2(hidden * width), args.residual)
-    by_width = correction(math.log2(rows / local), math.log2(hidden), math.log2(width), args.residual_width)
+    by_experts = correction(octave(rows), octave(local), octave(hidden * width), args.residual)
+    by_width = correction(octave(rows / local), octave(hidden), octave(width), args.residual_width)
     return closed * by_experts * by_width

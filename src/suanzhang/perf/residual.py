@@ -4,11 +4,29 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from suanzhang.jit import formula
 from suanzhang.perf.args import Residual
 
+_MANTISSA = (1 << 52) - 1
+_ONE = 1023 << 52
+"""Bits of the mantissa of a double, and those of the exponent of 1.0."""
 DECAY_OCTAVES = 2.0
 """Distance outside a table [factors of two] after which its edge value has decayed to 1/e."""
+
+
+@formula
+def octave(size: float) -> float:
+    """Place of a size on a logarithmic axis that is linear between powers of two: cheap, and exact at them.
+
+    Example:
+        >>> octave(8.0), octave(12.0)
+        (3.0, 3.5)
+    """
+    bits = np.float64(size).view(np.int64)
+    mantissa = np.int64((bits & _MANTISSA) | _ONE).view(np.float64)
+    return float((bits >> 52) - 1024.0 + mantissa)
 
 
 @formula
@@ -16,18 +34,18 @@ def correction(x: float, y: float, z: float, table: Residual) -> float:
     """Factor that turns a closed form into what was measured near a shape.
 
     Model:
-        Trilinear interpolation of log ratios on a regular grid of log2 sizes; outside the grid the edge value
-        decays exponentially with the distance, so that far away the closed form stands alone.
+        Trilinear interpolation of measured over closed form on a regular grid of octaves; outside the grid what the
+        edge adds decays exponentially with the distance, so that far away the closed form stands alone.
 
     Args:
-        x, y, z: log2 of the three sizes [1].
-        table: grid of log ratios.
+        x, y, z: octaves of the three sizes [1].
+        table: grid of ratios.
 
     Returns:
         The factor [1]; 1 for an empty table.
 
     Equation:
-        f = exp(r(x, y, z) * exp(-d / DECAY_OCTAVES))
+        f = 1 + (r(x, y, z) - 1) exp(-d / DECAY_OCTAVES)
 
     Validity:
         Any shape; informative inside the grid only.
@@ -48,16 +66,17 @@ def correction(x: float, y: float, z: float, table: Residual) -> float:
     cu = min(max(u, 0.0), nx - 1.0)
     cv = min(max(v, 0.0), ny - 1.0)
     cw = min(max(w, 0.0), nz - 1.0)
-    i = min(int(cu), nx - 2)
-    j = min(int(cv), ny - 2)
-    k = min(int(cw), nz - 2)
-    a, b, c = cu - i, cv - j, cw - k
-    low = (1.0 - b) * ((1.0 - c) * values[i, j, k] + c * values[i, j, k + 1])
-    low += b * ((1.0 - c) * values[i, j + 1, k] + c * values[i, j + 1, k + 1])
-    high = (1.0 - b) * ((1.0 - c) * values[i + 1, j, k] + c * values[i + 1, j, k + 1])
-    high += b * ((1.0 - c) * values[i + 1, j + 1, k] + c * values[i + 1, j + 1, k + 1])
-    ratio = (1.0 - a) * low + a * high
+    i = np.uint64(min(cu, nx - 2.0))
+    j = np.uint64(min(cv, ny - 2.0))
+    k = np.uint64(min(cw, nz - 2.0))
+    one = np.uint64(1)
+    a, b, c = cu - np.float64(i), cv - np.float64(j), cw - np.float64(k)
+    low = (1.0 - c) * values[i, j, k] + c * values[i, j, k + one]
+    low_next = (1.0 - c) * values[i, j + one, k] + c * values[i, j + one, k + one]
+    high = (1.0 - c) * values[i + one, j, k] + c * values[i + one, j, k + one]
+    high_next = (1.0 - c) * values[i + one, j + one, k] + c * values[i + one, j + one, k + one]
+    ratio = (1.0 - a) * ((1.0 - b) * low + b * low_next) + a * ((1.0 - b) * high + b * high_next)
     outside = abs(u - cu) * table.dx + abs(v - cv) * table.dy + abs(w - cw) * table.dz
     if outside > 0.0:
-        ratio *= math.exp(-outside / DECAY_OCTAVES)
-    return math.exp(ratio)
+        ratio = 1.0 + (ratio - 1.0) * math.exp(-outside / DECAY_OCTAVES)
+    return float(ratio)

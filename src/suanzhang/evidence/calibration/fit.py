@@ -66,10 +66,10 @@ def fit_closed(
     target = np.log(measured_s)
 
     def error(logs: Floats) -> Floats:
-        return np.clip(np.log(predict(np.exp(logs))) - target, -5.0, 5.0)
+        return np.asarray(np.clip(np.log(predict(np.exp(logs))) - target, -5.0, 5.0), dtype=np.float64)
 
     found = least_squares(error, start, bounds=(low, high), loss="soft_l1", f_scale=_ROBUST_LOG, x_scale=0.3, max_nfev=rounds)
-    return np.exp(found.x)
+    return np.asarray(np.exp(found.x), dtype=np.float64)
 
 
 def basis(points: Floats, axes: Sequence[Axis]) -> sp.csr_matrix:
@@ -137,8 +137,8 @@ def fit_table(points: Floats, log_ratio: Floats, axes: Sequence[Axis]) -> Floats
 
 
 def look_up(points: Floats, axes: Sequence[Axis], values: Floats) -> Floats:
-    """Interpolated log ratios of points inside (or clamped to) the grid."""
-    return np.asarray(basis(points, axes) @ values.ravel())
+    """Log of the ratios interpolated between the grid points, as formulas do it, inside (or clamped to) the grid."""
+    return np.asarray(np.log(basis(points, axes) @ np.exp(values.ravel())))
 
 
 def held_out(groups: Floats, share: float = 0.2) -> NDArray[np.bool_]:

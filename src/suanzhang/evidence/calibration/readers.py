@@ -151,7 +151,12 @@ def _pack(
     path: Path, op: str, dtypes: list[str], shapes: list[Floats], seconds: Floats, device: str, version: str
 ) -> tuple[Timings, ...]:
     table = np.column_stack(shapes)
-    good = np.isfinite(seconds) & (seconds > 0.0) & np.all(np.isfinite(table), axis=1)
+    good = (
+        np.isfinite(seconds)
+        & (seconds > 0.0)
+        & np.all(np.isfinite(table), axis=1)
+        & np.all(table[:, : 2 if op in ("link", "direct") else 3] > 0.0, axis=1)
+    )
     if not good.any():
         raise InputError(f"{path}: no positive finite time in it", fix="times must be above zero")
     names = np.array(dtypes)
