@@ -175,6 +175,11 @@ def _first(config: _Config, keys: tuple[str, ...], where: str) -> int | None:
     return None
 
 
+def _inner(config: _Config, key: str) -> _Config:
+    value = config.get(key)
+    return value if isinstance(value, Mapping) else {}
+
+
 def _need(config: _Config, keys: tuple[str, ...], where: str) -> int:
     found = _first(config, keys, where)
     if found is None:
@@ -189,7 +194,7 @@ def _head_dim(config: _Config, hidden: int, heads: int) -> int:
 
 def _kv_heads(config: _Config, kind: str, heads: int, where: str) -> int:
     if kind == "dbrx" or isinstance(config.get("attn_config"), Mapping):
-        inner = config.get("attn_config") or {}
+        inner = _inner(config, "attn_config")
         return _first(inner, ("kv_n_heads",), where) or (1 if inner.get("attn_type") == "multiquery_attention" else heads)
     if config.get("multi_query") and not config.get("new_decoder_architecture"):
         return 1
@@ -200,9 +205,9 @@ def _kv_heads(config: _Config, kind: str, heads: int, where: str) -> int:
 
 def _ffn(config: _Config, kind: str, hidden: int, where: str) -> int:
     if kind == "dbrx":
-        return _need(config.get("ffn_config") or {}, ("ffn_hidden_size",), where)
+        return _need(_inner(config, "ffn_config"), ("ffn_hidden_size",), where)
     if kind == "mpt":
-        return hidden * int(config.get("expansion_ratio") or 4)
+        return hidden * (_first(config, ("expansion_ratio",), where) or 4)
     if kind == "llama4_text" or "intermediate_size_mlp" in config:
         return _first(config, ("intermediate_size_mlp", *_FFN), where) or 4 * hidden
     found = _first(config, _FFN, where)
@@ -231,7 +236,7 @@ def _qkv_bias(config: _Config, kind: str, biased: bool) -> bool:
 
 def _moe(config: _Config, kind: str, where: str) -> MoeSpec | None:
     if kind == "dbrx":
-        config = {**config, **(config.get("ffn_config") or {})}
+        config = {**config, **_inner(config, "ffn_config")}
     experts = _first(config, _EXPERTS, where)
     if experts is None or experts == 1:
         return None
@@ -284,7 +289,7 @@ def _window(config: _Config, kind: str, layers: int, where: str) -> WindowSpec |
     elif kind in ("gemma2", "gpt_oss"):
         local = (layers + 1) // 2
     elif kind in ("gemma3", "gemma3_text"):
-        local = layers - layers // int(config.get("sliding_window_pattern") or 6)
+        local = layers - layers // (_first(config, ("sliding_window_pattern",), where) or 6)
     elif kind in ("llama4_text", "cohere2"):
         local = layers - layers // 4
     else:
