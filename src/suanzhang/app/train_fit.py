@@ -134,7 +134,7 @@ def fit_prepared(prepared: Prepared, leave_out: str = "", start: Floats | None =
         root = np.sqrt(2.0 * (np.sqrt(1.0 + (error / LARGE_RESIDUAL) ** 2) - 1.0))
         return np.concatenate((weight * np.sign(error) * root, (log_values - middle) / spread))
 
-    found = least_squares(residuals, middle if start is None else start, method="trf", max_nfev=30, x_scale=spread)
+    found = least_squares(residuals, middle if start is None else start, method="trf", max_nfev=12, x_scale=spread)
     return np.asarray(found.x), int(keep.sum())
 
 

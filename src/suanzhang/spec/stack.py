@@ -34,6 +34,8 @@ class TrainStack:
         optimizer_bytes: bytes of optimizer state (master copy and moments of Adam) per parameter.
         reduce_bytes: bytes of one gradient on the wire between data ranks.
         layer_kernels: kernels that the forward pass of one dense layer launches.
+        overlap_pp: share of the messages between pipeline stages that may hide behind compute.
+        selective_products: share of the forward products that selective recompute repeats.
         default_recompute: what is recomputed when a layout does not say.
         default_zero_stage: what is sharded over the data ranks when a layout does not say.
         default_chunk_layers: layers of one virtual pipeline chunk when a layout does not say; 0 for no interleaving.
@@ -61,6 +63,8 @@ class TrainStack:
     optimizer_bytes: float = 12.0
     reduce_bytes: float = 4.0
     layer_kernels: float = 24.0
+    overlap_pp: float = 1.0
+    selective_products: float = 0.0
     default_recompute: Recompute = "selective"
     default_zero_stage: int = 1
     default_chunk_layers: int = 0

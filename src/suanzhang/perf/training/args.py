@@ -78,6 +78,8 @@ class RunArgs(NamedTuple):
     step_overhead_s: float
     overlap_dp: float
     overlap_tp: float
+    overlap_pp: float
+    selective_products: float
     reserve_bytes: float
     fragmentation: float
     hbm_bytes: float

@@ -13,13 +13,20 @@ from suanzhang.perf.gemm import gemm_s
 from suanzhang.perf.moe import grouped_gemm_s
 from suanzhang.perf.training.activations import tokens_per_micro_batch
 from suanzhang.perf.training.args import FLASH1, Coefficients, LayerTimes, LayoutArgs, RunArgs, ShapeArgs
+from suanzhang.perf.training.params import dense_layer_params, moe_layer_params, routed_params
 
-FUSED_PASSES = 6.0
-"""Times that the score matrix crosses memory with a fused scale-mask-softmax: product out, softmax in and out,
-dropout in and out, product in."""
+FUSED_PASSES = 5.0
+"""Times that the score matrix crosses memory with a fused causal softmax: product out, softmax in (half, the rest is
+masked) and out, dropout in and out (with a mask of one byte), product in."""
+UNFUSED_BACKWARD = 1.8
+"""Backward over forward of unfused attention: four products for two, nine crossings for five."""
 UNFUSED_PASSES = 12.0
 """The same with scale, mask, cast, softmax and dropout as separate kernels."""
 
+ADAPTER_KERNELS = 14.0
+"""Kernels that low-rank adapters add to the forward pass of one layer: two products for each of seven maps."""
+ADAPTER_TRAFFIC = 1.3
+"""Traffic between products with adapters over that without: their inputs and sums."""
 EAGER_PASSES = 2.0
 """Traffic of norms, residual sums and activations run one by one (with 32-bit copies) over that of fused kernels."""
 
@@ -70,7 +77,7 @@ def attention_times(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, ops: Ope
     Returns:
         Forward and backward time [s].
 
-    Equation: see :mod:`suanzhang.perf.attention`; backward of the unfused kernel is twice its forward.
+    Equation: see :mod:`suanzhang.perf.attention`; backward of the unfused kernel is 1.8 times its forward.
 
     Validity: heads divisible by the tensor size.
 
@@ -83,7 +90,7 @@ def attention_times(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, ops: Ope
     if run.attention < FLASH1:
         passes = UNFUSED_PASSES if run.attention < 1.0 else FUSED_PASSES
         forward = unfused_attention_s(batch, run.seq, run.seq, heads, shape.qk_dim, passes, args) / layout.cp
-        return forward, 2.0 * forward
+        return forward, UNFUSED_BACKWARD * forward
     forward = prefill_attention_s(batch, run.seq, run.seq, heads, kv_heads, shape.qk_dim, shape.v_dim, shape.causal, 0.0, args)
     backward = attention_backward_s(
         batch, run.seq, run.seq, heads, kv_heads, shape.qk_dim, shape.v_dim, shape.causal, 0.0, args
@@ -332,6 +339,36 @@ def expert_times(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, ops: Operat
 
 
 @formula
+def accumulate_s(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, ops: OperatorArgs, mixture: float) -> float:
+    """Time to add the weight gradients of one layer and micro-batch to their sum on one chip [s].
+
+    Model:    the sum is read and written once per micro-batch, in its own format; few tokens per micro-batch make
+              this as costly as the products.
+
+    Args:
+        shape: the model.
+        run: job, stack and chip.
+        layout: the layout.
+        ops: the operators of the chip.
+        mixture: 1 for a mixture-of-experts layer, 0 for a dense one.
+
+    Returns:
+        Time [s].
+
+    Equation: 2 P g over the memory bandwidth, P parameters of the layer on the chip.
+
+    Validity: gradients kept whole between micro-batches.
+
+    Sources:  [megatron-core] gradient accumulation fusion.
+    """
+    if mixture > 0.0:
+        params = moe_layer_params(shape, layout) + routed_params(shape, layout)
+    else:
+        params = dense_layer_params(shape, layout)
+    return memory_bound_s(2.0 * params * run.grad_bytes, ops.memory)
+
+
+@formula
 def layer_times(
     shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, ops: OperatorArgs, fit: Coefficients, mixture: float
 ) -> LayerTimes:
@@ -381,16 +418,18 @@ def layer_times(
         memory_b += quantize
         kernels += 16.0
     if run.frozen > 0.0:
-        adapters = 14.0
-        kernels += adapters
+        kernels += ADAPTER_KERNELS
         gemm_w = 0.0
-        memory_f *= 1.3
+        memory_f *= ADAPTER_TRAFFIC
+    else:
+        gemm_w += accumulate_s(shape, run, layout, ops, mixture) / fit.gemm
     attention_f, attention_b = attention_times(shape, run, layout, ops)
     attention_f, attention_b = attention_f * fit.attention, attention_b * fit.attention
     tensor = fit.tensor * tensor_comm_s(shape, run, layout, ops)
     ring = fit.pipeline * context_comm_s(shape, run, layout, ops)
     host = run.launch_s * fit.launch * (0.05 if run.graphs > 0.0 else 1.0)
     selective = attention_f if run.attention < FLASH1 else 0.5 * memory_f
+    selective += run.selective_products * fit.gemm * gemm_f
     return LayerTimes(
         gemm_f * fit.gemm,
         gemm_i * fit.gemm,

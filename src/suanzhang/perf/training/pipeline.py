@@ -33,8 +33,8 @@ def bubble_s(
         Idle time [s].
 
     Equation: (p-1)(F+B+W) / v for GPipe, 1F1B and interleaved; (p-1)(F+B-W) for zero-bubble with the memory of
-              1F1B and (p-1)(F+B-2W) with twice that; (p/2-1)(F+B+B+W-3W) for DualPipe; the sum over the other stages replaces (p-1) times where
-              stages differ.
+              1F1B and (p-1)(F+B-2W) with twice that; (p/2-1)(F+B+B+W-3W) for DualPipe; the sum over the other
+              stages replaces (p-1) times where stages differ.
 
     Validity: micro-batches >= stages for interleaved.
 

@@ -249,7 +249,7 @@ def step_terms(
         size = tokens_per_micro_batch(run, layout) * shape.hidden * run.element_bytes / shard
         same_node = 1.0 if layout.tp * layout.cp * layout.dp * layout.pp <= run.domain else 0.0
         once = 2.0 * fit.pipeline * p2p_s(size, same_node, link)
-        crossings = micro_batches * layout.vpp * (1.0 - layout.overlap_pp) + layout.pp - 1.0
+        crossings = micro_batches * layout.vpp * (1.0 - run.overlap_pp * layout.overlap_pp) + layout.pp - 1.0
         messages = once * crossings
 
     dense_params = dense * dense_layer_params(shape, layout)
