@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from suanzhang.app.header import header
-from suanzhang.app.validate_fit import Judges, left_out_judges, shipped_judges
+from suanzhang.app.validate_fit import Judges, left_out_judges, recorded_folds, shipped_judges
 from suanzhang.app.validate_predict import Outcome, outcome
 from suanzhang.errors import CatalogError, InputError
 from suanzhang.evidence.conformal import IntervalTable, cross_validated, shipped_table
@@ -61,7 +61,8 @@ def validate(
     judges = left_out_judges(_phases(table)) if truth is None and left_out else shipped_judges()
     outcomes = predict(table, judges, progress)
     result = summarise_outcomes(outcomes, with_rows=rows, judged=judges.title, own_rows=truth is None)
-    return replace(result, phase=phase or _phase_of(table), wall_s=time.monotonic() - started)
+    stability = recorded_folds().stability.get(phase or _phase_of(table), {}) if truth is None else {}
+    return replace(result, phase=phase or _phase_of(table), stability=stability, wall_s=time.monotonic() - started)
 
 
 def rows_of(truth: str | Path | None, phase: str | None) -> tuple[TruthRow, ...]:

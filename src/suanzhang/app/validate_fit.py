@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from suanzhang.app.rows_serving import ServeCase
 from suanzhang.app.rows_training import Skip, TrainCase, train_case
@@ -54,11 +57,13 @@ class Folds:
     Args:
         training, serving: source to the coefficients that never saw it.
         fingerprints: phase to the fingerprint of the shipped coefficients that they belong to.
+        stability: phase to what one source's leaving does to the errors of the others (see :func:`stability_of`).
     """
 
     training: Mapping[str, TrainCoefficients]
     serving: Mapping[str, ServeCoefficients]
     fingerprints: Mapping[str, str]
+    stability: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 # ---------------------------------------------------------------- estimates
@@ -123,7 +128,8 @@ def fit_folds(table: Sequence[TruthRow]) -> Folds:
     Only rows of quality A and B are fitted to; a source that has none of them needs no fold.
     """
     training = [row for row in table if isinstance(row, TrainRow) and row.quality in _FIRM]
-    return Folds(_fit_training_folds(training), _fit_serving_folds(table), fingerprints())
+    folds, stability = _fit_training_folds(training)
+    return Folds(folds, _fit_serving_folds(table), fingerprints(), {"training": stability})
 
 
 def _resolved(case: TrainCase) -> TrainCase:
@@ -131,8 +137,8 @@ def _resolved(case: TrainCase) -> TrainCase:
     return estimate_with_recompute(case, lambda variant: _estimate_training(variant, None))[0]
 
 
-def _fit_training_folds(rows: Sequence[TrainRow]) -> dict[str, TrainCoefficients]:
-    from suanzhang.app.train_fit import FittedRun, coefficients_of, fit_prepared, prepare
+def _fit_training_folds(rows: Sequence[TrainRow]) -> tuple[dict[str, TrainCoefficients], dict[str, float]]:
+    from suanzhang.app.train_fit import FittedRun, coefficients_of, fit_prepared, predict_log, prepare
 
     runs = []
     for row in rows:
@@ -145,15 +151,53 @@ def _fit_training_folds(rows: Sequence[TrainRow]) -> dict[str, TrainCoefficients
             continue
         runs.append(FittedRun(row.source, case.job, case.chip, case.layout, case.stack, case.measured["step_s"]))
     if not runs:
-        return {}
+        return {}, {}
     prepared = prepare(runs)
     sources = sorted(set(prepared.sources))
     start, _ = fit_prepared(prepared)
-    folds = {}
+    names = np.array(prepared.sources)
+    folds, without = {}, {}
     for source in sources:
         found, count = fit_prepared(prepared, source, start)
         folds[source] = coefficients_of(found, count, len(sources) - 1, f"without {source}", "")
-    return folds
+        without[source] = _medians(predict_log(prepared, found) - prepared.log_step, names)
+    chips: dict[str, set[str]] = defaultdict(set)
+    for run in runs:
+        chips[run.source].add(run.chip.id)
+    return folds, stability_of(_medians(predict_log(prepared, start) - prepared.log_step, names), without, chips)
+
+
+def _medians(log_errors: NDArray[np.float64], names: NDArray[np.str_]) -> dict[str, float]:
+    """Median absolute error of each source [%]."""
+    away = 100.0 * np.abs(np.expm1(log_errors))
+    return {str(name): float(np.median(away[names == name])) for name in np.unique(names)}
+
+
+def stability_of(
+    complete: Mapping[str, float], without: Mapping[str, Mapping[str, float]], chips: Mapping[str, set[str]]
+) -> dict[str, float]:
+    """How much the error of a source depends on one other source being in the fit.
+
+    Args:
+        complete: median absolute error of each source under the fit to all [%].
+        without: source left out to the same under the fit without it.
+        chips: chips that each source covers.
+
+    Returns:
+        The largest move of a source's median where at least two further sources cover one of its chips [points], and the
+        largest growth of a median elsewhere (a ratio; 1 is none).
+    """
+    moved, grown = 0.0, 1.0
+    for left_out, medians in without.items():
+        for source, now in medians.items():
+            if source == left_out:
+                continue
+            others = [name for name in chips if name not in (source, left_out) and chips[name] & chips[source]]
+            if len(others) >= 2:
+                moved = max(moved, abs(now - complete[source]))
+            elif complete[source] > 1.0:
+                grown = max(grown, now / complete[source])
+    return {"largest_move_points": moved, "largest_growth_elsewhere": grown}
 
 
 def _fit_serving_folds(rows: Sequence[TruthRow]) -> dict[str, ServeCoefficients]:
@@ -196,6 +240,7 @@ def folds_to_yaml(folds: Folds, date: str) -> str:
         "generated_by": "suanzhang.app.validate_record.record (never edited by hand)",
         "date": date,
         "of": dict(folds.fingerprints),
+        "stability": {phase: {key: round(v, 3) for key, v in found.items()} for phase, found in folds.stability.items()},
         "training": {source: _train_record(found) for source, found in sorted(folds.training.items())},
         "serving": serving,
     }
@@ -219,4 +264,9 @@ def recorded_folds() -> Folds:
         )
         for source, item in body["training"].items()
     }
-    return Folds(training, {source: ServeCoefficients(**item) for source, item in body["serving"].items()}, body["of"])
+    return Folds(
+        training,
+        {source: ServeCoefficients(**item) for source, item in body["serving"].items()},
+        body["of"],
+        body.get("stability", {}),
+    )

@@ -8,18 +8,29 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from suanzhang.app.validate import Progress, predict, rows_of, summarise_outcomes
-from suanzhang.app.validate_fit import FOLDS_FILE, LEFT_OUT, SHIPPED, Folds, fit_folds, folds_to_yaml, judges_of, recorded_folds
+from suanzhang.app.validate_fit import (
+    FOLDS_FILE,
+    LEFT_OUT,
+    SHIPPED,
+    Folds,
+    fit_folds,
+    folds_to_yaml,
+    judges_of,
+    left_out_judges,
+    recorded_folds,
+)
 from suanzhang.app.validate_predict import Outcome
 from suanzhang.errors import CatalogError
 from suanzhang.evidence import conformal
 from suanzhang.evidence.metrics import Residual
+from suanzhang.evidence.rows import PHASES
 from suanzhang.spec.validate import ValidateResult
 
 DATA = Path(conformal.__file__).resolve().parent / "data"
@@ -148,7 +159,7 @@ def record(
     """
     table = rows_of(None, None)
     folds = fit_folds(table) if refit else recorded_folds()
-    judges = judges_of(folds, _title(folds))
+    judges = judges_of(folds, _title(folds)) if refit else left_out_judges(PHASES)
     if refit:
         _replace_file(folder / FOLDS_FILE.name, folds_to_yaml(folds, date))
         recorded_folds.cache_clear()
@@ -156,11 +167,14 @@ def record(
     intervals = conformal.fit_intervals(firm_residuals(outcomes))
     _replace_file(folder / INTERVALS_FILE.name, conformal.table_to_yaml(intervals, date))
     conformal.shipped_table.cache_clear()
-    results = {
+    results: dict[str, ValidateResult] = {
         phase: summarise_outcomes(
-            [item for item in outcomes if item.row.phase == phase], with_rows=False, judged=judges.title, own_rows=True
+            [item for item in outcomes if item.row.phase == phase], with_rows=True, judged=judges.title, own_rows=True
         )
-        for phase in ("training", "serving")
+        for phase in PHASES
+    }
+    results: dict[str, ValidateResult] = {
+        phase: replace(result, phase=phase, stability=folds.stability.get(phase, {})) for phase, result in results.items()
     }
     body = {
         "generated_by": "suanzhang.app.validate_record.record (never edited by hand)",

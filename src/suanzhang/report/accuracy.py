@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -186,8 +187,14 @@ def _verdicts(result: ValidateResult) -> str:
 
 
 def _stability(result: ValidateResult) -> str:
-    rows = [[name, _pct(value, 2)] for name, value in sorted(result.stability.items())]
-    return _table(("metric", "largest move of another source's median when one source leaves the fit, points"), rows)
+    words = {
+        "largest_move_points": "largest move of another source's median error, its chip covered by two further sources, points",
+        "largest_growth_elsewhere": "largest growth of a median error elsewhere, times",
+    }
+    return _table(
+        ("when one source leaves the fit", "value"),
+        [[words.get(name, name), _pct(value, 2)] for name, value in sorted(result.stability.items())],
+    )
 
 
 def _worst(result: ValidateResult) -> str:
@@ -282,3 +289,20 @@ def _save(chart: Any, path: Path, kind: str) -> Path:
     content = buffer.getvalue()
     path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
     return path
+
+
+def refresh(date: str, root: Path, *, refit: bool = True) -> tuple[Path, ...]:
+    """Record the errors anew and write the page from them: ``python -m suanzhang.report.accuracy DATE ROOT``.
+
+    Args:
+        date: of the record, ISO.
+        root: root of the repository.
+        refit: fit the coefficients with each source left out again, which takes minutes.
+    """
+    from suanzhang.app.validate_record import record
+
+    return write_accuracy(record(date, refit=refit), root / "docs" / "accuracy.md", root / "docs" / "figures", date)
+
+
+if __name__ == "__main__":
+    refresh(sys.argv[1], Path(sys.argv[2]), refit="--no-refit" not in sys.argv)

@@ -17,7 +17,7 @@ def result():
     return ValidateResult(
         Header("0.1", "2026-11", 0), "training", 14, 12, {"global batch not stated": 2}, {"step_s": ERROR}, group, group, group,
         group, group, group, {"A": group["A page | with a bar"]}, {"step_s": ERROR}, MemoryVerdicts(10, 1, 1, 0),
-        {"step_s": 0.4}, worst, "whole sources left out", 20, 1.0, entries,
+        {"largest_move_points": 0.4}, worst, "whole sources left out", 20, 1.0, entries,
     )  # fmt: skip
 
 

@@ -1,0 +1,141 @@
+from dataclasses import replace
+
+import pytest
+
+from suanzhang.app.rows_measured import train_memory, train_step_s
+from suanzhang.app.rows_training import Skip, TrainCase, chip_in_node, train_case
+from suanzhang.evidence.rows import parse_rows, shipped_rows
+
+BY_ID = {row.id: row for row in shipped_rows("training")}
+BASE = BY_ID["mpt-70b-s2048-512xh100_80gb-amp_bf16-mb8-ac1"]
+
+
+def changed(row, **fields):
+    return train_case(replace(row, **fields))
+
+
+def test_a_full_row_becomes_the_question_that_was_run():
+    case = train_case(BASE)
+    assert isinstance(case, TrainCase)
+    assert (case.job.model.layers, case.job.model.hidden, case.job.seq_len, case.job.global_batch) == (80, 8192, 2048, 4096)
+    assert (case.layout.dp, case.layout.zero_stage, case.layout.micro_batch, case.layout.recompute) == (512, 3, 8, "full")
+    assert (case.chip.id, case.job.precision, case.stack.id) == ("h100-sxm-80", "bf16", "llm-foundry-2023")
+    assert case.measured["step_s"] == pytest.approx(16.2701)
+    assert case.flags == ()
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"chip": "Warp core 9"}, "chip 'Warp core 9' not in the catalog"),
+        ({"chips": None}, "number of chips not stated"),
+        ({"seq_len": None}, "sequence length not stated"),
+        ({"chips": 500, "layout": {"tp": 8, "pp": 3}}, "layout does not divide the chips"),
+        ({"global_batch": 16}, "fewer sequences than data ranks"),
+        ({"model": {"name": "nobody knows it"}}, "model shape not stated"),
+        ({"precision": "posit"}, "precision not understood"),
+        ({"problem": "chips is not a number"}, "chips is not a number"),
+    ],
+)
+def test_what_cannot_be_asked_is_a_skip_with_its_reason(fields, reason):
+    assert changed(BASE, **fields) == Skip(reason)
+
+
+@pytest.mark.parametrize(
+    ("words", "mode", "open_"),
+    [
+        ("full", "full", False),
+        ("gradient checkpointing on (script default)", "full", False),
+        ("selective (op-level SAC)", "selective", False),
+        ("minimal_flash", "selective", False),
+        ("gelu recompute only (llm.c -r 1)", "none", False),
+        ("none", "none", False),
+        ("not stated", None, True),
+        ("", None, True),
+    ],
+)
+def test_recomputation_in_words(words, mode, open_):
+    case = changed(BASE, recompute=words)
+    assert case.open_recompute is open_
+    assert mode is None or case.layout.recompute == mode
+
+
+@pytest.mark.parametrize(
+    ("words", "dtype", "method"),
+    [
+        ("fp8 (TransformerEngine, AMP)", "fp8", "full"),
+        ("FP8-MX", "fp8", "full"),
+        ("fp16/bf16", "bf16", "full"),
+        ("bf16-true + bnb.nf4", "bf16", "qlora"),
+        ("int8 quantized matmul (AQT) with bf16", "int8", "full"),
+    ],
+)
+def test_precision_in_words(words, dtype, method):
+    case = changed(BASE, precision=words)
+    assert (case.job.precision, case.job.method) == (dtype, method)
+
+
+def test_the_mixture_and_its_latent_attention_come_from_the_row():
+    row = next(row for row in BY_ID.values() if "DeepSeek-V3-671B-256xGB200" in row.id)
+    model = train_case(row).job.model
+    assert (model.moe.experts, model.moe.topk, model.moe.dense_layers) == (256, 8, 3)
+    assert (model.mla.q_lora, model.mla.kv_lora, model.mla.rope_dim) == (1536, 512, 64)
+    assert model.params == pytest.approx(671e9, rel=0.03)
+
+
+def test_counts_of_shapes_from_rows_match_what_the_rows_print():
+    wrong = []
+    for row in BY_ID.values():
+        case = train_case(row)
+        printed = row.model.get("params_B")
+        if isinstance(case, Skip) or not printed or row.quality != "A" or "-L" in row.id or case.job.method != "full":
+            continue
+        if printed > 2 and printed != round(printed) and abs(case.job.model.params / (printed * 1e9) - 1.0) > 0.05:
+            wrong.append((row.model_name, printed, round(case.job.model.params / 1e9, 2)))
+    assert not wrong
+
+
+def test_a_rack_keeps_its_domain_and_a_server_takes_the_rows_size():
+    rack = chip_in_node("GB200-NVL72", 4, 1800.0, 400.0)
+    server = chip_in_node("V100-32G-SXM", 4, 300.0, 100.0)
+    assert (rack.scale_up_domain, rack.node.nic_bytes_per_s) == (72, 50e9)
+    assert (server.scale_up_domain, server.node.chips, server.node.nic_bytes_per_s) == (4, 4, 12.5e9)
+
+
+def test_a_rate_becomes_a_time_only_with_its_convention():
+    model = train_case(BASE).job.model
+    bare = replace(BASE, measured={"tflops_per_chip": 400.0})
+    assert train_step_s(bare, model, 4096) is None
+    full = replace(BASE, measured={"tflops_per_chip": 400.0, "flops_convention": "attention counted FULL (non-causal)"})
+    hfu = replace(BASE, measured={"tflops_per_chip": 400.0, "flops_convention": "includes full recompute"})
+    assert train_step_s(hfu, model, 4096) == pytest.approx(4.0 / 3.0 * train_step_s(full, model, 4096), rel=0.01)
+    assert train_step_s(full, model, 4096) == pytest.approx(16.27, rel=0.05)
+
+
+def test_memory_is_of_one_chip_in_bytes():
+    def row(measured):
+        return replace(BASE, chips=2, measured=measured)
+
+    assert train_memory(row({"mem_GiB": 1.0}))[0] == 2.0**30
+    assert train_memory(row({"mem_GB_total": 139.0, "mem_convention": "GB summed over GPUs"}))[0] == pytest.approx(69.5e9)
+    assert train_memory(row({"mem_GB": 3.0, "mem_convention": "max reserved over all ranks"})) == (3e9, "reserved")
+    assert train_memory(row({"iter_s": 1.0})) == (None, "")
+
+
+def test_nearly_all_well_configured_rows_are_asked():
+    firm = [row for row in BY_ID.values() if row.quality == "A" and row.global_batch and row.model.get("layers")]
+    asked = sum(isinstance(train_case(row), TrainCase) for row in firm)
+    assert asked >= 0.98 * len(firm)
+
+
+def test_a_source_never_seen_is_read_with_what_it_says():
+    line = (
+        '{"source": "A new blog", "chip": "H100", "chips": 16, "model": {"name": "X", "layers": 32, "hidden": 4096, '
+        '"heads": 32, "ffn": 14336, "gated_mlp": true, "vocab": 32000}, "seq_len": 4096, "precision": "bf16", '
+        '"layout": {"tp": 2}, "global_batch": 64, "measured": {"tokens_per_s_per_chip": 9000}}'
+    )
+    case = train_case(parse_rows([line], "new.jsonl")[0])
+    assert isinstance(case, TrainCase)
+    assert (case.layout.tp, case.layout.dp, case.open_recompute) == (2, 8, True)
+    assert case.measured["step_s"] == pytest.approx(64 * 4096 / (9000 * 16))
+    assert "micro-batch not stated" in case.flags
