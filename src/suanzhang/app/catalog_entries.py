@@ -230,7 +230,8 @@ def source_entries(name: str) -> tuple[Entry, ...]:
 def stack_entries(name: str) -> tuple[Entry, ...]:
     """One training or serving stack, or all."""
     if not name:
-        return tuple(_stack(item) for item in (*train_stacks().values(), *serve_stacks().values()))
+        training = tuple(_stack(item) for item in train_stacks().values())
+        return training + tuple(_stack(item) for item in serve_stacks().values())
     try:
         return (_stack(train_stack(name)),)
     except CatalogError:

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from suanzhang.catalog.aliases import resolve
-from suanzhang.catalog.sources import sources
+from suanzhang.catalog.sources import figure_sources
 from suanzhang.errors import CatalogError
 from suanzhang.source import GRADES, Grade, Quoted
 from suanzhang.spec.chip import ChipSpec, DatedPrice, DeliveryQuote, ExportEvent, NodeSpec
@@ -114,7 +114,7 @@ def read_chip(raw: Mapping[str, Any], where: str) -> ChipSpec:
 def _known(key: str, where: str) -> str:
     if not key:
         raise CatalogError(f"{where}: a value has no source", fix="a value without its origin is not accepted")
-    if key not in sources():
+    if key not in figure_sources():
         raise CatalogError(f"{where}: unknown source {key!r}", fix="list it in sources.yaml")
     return key
 

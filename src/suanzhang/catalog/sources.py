@@ -21,15 +21,21 @@ def catalog_sources() -> Mapping[str, Source]:
 
 
 @functools.cache
+def figure_sources() -> Mapping[str, Source]:
+    """The sources that figures of chips may name: those of chips and models, and those of market prices."""
+    found: dict[str, Source] = {}
+    for path in sorted(_DATA.glob("*/sources.yaml")):
+        found |= read_sources(load_yaml(path), path.parent.name)
+    return MappingProxyType({**found, **catalog_sources()})
+
+
+@functools.cache
 def sources() -> Mapping[str, Source]:
     """Every source of the catalog by key, those of markets, sites, currencies and stacks included."""
     from suanzhang.catalog.sites import site_sources
     from suanzhang.catalog.stacks import stack_sources
 
-    found: dict[str, Source] = {}
-    for path in sorted(_DATA.glob("*/sources.yaml")):
-        found |= read_sources(load_yaml(path), path.parent.name)
-    return MappingProxyType(dict(sorted({**found, **site_sources(), **stack_sources(), **catalog_sources()}.items())))
+    return MappingProxyType(dict(sorted({**site_sources(), **stack_sources(), **figure_sources()}.items())))
 
 
 def source(key: str) -> Source:
