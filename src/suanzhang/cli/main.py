@@ -41,7 +41,7 @@ def _root(
         sys.stdout.write(context.get_help() + "\n")
 
 
-for _verb in (verbs.plan, verbs.train, verbs.serve, verbs.buy, verbs.audit, verbs.validate, verbs.calibrate):
+for _verb in (verbs.plan, verbs.train, verbs.serve, verbs.buy, verbs.audit, verbs.validate, verbs.calibrate, verbs.catalog):
     app.command(_verb.__name__)(faced(_verb))
 app.command("rest")(verbs.rest)
 

@@ -165,6 +165,14 @@ def calibrate(
     )
 
 
+def catalog(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="chips, models, offers, markets, sites, sources or stacks.")],
+    name: Annotated[str, typer.Argument(metavar="[ID]", help="One entry, every value with its source.")] = "",
+) -> Call:
+    """Show chips, models, prices, with sources."""
+    return Call("look_up", (kind, name) if name else (kind,), {}, "reading the catalog")
+
+
 def rest(
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 8000,

@@ -40,12 +40,13 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of raw values under columns with units; ``note`` stands below."""
+    """Rows of raw values under columns with units; ``note`` stands below, a terminal shows at most ``limit`` rows."""
 
     title: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Scalar, ...], ...]
     note: str = ""
+    limit: int = 40
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,6 @@ _PIPE_COLUMNS = 110
 _STYLES = ("cyan", "magenta", "yellow", "green", "blue", "red", "bright_black")
 _FILLS = "█▓▒░▞▤▥"
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
-_TEXT_ROWS = 40
 _BAR_CELLS = 56
 _FOLD = 22
 
@@ -112,7 +111,7 @@ def _print_block(block: Block, out: Console) -> None:
         out.print(Padding(_facts(block), (0, 0, 0, 2), expand=False))
     elif isinstance(block, Table):
         out.print(Padding(_table(block, out.width - 2), (0, 0, 0, 2), expand=False))
-        hidden = len(block.rows) - _TEXT_ROWS
+        hidden = len(block.rows) - block.limit
         notes = [block.note] if block.note else []
         if hidden > 0:
             notes.append(f"{hidden} more rows with --csv or --json")
@@ -151,21 +150,44 @@ def _table(block: Table, width: int) -> RichTable:
     table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
     rows = [
         [show_number(cell, column.digits) for cell, column in zip(row, block.columns, strict=True)]
-        for row in block.rows[:_TEXT_ROWS]
+        for row in block.rows[: block.limit]
     ]
     least = [_least_width(column, [row[index] for row in rows]) for index, column in enumerate(block.columns)]
     kept = list(range(len(block.columns)))
     for index in reversed(range(len(block.columns))):
         if sum(least[i] + 3 for i in kept) > width and block.columns[index].optional:
             kept.remove(index)
-    squeezed = sum(least[i] + 3 for i in kept) > width
-    for index in kept:
+    widths = _widths(
+        [least[i] for i in kept], [_natural_width(block.columns[i], [row[i] for row in rows]) for i in kept], width
+    )
+    for index, cells in zip(kept, widths, strict=True):
         column = block.columns[index]
         justify: Literal["left", "right"] = "right" if column.unit else "left"
-        table.add_column(Text(column.header), justify=justify, overflow="fold", min_width=None if squeezed else least[index])
+        table.add_column(Text(column.header), justify=justify, overflow="fold", width=cells)
     for row in rows:
         table.add_row(*(Text(row[index]) for index in kept))
     return table
+
+
+def _widths(least: list[int], natural: list[int], width: int) -> list[int]:
+    """Width of each column: its natural one where there is room, what is left over shared by need; too little is taken from the widest."""
+    room = width - 3 * (len(least) - 1)
+    if sum(natural) <= room:
+        return natural
+    wanted = [max(0, most - few) for few, most in zip(least, natural, strict=True)]
+    spare = room - sum(least)
+    if spare >= 0:
+        return [few + (spare * want // max(1, sum(wanted))) for few, want in zip(least, wanted, strict=True)]
+    widths = list(least)
+    while sum(widths) > room and max(widths) > 4:
+        widths[widths.index(max(widths))] -= 1
+    return widths
+
+
+def _natural_width(column: Column, cells: list[str]) -> int:
+    """One line for every cell and, where that makes no difference, for the header."""
+    longest = max((cell_len(cell) for cell in cells), default=0)
+    return max(_least_width(column, cells), longest, min(len(column.header), 14))
 
 
 def _least_width(column: Column, cells: list[str]) -> int:

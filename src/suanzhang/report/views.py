@@ -16,6 +16,7 @@ VIEWS: dict[str, str] = {
     "BuyResult": "suanzhang.report.view_buy:buy",
     "PlanResult": "suanzhang.report.view_plan:plan",
     "AuditResult": "suanzhang.report.view_audit:audit",
+    "CatalogResult": "suanzhang.report.view_catalog:catalog",
     "ValidateResult": "suanzhang.report.view_validate:validate",
 }
 """Name of a result's type to the function that shows it. Types without an entry are shown key by key."""

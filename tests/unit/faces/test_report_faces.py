@@ -37,6 +37,7 @@ from suanzhang.report.views import VIEWS, report_of
 from suanzhang.report.xlsx import workbook
 from suanzhang.spec.audit import AuditResult
 from suanzhang.spec.buy import BuyResult
+from suanzhang.spec.catalog import CatalogResult
 from suanzhang.spec.layout import ServeLayout, TrainLayout
 from suanzhang.spec.plan import PlanResult
 from suanzhang.spec.result import Interval, Money
@@ -45,7 +46,8 @@ from suanzhang.spec.train import TrainResult
 from suanzhang.spec.validate import ValidateResult
 
 RESULTS = {
-    kind.__name__: sample(kind) for kind in (TrainResult, ServeResult, BuyResult, PlanResult, AuditResult, ValidateResult)
+    kind.__name__: sample(kind)
+    for kind in (TrainResult, ServeResult, BuyResult, PlanResult, AuditResult, CatalogResult, ValidateResult)
 }
 NAMES = sorted(RESULTS)
 
@@ -81,7 +83,7 @@ def test_every_number_has_a_unit(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_predictions_show_their_interval(name: str) -> None:
     """Wherever a result has an interval, some face shows both of its ends."""
-    if name in ("AuditResult", "ValidateResult"):
+    if name in ("AuditResult", "CatalogResult", "ValidateResult"):
         pytest.skip("has no interval")
     facts = [fact for _, block in blocks(report_of(RESULTS[name])) if isinstance(block, Facts) for fact in block.facts]
     assert any(fact.interval for fact in facts)

@@ -1,0 +1,129 @@
+"""The verbs over HTTP: the bodies and errors of --json, limits, documentation."""
+
+import json
+
+import pytest
+from faces_samples import sample
+from fastapi.testclient import TestClient
+
+import suanzhang
+from suanzhang.cli.main import run
+from suanzhang.errors import Infeasible
+from suanzhang.rest.app import create_app
+from suanzhang.rest.bodies import MAX_BODY_BYTES
+from suanzhang.spec.audit import AuditResult
+from suanzhang.spec.plan import PlanResult
+from suanzhang.spec.question import Question
+from suanzhang.spec.train import TrainResult
+
+TRAIN = {"model": "gpt3-175b", "tokens": "300B", "chips": "a100-sxm-80:1024", "layout": "tp=8,pp=8"}
+QUESTION = {
+    "currency": "CNY",
+    "start": "2023-05",
+    "months": 12,
+    "market": "cn-2023-04",
+    "train": [{"name": "base", "model": "gpt3-175b", "tokens": "300B"}],
+}
+
+
+@pytest.fixture
+def client() -> TestClient:
+    return TestClient(create_app(), raise_server_exceptions=False)
+
+
+def test_a_body_becomes_the_python_call_and_the_json_of_the_command_line(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = []
+    monkeypatch.setattr(suanzhang, "train", lambda *a, **n: (seen.append((a, n)), sample(TrainResult))[1], raising=False)
+    answer = client.post("/v1/train", json={**TRAIN, "deadline_s": "60 d"})
+    assert answer.status_code == 200 and seen[0][1] == {**TRAIN, "deadline_s": 60 * 86400.0}
+    assert run(["train", "--model", "m", "--tokens", "1B", "--chips", "c:1", "--json"]) == 0
+    assert capsys.readouterr().out.rstrip("\n") == answer.text
+
+
+@pytest.mark.parametrize("verb", ["plan", "buy"])
+def test_a_question_is_read_like_a_file(verb: str, client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Question] = []
+    monkeypatch.setattr(suanzhang, verb, lambda question: (seen.append(question), sample(PlanResult))[1], raising=False)
+    assert client.post(f"/v1/{verb}", json=QUESTION).status_code == 200
+    assert seen[0].train[0].tokens == 300e9 and seen[0].market.id == "cn-2023-04"
+
+
+def test_claims_travel_in_the_body(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(
+        suanzhang, "audit", lambda path: (seen.append(json.loads(path.read_text())), sample(AuditResult))[1], raising=False
+    )
+    assert client.post("/v1/audit", json={"document": "d", "claims": []}).status_code == 200
+    assert seen == [{"document": "d", "claims": []}]
+
+
+def test_version_and_catalog(client: TestClient) -> None:
+    body = client.get("/v1/version").json()
+    assert body["version"] == suanzhang.__version__ and body["catalog_date"]
+    chip = client.get("/v1/catalog/chips/a100-sxm-80").json()
+    assert chip["id"] == "a100-sxm-80" and all(value["source"] and value["grade"] for value in chip["values"])
+    assert len(client.get("/v1/catalog/chips").json()["rows"]) >= 89
+
+
+BAD = [
+    ("/v1/train", b"", 422, "empty"),
+    ("/v1/train", b"[1]", 422, "not a map"),
+    ("/v1/train", b'{"model": "gpt3-175b"}', 422, "tokens: is missing"),
+    ("/v1/train", json.dumps({**TRAIN, "chps": "x"}).encode(), 422, "did you mean chips"),
+    ("/v1/train", json.dumps({**TRAIN, "model": "gpt3-175c"}).encode(), 422, "unknown model"),
+    ("/v1/train", json.dumps({**TRAIN, "model": "/etc/passwd"}).encode(), 422, "reads no files"),
+    ("/v1/train", json.dumps({**TRAIN, "model": "../config.json"}).encode(), 422, "reads no files"),
+    ("/v1/train", json.dumps({**TRAIN, "deadline_s": "60 W"}).encode(), 422, "no unit of time"),
+    ("/v1/train", json.dumps({**TRAIN, "seq_len": -1}).encode(), 422, "seq_len"),
+    ("/v1/train", b"\xff\xfe", 422, "UTF-8"),
+    ("/v1/train", b'{"a": "' + b"x" * MAX_BODY_BYTES + b'"}', 413, "larger than"),
+    ("/v1/plan", json.dumps({**QUESTION, "budgte": 1}).encode(), 422, "did you mean budget"),
+    ("/v1/buy", json.dumps({**QUESTION, "months": 0}).encode(), 422, "months"),
+    ("/v1/audit", b"{}", 422, "body"),
+    ("/v1/nothing", b"{}", 404, "Not Found"),
+]
+
+
+@pytest.mark.parametrize(("route", "body", "status", "says"), BAD, ids=[f"{r} {s} {w}" for r, _, s, w in BAD])
+def test_bad_bodies(route: str, body: bytes, status: int, says: str, client: TestClient) -> None:
+    answer = client.post(route, content=body)
+    error = answer.json()["error"]
+    assert answer.status_code == status and says in f"{error['message']}; {error['fix']}", answer.text
+    assert "/tmp" not in answer.text
+
+
+def test_unknown_entries_and_methods(client: TestClient) -> None:
+    assert client.get("/v1/catalog/chisp").status_code == 422
+    assert client.get("/v1/catalog/chips/h1000").json()["error"]["nearest_names"]
+    assert client.get("/v1/catalog/models//etc/passwd").status_code == 422
+    assert client.get("/v1/train").status_code == 405
+
+
+def test_infeasible_and_internal(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def infeasible(**_: object) -> None:
+        raise Infeasible("no", binding=["memory"], nearest={"chips": 16})
+
+    def broken(**_: object) -> None:
+        raise ZeroDivisionError("secret")
+
+    monkeypatch.setattr(suanzhang, "train", infeasible, raising=False)
+    answer = client.post("/v1/train", json=TRAIN)
+    assert answer.status_code == 409 and answer.json()["binding"] == ["memory"] and answer.json()["nearest"] == {"chips": 16}
+    monkeypatch.setattr(suanzhang, "train", broken, raising=False)
+    answer = client.post("/v1/train", json=TRAIN)
+    assert answer.status_code == 500 and answer.json()["error"]["kind"] == "internal" and "secret" not in answer.text
+
+
+def test_openapi_documents_every_key_and_its_references_resolve(client: TestClient) -> None:
+    schema = client.get("/openapi.json").json()
+    assert {"/v1/plan", "/v1/train", "/v1/serve", "/v1/audit", "/v1/buy", "/v1/version", "/v1/catalog/{kind}"} <= set(
+        schema["paths"]
+    )
+    known = schema["components"]["schemas"]
+    text = json.dumps(schema)
+    for name in {part.split('"')[0] for part in text.split('"#/components/schemas/')[1:]}:
+        assert name in known
+    for kind in ("TrainBody", "ServeBody", "QuestionModel"):
+        assert all(value.get("description") for value in known[kind]["properties"].values())
