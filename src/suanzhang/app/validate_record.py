@@ -167,15 +167,11 @@ def record(
     intervals = conformal.fit_intervals(firm_residuals(outcomes))
     _replace_file(folder / INTERVALS_FILE.name, conformal.table_to_yaml(intervals, date))
     conformal.shipped_table.cache_clear()
-    results: dict[str, ValidateResult] = {
-        phase: summarise_outcomes(
-            [item for item in outcomes if item.row.phase == phase], with_rows=True, judged=judges.title, own_rows=True
-        )
-        for phase in PHASES
-    }
-    results: dict[str, ValidateResult] = {
-        phase: replace(result, phase=phase, stability=folds.stability.get(phase, {})) for phase, result in results.items()
-    }
+    results: dict[str, ValidateResult] = {}
+    for phase in PHASES:
+        own = [item for item in outcomes if item.row.phase == phase]
+        result = summarise_outcomes(own, with_rows=True, judged=judges.title, own_rows=True)
+        results[phase] = replace(result, phase=phase, stability=folds.stability.get(phase, {}))
     body = {
         "generated_by": "suanzhang.app.validate_record.record (never edited by hand)",
         "date": date,

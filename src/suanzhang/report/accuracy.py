@@ -246,7 +246,7 @@ def scatter(entries: Sequence[RowError]) -> Any:
         own = [point for point in points if point["metric"] == title]
         ends = [point[key] for point in own for key in ("measured", "predicted")]
         line = [{"measured": value, "predicted": value} for value in (min(ends), max(ends))]  # type: ignore[type-var]
-        axis: dict[str, Any] = {"scale": alt.Scale(type="log"), "axis": alt.Axis(format="~s", labelOverlap=True)}
+        axis: dict[str, Any] = {"scale": alt.Scale(type="log"), "axis": alt.Axis(format="~s", labelOverlap=True, grid=False)}
         dots = (
             alt.Chart(alt.Data(values=own), title=f"{title}, {len(own):,} values")
             .mark_circle(size=12, opacity=0.35)
@@ -285,7 +285,7 @@ def by_source(groups: Mapping[str, GroupError], fewest: int = 5) -> Any:
 
 def _save(chart: Any, path: Path, kind: str) -> Path:
     buffer: io.BytesIO | io.StringIO = io.BytesIO() if kind == "png" else io.StringIO()
-    chart.save(buffer, format=kind, **({"scale_factor": 1.5} if kind == "png" else {}))
+    chart.save(buffer, format=kind, **({"scale_factor": 1.0} if kind == "png" else {}))
     content = buffer.getvalue()
     path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
     return path
