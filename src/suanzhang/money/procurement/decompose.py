@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from suanzhang.errors import SolverError
-from suanzhang.money.procurement.form import Cell, Columns, Form, add_first_stage, cell_of, order_total, run_months
+from suanzhang.money.procurement.form import Cell, Columns, Form, add_first_stage, cell_of, order_total, run_months, spendable
 from suanzhang.money.procurement.highs import Programme, compress, solve_programme
 from suanzhang.money.procurement.outcome import Outcome, standing
 from suanzhang.money.procurement.recourse import Answer, Recourse
@@ -66,7 +66,7 @@ class Master:
         for t, amount in enumerate(problem.budget_by_month[: problem.months]):
             limits[t] = min(amount, limits.get(t) or amount)
         for t, limit in sorted(limits.items()):
-            row = form.add_rows(np.array([-INF]), np.array([(limit or 0.0) / 1e6]))
+            row = form.add_rows(np.array([-INF]), np.array([spendable(limit or 0.0) / 1e6]))
             form.marks["budget" if t == shape.months - 1 else f"budget by month {t + 1}"] = (
                 row, float(limit or 0.0), problem.currency, "budget",
             )  # fmt: skip

@@ -389,6 +389,11 @@ def cell_costs(shape: Shape, cell: Cell) -> tuple[Floats, Floats]:
     return cost, upper
 
 
+def spendable(limit: float) -> float:
+    """A budget less the tolerance of the solver (one unit of money at most), so that no plan exceeds it by a cent."""
+    return limit - min(1.0, 1e-6 * limit)
+
+
 def _budget(form: Form, cols: Columns) -> None:
     """Cash paid by the end of each month, mean over scenarios."""
     shape, problem, cell = form.shape, form.shape.problem, form.cell
@@ -396,7 +401,7 @@ def _budget(form: Form, cols: Columns) -> None:
     for t, amount in enumerate(problem.budget_by_month[: problem.months]):
         limits[t] = min(amount, limits.get(t) or amount)
     for t, limit in sorted(limits.items()):
-        row = form.add_rows(np.array([-INF]), np.array([limit / 1e6]))
+        row = form.add_rows(np.array([-INF]), np.array([spendable(limit or 0.0) / 1e6]))
         name = "budget" if t == problem.months - 1 else f"budget by month {t + 1}"
         form.marks[name] = (row, float(limit or 0.0), problem.currency, "budget")
         for j, order in enumerate(shape.orders):

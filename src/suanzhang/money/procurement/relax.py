@@ -33,7 +33,7 @@ def explain_infeasible(problem: PurchaseProblem) -> Infeasible:
         extra = _least_slack(problem, kind) if limit is not None or (kind == "budget" and problem.budget_by_month) else None
         if extra is not None:
             base = limit if limit is not None else max(problem.budget_by_month)
-            need = base + extra
+            need = (base + extra) * (1.0 + 2e-6)
             nearest[key] = need
             binding.append(text.format(limit=base, need=need, currency=problem.currency))
     if not binding:

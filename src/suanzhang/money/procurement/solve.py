@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from suanzhang.errors import InputError, SolverError
 from suanzhang.money.procurement.form import Cell, Columns, Form, build_form, cell_of, programme_of
@@ -97,7 +98,8 @@ def solve(problem: PurchaseProblem, scenarios: tuple[Scenario, ...] = ()) -> Pro
         min (1 - w) E[C] + w CVaR(C), C = orders + running + rents + tokens + waiting + interest - value left.
 
     Validity:
-        Months as steps; see ``docs/background`` for what is left out.
+        Months as steps; a rented chip is paid as long as it is held; an order is paid when it is placed, a commitment
+        in full.
 
     Sources:
         Two-stage stochastic programming; the tail mean after Rockafellar and Uryasev.
@@ -132,29 +134,29 @@ def _solve_full(shape: Shape, begin: float) -> Solved:
     found = solve_programme(programme, gap=problem.gap, time_limit_s=problem.time_limit_s)
     if found.status == "infeasible":
         raise explain_infeasible(problem)
-    fixed, duals = _fix_integers(programme, found)
-    outcome = outcome_of(shape, form.cell, cols, duals.values)
+    exact = _fix(programme, found, programme.integer)
+    lots = np.arange(len(programme.cost)) < len(shape.orders)
+    priced = _fix(programme, found, programme.integer & ~lots)
+    outcome = outcome_of(shape, form.cell, cols, exact.values)
     constant = sum(sum(holding_lines(shape, k).values()) for k in range(len(shape.chips)))
     seconds = time.perf_counter() - begin
-    objective, bound = duals.objective + constant, found.bound + constant
+    objective, bound = exact.objective + constant, found.bound + constant
     gap = max(objective - bound, 0.0) / max(abs(objective), 1e-9)
-    binding = bindings(form, cols, fixed, duals)
+    binding = bindings(form, cols, priced)
     return Solved(shape, form.cell, outcome, objective, gap, bound, seconds, binding)
 
 
-def _fix_integers(programme: Programme, found: Solution) -> tuple[Programme, Solution]:
-    """The linear programme with every integer at its value: exact decisions, and prices of the limits."""
-    whole = np.where(programme.integer, np.round(found.values), 0.0)
-    lower = np.where(programme.integer, whole, programme.lower)
-    upper = np.where(programme.integer, whole, programme.upper)
-    fixed = replace(programme, lower=lower, upper=upper)
-    duals = solve_programme(fixed, gap=0.0, time_limit_s=120.0, relax=True)
-    if duals.status == "infeasible":
+def _fix(programme: Programme, found: Solution, which: NDArray[np.bool_]) -> Solution:
+    """The linear programme with some integers at their values: all for exact decisions, all but lots for prices."""
+    whole = np.where(which, np.round(found.values), 0.0)
+    lower, upper = np.where(which, whole, programme.lower), np.where(which, whole, programme.upper)
+    again = solve_programme(replace(programme, lower=lower, upper=upper), gap=0.0, time_limit_s=120.0, relax=True)
+    if again.status == "infeasible":
         raise SolverError("the plan does not hold when its integers are fixed", fix="report the question")
-    return fixed, duals
+    return again
 
 
-def bindings(form: Form, cols: Columns, programme: Programme, duals: Solution) -> tuple[Binding, ...]:
+def bindings(form: Form, cols: Columns, duals: Solution) -> tuple[Binding, ...]:
     """Limits with a price, the dearest first; a price is what one more unit of the limit would save."""
     found = []
     units = {"budget": 1e6, "power": 1.0, "stock": 1.0, "due": 1.0}
@@ -171,7 +173,6 @@ def bindings(form: Form, cols: Columns, programme: Programme, duals: Solution) -
             value = value / 1000.0
         found.append((abs(dual), Binding(name, value, unit, worth, kind)))
     found += _rent_bindings(form, cols, duals)
-    del programme
     found.sort(key=lambda pair: -pair[1].worth * max(pair[1].value, 1e-9))
     return tuple(binding for _, binding in found[:40])
 
