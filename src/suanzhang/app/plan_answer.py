@@ -17,12 +17,12 @@ from suanzhang.errors import SolverError
 from suanzhang.money.figures import figure
 from suanzhang.money.power import chip_draw
 from suanzhang.money.procurement.calendar import month_name
-from suanzhang.spec.buy import BuyResult, RunWindow
+from suanzhang.spec.buy import Binding, BuyResult, RunWindow
 from suanzhang.spec.plan import ChipsRow, CostLine, FleetShare, PlanResult, PowerRow, ServicePlan, TrainingPlan
 from suanzhang.spec.result import Interval, Money
 from suanzhang.spec.serve import SizedService
 from suanzhang.spec.train import TrainOption
-from suanzhang.units import J_PER_KWH, MONTH_S
+from suanzhang.units import J_PER_KWH, MONTH_S, format_figure
 
 if TYPE_CHECKING:
     from suanzhang.app.plan import Sized
@@ -248,15 +248,15 @@ def _power(sized: Sized, bought: BuyResult) -> tuple[PowerRow, ...]:
 
 
 def _binding(bought: BuyResult) -> tuple[str, ...]:
-    return tuple(
-        f"{limit.limit} ({limit.value:,.4g} {limit.unit}): one more {_one(limit.unit)} would save "
-        f"{limit.worth:,.0f} {bought.cost.currency}"
-        for limit in bought.binding
-    )
+    return tuple(_limit_words(limit, bought.cost.currency) for limit in bought.binding)
 
 
-def _one(unit: str) -> str:
-    return unit[:-1] if unit.endswith("s") and len(unit) > 2 else unit
+def _limit_words(limit: Binding, currency: str) -> str:
+    worth = format_figure(limit.worth, currency)
+    if limit.kind == "due":
+        return f"{limit.limit}: a month later would save {worth}"
+    unit = limit.unit[:-1] if limit.unit.endswith("s") and len(limit.unit) > 2 else limit.unit
+    return f"{limit.limit} ({limit.value:,.0f} {limit.unit}): one more {unit} would save {worth}"
 
 
 def _warnings(sized: Sized, bought: BuyResult, *, deep: bool) -> tuple[str, ...]:

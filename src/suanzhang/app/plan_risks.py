@@ -114,6 +114,8 @@ def _export_risks(sized: Sized, bought: BuyResult) -> list[Risk]:
                     for row in bought.schedule
                     if row.chip == name and row.action == "buy" and row.month >= event.date[:7]
                 )
+                if chips <= 0.0:
+                    continue
                 found.append(
                     Risk(
                         f"export rule on {name} ({event.date})", chips, "chips",
