@@ -170,7 +170,7 @@ def _table(block: Table, width: int) -> RichTable:
 
 
 def _widths(least: list[int], natural: list[int], width: int) -> list[int]:
-    """Width of each column: its natural one where there is room, what is left over shared by need; too little is taken from the widest."""
+    """Width of each column: its natural one where there is room, the rest by need; a lack is taken from the widest."""
     room = width - 3 * (len(least) - 1)
     if sum(natural) <= room:
         return natural

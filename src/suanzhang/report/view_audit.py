@@ -52,13 +52,13 @@ def _stated(row: AuditRow) -> str:
 def _table(rows: tuple[AuditRow, ...]) -> Table:
     columns = (
         Column("claim"),
-        Column("quantity"),
+        Column("verdict"),
         Column("stated"),
         Column("computed", "in its unit"),
         Column("low", "in its unit"),
         Column("high", "in its unit"),
         Column("unit"),
-        Column("verdict"),
+        Column("quantity", optional=True),
     )
-    body = tuple((r.id, r.quantity, _stated(r), r.computed, r.low, r.high, r.unit, r.verdict) for r in rows)
+    body = tuple((r.id, r.verdict, _stated(r), r.computed, r.low, r.high, r.unit, r.quantity) for r in rows)
     return Table("Claims", columns, body, "low to high: our uncertainty and all plausible variants")

@@ -75,7 +75,9 @@ def schedule_table(result: BuyResult, title: str = "Schedule") -> Table:
     )
     rows = tuple((r.month, r.action, r.offer, r.chip, r.chips, r.cost.amount, r.note) for r in result.schedule)
     total = sum(row.cost.amount for row in result.schedule)
-    return Table(title, columns, rows, f"the rows sum to {format_figure(total, result.cost.currency)}; an income is negative")
+    return Table(
+        title, columns, rows, f"the rows sum to {format_figure(total, result.cost.currency)}; an income is negative", limit=100
+    )
 
 
 def chips_chart(months: Iterable[MonthState], title: str = "Chips over time") -> Chart:
@@ -95,7 +97,7 @@ def binding_table(result: BuyResult) -> Table:
         Column("unit"),
         Column("one more unit saves", result.cost.currency),
     )
-    return Table("What binds", columns, tuple((b.limit, b.value, b.unit, b.worth) for b in result.binding))
+    return Table("Worth of limits", columns, tuple((b.limit, b.value, b.unit, b.worth) for b in result.binding))
 
 
 def months_table(result: BuyResult) -> Table:

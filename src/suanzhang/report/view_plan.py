@@ -20,7 +20,7 @@ def plan(result: PlanResult) -> Report:
         *(_service(part) for part in result.serve),
         Section("Purchases and rents", (schedule_table(result.buy),)),
         Section("Power", (_power_facts(result), _power_chart(result))),
-        Section("What decides the answer", (Notes("What binds", result.binding), binding_table(result.buy))),
+        Section("What decides the answer", (Notes("What binds", result.binding),)),
         Section("What would change the answer", (_flips(result),)),
         Section("Risks", (_risks(result),)),
         warnings_section((*result.warnings, *result.buy.warnings)),
@@ -29,7 +29,11 @@ def plan(result: PlanResult) -> Report:
         Section("Power by month", (_power(result),), folded=True),
         *(_details(part) for part in result.serve),
         *(_others(part) for part in result.train),
-        Section("Procurement", (cost_facts(result.buy), Notes("Assumed figures", result.buy.assumptions)), folded=True),
+        Section(
+            "Procurement",
+            (cost_facts(result.buy), binding_table(result.buy), Notes("Assumed figures", result.buy.assumptions)),
+            folded=True,
+        ),
         sources_section(result.sources),
     )
     return Report(result.title, _verdict(result), sections, main="Schedule")
