@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 from suanzhang.jit import event, event_loop
 from suanzhang.sim import state as f
 from suanzhang.sim.core import advance, arrive
+from suanzhang.sim.sequences import preempt_youngest
 from suanzhang.sim.state import Engine, State, Times
 
 ROUND_ROBIN, LEAST_LOADED, POWER_OF_TWO = range(3)
+CLOSED_LOAD = 2**40
+"""A closed replica is chosen only when all are."""
 ROUTERS = {"round-robin": ROUND_ROBIN, "least-loaded": LEAST_LOADED, "power-of-two": POWER_OF_TWO}
 
 
@@ -28,7 +31,8 @@ def scramble(number: int, seed: int) -> int:
 @event
 def load(st: State, r: int, now: float) -> int:
     """Requests that a replica has and has not answered by now; the last iteration may end later than now."""
-    return int(st.ri[r, f.OUTSTANDING] + (st.ri[r, f.LAST_DONE] if st.rf[r, f.CLOCK] > now else 0))
+    shut = CLOSED_LOAD if st.ri[r, f.CLOSED] else 0
+    return int(shut + st.ri[r, f.OUTSTANDING] + (st.ri[r, f.LAST_DONE] if st.rf[r, f.CLOCK] > now else 0))
 
 
 @event
@@ -54,10 +58,15 @@ def choose(st: State, router: int, turn: int, now: float, todo: NDArray[np.int64
     """The replica that gets the request; of equally loaded ones the first."""
     replicas = st.ri.shape[0]
     if replicas == 1 or router == ROUND_ROBIN:
-        return int(turn % replicas)
+        place = turn % replicas
+        for step in range(replicas):
+            if st.ri[(place + step) % replicas, f.CLOSED] == 0:
+                return int((place + step) % replicas)
+        return int(place)
     if router == POWER_OF_TWO:
         one, two = todo[0], todo[1]
-        return int(one if load(st, one, now) <= load(st, two, now) else two)
+        if st.ri[one, f.CLOSED] == 0 or st.ri[two, f.CLOSED] == 0:
+            return int(one if load(st, one, now) <= load(st, two, now) else two)
     best, least = 0, load(st, 0, now)
     for r in range(1, replicas):
         here = load(st, r, now)
@@ -124,6 +133,53 @@ def drain(st: State, en: Engine, tb: Times, until: float) -> None:
     for r in range(st.ri.shape[0]):
         advance(st, en, tb, r, until)
         st.spent[f.LAST_END] = max(st.spent[f.LAST_END], st.rf[r, f.CLOCK])
+
+
+@event_loop
+def fail(st: State, en: Engine, tb: Times, r: int, now: float, back: float) -> int:
+    """A replica goes down until ``back``: what it had goes to the least loaded of the others, to be computed again.
+
+    The iteration that has begun still ends; answers keep the tokens that are out. Without another open replica the
+    requests wait for the repair.
+
+    Returns:
+        Requests that went elsewhere.
+    """
+    advance(st, en, tb, r, now)
+    while st.ri[r, f.RUNNING] > 0:
+        preempt_youngest(st, en, r)
+    st.ri[r, f.CLOSED] = 1
+    moved, mask = 0, st.qi.shape[1] - 1
+    for _ in range(st.ri[r, f.QUEUE]):
+        best, least = -1, CLOSED_LOAD
+        for other in range(st.ri.shape[0]):
+            here = load(st, other, now)
+            if here < least and st.ri[other, f.QUEUE] < mask - en.max_seqs:
+                best, least = other, here
+        if best < 0:
+            break
+        if st.rf[best, f.CLOCK] < now:
+            advance(st, en, tb, best, now)
+        if st.ri[best, f.RUNNING] + st.ri[best, f.QUEUE] == 0:
+            st.rf[best, f.CLOCK] = max(st.rf[best, f.CLOCK], now)
+        source = st.ri[r, f.HEAD]
+        target = (st.ri[best, f.HEAD] + st.ri[best, f.QUEUE]) & mask
+        for column in range(5):
+            st.qi[best, target, column] = st.qi[r, source, column]
+        for column in range(2):
+            st.qf[best, target, column] = st.qf[r, source, column]
+        if st.ri[best, f.QUEUE] == 0:
+            st.ri[best, f.BLOCKED] = 0
+        st.ri[best, f.QUEUE] += 1
+        st.ri[best, f.OUTSTANDING] += 1
+        st.rf[best, f.DUE] = st.rf[best, f.CLOCK]
+        st.ri[r, f.HEAD] = (source + 1) & mask
+        st.ri[r, f.QUEUE] -= 1
+        st.ri[r, f.OUTSTANDING] -= 1
+        moved += 1
+    st.rf[r, f.CLOCK] = max(st.rf[r, f.CLOCK], back)
+    st.rf[r, f.DUE] = st.rf[r, f.CLOCK] if st.ri[r, f.QUEUE] > 0 else math.inf
+    return int(moved)
 
 
 def scratch(replicas: int) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ the answer is the same to the last bit however many workers share the cells.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -16,9 +17,10 @@ from suanzhang.sim import state as f
 from suanzhang.sim.arrivals import Traffic, stream
 from suanzhang.sim.cell import FOREVER, NO_CACHE, ROUTERS, drain, feed, scratch
 from suanzhang.sim.histogram import summarise
+from suanzhang.sim.operations import Autoscaler, Failures, Operations
 from suanzhang.sim.replica import outstanding, result
-from suanzhang.sim.state import engine, new_state, times
-from suanzhang.spec.sim import EngineSettings, IterationTable, SimResult, Timeline
+from suanzhang.sim.state import Engine, State, Times, engine, new_state, times
+from suanzhang.spec.sim import EngineSettings, Floats, Ints, IterationTable, RequestBatch, SimResult, Timeline
 
 CELL = 64
 """Most replicas of a cell: one router sees the load of its own cell only."""
@@ -35,6 +37,8 @@ SUMS = (
     "prefill_tokens",
     "preemptions",
     "replicas",
+    "failures",
+    "moved",
 )
 """What adds up over cells."""
 
@@ -53,6 +57,8 @@ def simulate_fleet(
     bin_s: float = 0.0,
     cell_size: int = CELL,
     start_s: float = 0.0,
+    failures: Failures | None = None,
+    scaler: Autoscaler | None = None,
 ) -> SimResult:
     """A stream of requests on many equal replicas, every request simulated.
 
@@ -69,6 +75,8 @@ def simulate_fleet(
         bin_s: width of the bins of the timeline [s]; 0 for none.
         cell_size: most replicas of a cell.
         start_s: time of day at which the requests begin.
+        failures: how replicas fail; None for never.
+        scaler: how the open replicas of each cell follow the load; None for all open all day.
 
     Returns:
         The cells added up. A cell whose queue fills up stops there, and the fleet is marked as overloaded.
@@ -88,7 +96,8 @@ def simulate_fleet(
     def run(cell: int) -> SimResult:
         share = replace(traffic, requests_per_s=traffic.requests_per_s * sizes[cell] / replicas)
         count = int(edges[cell + 1] - edges[cell])
-        return run_cell(share, count, table, settings, sizes[cell], router, (seed, cell), (start_s, warmup_s, bin_s))
+        when = (start_s, warmup_s, bin_s)
+        return run_cell(share, count, table, settings, sizes[cell], router, (seed, cell), when, failures, scaler)
 
     with ThreadPoolExecutor(max_workers=min(workers, cells)) as pool:
         return merge(list(pool.map(run, range(cells))))
@@ -103,6 +112,8 @@ def run_cell(
     router: str,
     key: tuple[int, int],
     when: tuple[float, float, float],
+    failures: Failures | None = None,
+    scaler: Autoscaler | None = None,
 ) -> SimResult:
     """One cell; ``key`` is the seed and the number of the cell, ``when`` its start, warm-up and bin width [s]."""
     start_s, warmup_s, bin_s = when
@@ -111,9 +122,16 @@ def run_cell(
     tb = times(table, en)
     st = new_state(en, replicas, traffic.max_tokens, 0, int((start_s + expected_s) / bin_s) + 1 if bin_s > 0.0 else 0)
     todo, taken, half = scratch(replicas), 0, (0, 0, 0.0)
+    planned = None
+    if failures is not None or scaler is not None:
+        draws = np.random.Generator(np.random.SFC64(np.random.SeedSequence(entropy=key[0], spawn_key=(key[1], 3))))
+        planned = Operations(failures, scaler, draws)
+        planned.begin(st, start_s)
     for piece in stream(traffic, count, key[0], key[1], 1, start_s):
-        columns = (piece.arrival_s, piece.input_tokens, piece.output_tokens, NO_CACHE)
-        taken += feed(st, en, tb, ROUTERS[router], key[0], taken, *columns, todo)
+        for columns in between_events(piece, planned, (st, en, tb)):
+            taken += feed(st, en, tb, ROUTERS[router], key[0], taken, *columns, NO_CACHE, todo)
+            if st.tally[f.FULL]:
+                break
         if st.tally[f.FULL]:
             break
         if taken <= count // 2:
@@ -129,7 +147,27 @@ def run_cell(
     end_s = float(st.spent[f.LAST_END]) - start_s
     if not growing:
         rate = int(st.tally[f.FINISHED]) / max(end_s, 1e-12)
-    return replace(result(st, en, taken, growing, rate), simulated_s=end_s)
+    whole = replace(result(st, en, taken, growing, rate), simulated_s=end_s)
+    if planned is None:
+        return whole
+    planned.end(now)
+    return replace(whole, failures=planned.failed, moved=planned.moved, replica_on_s=planned.on_s)
+
+
+def between_events(
+    piece: RequestBatch, planned: Operations | None, cell: tuple[State, Engine, Times]
+) -> Iterator[tuple[Floats, Ints, Ints]]:
+    """The requests of a piece, cut where something happens to a replica; each event happens between two cuts."""
+    low, count = 0, len(piece)
+    while low < count:
+        high = count
+        if planned is not None:
+            while planned.next_s <= piece.arrival_s[low]:
+                planned.act(*cell)
+            high = int(np.searchsorted(piece.arrival_s, planned.next_s))
+        cut = slice(low, high)
+        yield piece.arrival_s[cut], piece.input_tokens[cut], piece.output_tokens[cut]
+        low = high
 
 
 def merge(parts: list[SimResult]) -> SimResult:
@@ -158,4 +196,5 @@ def merge(parts: list[SimResult]) -> SimResult:
         histograms=histograms,
         moments=moments,
         timeline=line,
+        replica_on_s=sum(part.replica_on_s for part in parts),
     )

@@ -18,8 +18,8 @@ from suanzhang.spec.sim import EngineSettings, IterationTable
 
 # Whole numbers of a replica (columns of State.ri).
 STEP, BATCH, NEXT, FREE, LEAST_FREE, HEAD, QUEUE, PLACE, TAIL, PART = range(10)
-DONE, COMMITTED, GHOSTS, FORMING, RUNNING, OUTSTANDING, LAST_DONE, BLOCKED = range(10, 18)
-REPLICA_INTS = 18
+DONE, COMMITTED, GHOSTS, FORMING, RUNNING, OUTSTANDING, LAST_DONE, BLOCKED, CLOSED = range(10, 19)
+REPLICA_INTS = 19
 # Numbers of a replica (columns of State.rf).
 CLOCK, CONTEXT, DUE = range(3)
 REPLICA_FLOATS = 3
@@ -31,6 +31,7 @@ QUEUE_INTS = 5
 # Counters of the cell (State.tally) and times (State.spent).
 FINISHED, TIMED_OUT, REJECTED, INPUTS, OUTPUTS, ITERATIONS, PREFILLED, PREEMPTED, FULL = range(9)
 COUNTERS = 9
+# CLOSED: the router sends nothing to a replica that is down, starting or being emptied.
 BUSY, PREFILL_BUSY, BATCH_TIME, LAST_END = range(4)
 SPENT = 4
 

@@ -188,6 +188,9 @@ class SimResult:
         moments: sums of the three latencies (row 0), of their squares (row 1) and their maxima (row 2).
         records: per-request results, when asked for.
         timeline: batch and queue over time, when asked for.
+        failures: replicas that went down.
+        moved: requests that a failure sent to another replica.
+        replica_on_s: replica-seconds that were paid for; 0 when the fleet was fixed and always up.
     """
 
     requests: int
@@ -215,6 +218,9 @@ class SimResult:
     moments: Floats = field(repr=False)
     records: RequestRecord | None = field(default=None, repr=False)
     timeline: Timeline | None = field(default=None, repr=False)
+    failures: int = 0
+    moved: int = 0
+    replica_on_s: float = 0.0
 
     @property
     def output_tokens_per_s(self) -> float:
