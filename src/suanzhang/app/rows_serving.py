@@ -148,7 +148,7 @@ def _layout(row: ServeRow, model: ModelSpec, chip: ChipSpec, weights: str, flags
         raise _UnusableError("prefill and decode on separate chips")
     chips = row.chips
     tp, pp, dp, ep = (_size(stated, key) for key in ("tp", "pp", "dp", "ep"))
-    if chips is None:
+    if not chips:
         chips = (tp or 0) * (pp or 1) * (dp or 1)
         if not chips:
             raise _UnusableError("number of chips not stated")

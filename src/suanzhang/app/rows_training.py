@@ -498,9 +498,9 @@ def _case(row: TrainRow) -> TrainCase:
     flags: list[str] = []
     chip = chip_of(row)
     model = model_of(row)
-    if row.chips is None:
+    if not row.chips:
         raise _UnusableError("number of chips not stated")
-    if row.seq_len is None:
+    if not row.seq_len:
         raise _UnusableError("sequence length not stated")
     stack = train_stack_of(row)
     precision, frozen = precision_of(row, chip)

@@ -57,6 +57,7 @@ def validate(
         InputError: the file is not such a file, holds no row of that phase, or the phase is unknown.
     """
     started = time.monotonic()
+    phase = phase or None
     table = rows_of(truth, phase)
     judges = left_out_judges(_phases(table)) if truth is None and left_out else shipped_judges()
     outcomes = predict(table, judges, progress)
