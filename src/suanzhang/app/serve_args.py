@@ -199,6 +199,23 @@ def host_factor(coefficients: ServeCoefficients, stack: ServeStack) -> float:
     return _of(coefficients.host, stack.id, stack.engine)
 
 
+def _slowed(ops: OpArgs, factor: float) -> OpArgs:
+    """The operators at the arithmetic rate that lasts inside an engine."""
+
+    def slower(gemm: GemmArgs) -> GemmArgs:
+        return gemm._replace(efficiency=gemm.efficiency / factor)
+
+    moe = ops.moe._replace(gemm=slower(ops.moe.gemm), efficiency=ops.moe.efficiency / factor)
+    attention = ops.attention._replace(efficiency=ops.attention.efficiency / factor)
+    return ops._replace(
+        gemm_attention=slower(ops.gemm_attention),
+        gemm_ffn=slower(ops.gemm_ffn),
+        gemm_head=slower(ops.gemm_head),
+        moe=moe,
+        attention=attention,
+    )
+
+
 def iteration_args(
     model: ModelSpec,
     chip: ChipSpec,
@@ -210,11 +227,14 @@ def iteration_args(
 ) -> tuple[IterationArgs, str]:
     """Everything that the time of an iteration depends on besides its load, and where the efficiencies come from."""
     ops, origin = op_args(model, chip, weight_dtype, stack.profile, layout.tp * layout.dp)
+    ops = _slowed(ops, _of(coefficients.compute, stack.engine))
     args = IterationArgs(shape_args(model, kv_dtype), engine_args(model, layout, stack, coefficients, weight_dtype), ops)
     return args, origin
 
 
-def batch_rules(stack: ServeStack, memory: ServeMemory, layout: ServeLayout, isl: float, osl: float) -> tuple[BatchRules, str]:
+def batch_rules(
+    stack: ServeStack, memory: ServeMemory, layout: ServeLayout, isl: float, osl: float, prompt_cv2: float = 0.0
+) -> tuple[BatchRules, str]:
     """How many sequences may run, how batches are formed, and what limits them ("kv-capacity" or "engine")."""
     held = isl + osl if stack.kv_reserve == "full" else isl + 0.5 * osl
     by_cache = sequences_that_fit(memory, layout, held)
@@ -225,6 +245,7 @@ def batch_rules(stack: ServeStack, memory: ServeMemory, layout: ServeLayout, isl
         float(stack.max_batched_tokens) * layout.dp,
         1.0 if stack.chunked_prefill else 0.0,
         1.0 if stack.mixed_batches else 0.0,
+        prompt_cv2,
         stack.request_s,
         stack.request_per_seq_s,
     )

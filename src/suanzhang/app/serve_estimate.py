@@ -206,7 +206,7 @@ def estimate_serve(
     args, origin = iteration_args(model, chip, layout, stack, weight_dtype, kv_dtype, coefficients or fitted())
     isl, osl = _lengths(workload)
     memory = _memory(model, chip, layout, stack, weight_dtype, kv_dtype, workload)
-    rules, by = batch_rules(stack, memory, layout, isl, osl)
+    rules, by = batch_rules(stack, memory, layout, isl, osl, _cv2(workload.input) if isinstance(workload, OpenLoop) else 0.0)
     s, ttft, tpot, capacity, saturated = _steady(workload, rules, args)
     e2e = Percentiles(
         ttft.mean + tpot.mean * (osl - 1.0),

@@ -14,15 +14,15 @@ from suanzhang.errors import CatalogError, PlannerError
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.layout import ServeLayout
 from suanzhang.spec.model import ModelSpec
-from suanzhang.spec.serve import ServeCoefficients, Workload
+from suanzhang.spec.serve import OpenLoop, ServeCoefficients, StaticBatch, Workload
 from suanzhang.spec.stack import ServeStack
 
 _FILE = "data/coefficients/serving.yaml"
-_GROUPS = ("matmul", "attention", "memory", "collective", "host")
-_PRIOR_SIGMA = {"matmul": 0.25, "attention": 0.25, "memory": 0.4, "collective": 0.4, "host": 0.7}
+_GROUPS = ("matmul", "compute", "attention", "memory", "collective", "host")
+_PRIOR_SIGMA = {"matmul": 0.25, "compute": 0.25, "attention": 0.25, "memory": 0.4, "collective": 0.4, "host": 0.7}
 """Spread of the logarithm of a coefficient before any run is seen [assumed]: achieved over isolated is near one."""
 _BOUNDS = (0.25, 4.0)
-_ROWS_PER_SOURCE = 60
+_ROWS_PER_SOURCE = 32
 _HUBER = 0.15
 """Log error beyond which a run counts linearly and not squared, so that a few odd runs do not bend the fit."""
 _METRICS = ("output_tokens_per_s", "tpot_s", "e2e_s")
@@ -90,6 +90,7 @@ def from_record(body: dict[str, Any]) -> ServeCoefficients:
 
 _MEANING = {
     "matmul": "time of matrix products inside an engine over their isolated time",
+    "compute": "isolated over achieved arithmetic rate, since clocks fall under lasting load",
     "attention": "time of attention kernels inside an engine over their isolated time",
     "memory": "time of kernels that only move bytes inside an engine over their isolated time",
     "collective": "exposed time of collectives inside an engine over their isolated time",
@@ -132,7 +133,11 @@ def _log_errors(row: FitRow, coefficients: ServeCoefficients) -> list[float]:
         "e2e_s": found.e2e_s.mean,
     }
     pairs = [(predicted[name], c.measured[name]) for name in _METRICS if name in c.measured]
-    return [math.log(p / m) for p, m in pairs if p > 0.0 and math.isfinite(p)][:1]
+    if (not isinstance(c.workload, OpenLoop) and found.utilisation < 1.0) or isinstance(c.workload, StaticBatch):
+        pairs = [*pairs[:1], *([(found.ttft_s.mean, c.measured["ttft_s"])] if "ttft_s" in c.measured else [])]
+    else:
+        pairs = pairs[:1]
+    return [math.log(p / m) for p, m in pairs if p > 0.0 and math.isfinite(p)]
 
 
 def _huber(error: float) -> float:
@@ -163,7 +168,7 @@ def _objective(
     for row in rows:
         errors = _log_errors(row, coefficients)
         if errors:
-            total += _huber(errors[0]) / math.sqrt(weights[row.source])
+            total += sum(map(_huber, errors)) / len(errors) / math.sqrt(weights[row.source])
     scale = 0.01
     for group, key in keys:
         values, base = getattr(coefficients, group), getattr(centre, group)
@@ -220,7 +225,7 @@ def fit_serving(rows: Iterable[FitRow], sweeps: int = 6) -> ServeCoefficients:
     families = _thinned(rows)
     everything = [row for members in families.values() for row in members]
     shared = [(group, "*") for group in _GROUPS]
-    best = _descend(everything[:: max(len(everything) // 240, 1)], ServeCoefficients(), shared, sweeps)
+    best = _descend(everything[:: max(len(everything) // 160, 1)], ServeCoefficients(), shared, sweeps)
     for family, members in sorted(families.items()):
         stacks = sorted({row.case.stack.id for row in members})
         keys = [(group, family) for group in _GROUPS if group != "host"] + [("host", stack) for stack in stacks]

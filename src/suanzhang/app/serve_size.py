@@ -139,7 +139,7 @@ def _try(
         search.reasons["memory"] += 1
         return
     args, _ = iteration_args(service.model, chip, layout, stack, weight, cache, coefficients)
-    rules, _ = batch_rules(stack, memory, layout, traffic.isl, traffic.osl)
+    rules, _ = batch_rules(stack, memory, layout, traffic.isl, traffic.osl, traffic.isl_cv2)
     floor = _floor(traffic, rules, args)
     for name, value in floor.items():
         search.nearest[name] = min(value, search.nearest.get(name, math.inf))

@@ -294,6 +294,7 @@ class ServeCoefficients:
 
     Args:
         matmul: achieved over isolated time of matrix products inside an engine, by engine family.
+        compute: isolated over achieved arithmetic rate: clocks fall when a chip works for long.
         attention: the same of attention kernels.
         memory: the same of memory-bound kernels.
         collective: the same of collectives.
@@ -303,6 +304,7 @@ class ServeCoefficients:
     """
 
     matmul: Mapping[str, float] = field(default_factory=dict)
+    compute: Mapping[str, float] = field(default_factory=dict)
     attention: Mapping[str, float] = field(default_factory=dict)
     memory: Mapping[str, float] = field(default_factory=dict)
     collective: Mapping[str, float] = field(default_factory=dict)

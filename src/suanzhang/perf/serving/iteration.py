@@ -115,7 +115,8 @@ def iteration_terms(
         attention over the caches. Tensor ranks join after attention and after the feed-forward; attention groups
         (``dp``) hold their own sequences and exchange tokens with the experts. With ``pp`` stages the load is cut
         into ``pp`` micro-batches, so that all stages work and each sequence advances once in the time of one
-        micro-batch through all stages. Kernels outside graphs cannot start faster than the host launches them.
+        micro-batch through all stages; prompts are spread evenly over them. Kernels outside graphs cannot start
+        faster than the host launches them.
         Left out: padding of the decode batch to graph sizes, overlap of two micro-batches inside a chip.
 
     Args:
@@ -141,7 +142,7 @@ def iteration_terms(
     """
     s, e, o = a.shape, a.engine, a.ops
     split = e.dp * e.pp
-    p = prefill_tokens / max(min(split, prefill_seqs), 1.0)
+    p = prefill_tokens / (max(min(e.dp, prefill_seqs), 1.0) * e.pp)
     seqs = max(prefill_seqs / split, 1.0)
     b = max(decode_batch / split, 1.0) if decode_batch > 0.0 else 0.0
     context = decode_context / decode_batch * b if decode_batch > 0.0 else 0.0

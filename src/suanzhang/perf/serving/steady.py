@@ -21,6 +21,7 @@ class BatchRules(NamedTuple):
         budget: token budget of an iteration [tokens].
         chunked: 1 when prompts are cut to the budget.
         mixed: 1 when prompts and decoding share an iteration.
+        prompt_cv2: squared coefficient of variation of the prompts: long ones attend to more than their share [1].
         front_s: time of a request before the engine sees it, and
         front_per_seq_s: further such time per running sequence [s].
     """
@@ -29,6 +30,7 @@ class BatchRules(NamedTuple):
     budget: float
     chunked: float
     mixed: float
+    prompt_cv2: float = 0.0
     front_s: float = 0.0
     front_per_seq_s: float = 0.0
 
@@ -109,24 +111,28 @@ class Tail(NamedTuple):
 def pace(batch: float, isl: float, osl: float, rules: BatchRules, a: IterationArgs) -> Pace:
     """How fast ``batch`` sequences decode, and what one prompt of ``isl`` tokens costs them."""
     b = max(batch, 1.0)
+    stages = a.engine.pp
     context = b * (isl + 0.5 * osl)
     decode = iteration_s(0.0, 0.0, 0.0, b, context, a)
     if rules.mixed > 0.0:
         room = max(rules.budget - b, 16.0)
         chunk = min(isl, room) if rules.chunked > 0.0 else isl
         count = math.ceil(isl / chunk)
-        mixed = iteration_s(1.0, isl / count, 0.5 * (isl - isl / count), b, context, a)
+        past = 0.5 * max(isl * (1.0 + rules.prompt_cv2) - isl / count, 0.0)
+        mixed = iteration_s(1.0, isl / count, past, b, context, a)
         per_iteration = b * isl / osl
         if per_iteration > isl / count and chunk >= isl:
             together = max(min(per_iteration, room), isl)
-            many = iteration_s(together / isl, together, 0.0, b, context, a)
+            many = iteration_s(together / isl, together, 0.5 * isl * rules.prompt_cv2, b, context, a)
             share = isl / together
-            return Pace(decode, max(many - decode, 0.0) * share, many, max(many - decode, 0.0) * share)
+            added = max(many - decode, 0.0)
+            return Pace(decode, added * share, decode + added * stages, added * share)
         extra = max(mixed - decode, 0.0) * count
-        return Pace(decode, extra, mixed * count, mixed * count if chunk < isl else extra)
+        own = decode * count + extra * stages
+        return Pace(decode, extra, own, mixed * count if chunk < isl else extra)
     together = max(min(b / osl, rules.budget / isl), 1.0)
-    alone = iteration_s(together, together * isl, 0.0, 0.0, 0.0, a)
-    return Pace(decode, alone / together, alone, alone / together)
+    alone = iteration_s(together, together * isl, 0.5 * isl * rules.prompt_cv2, 0.0, 0.0, a)
+    return Pace(decode, alone / together, alone * stages, alone / together)
 
 
 @formula
@@ -310,9 +316,10 @@ def open_loop_tail(rate: float, traffic: Traffic, s: Steady, rules: BatchRules, 
 def static_batch(batch: float, isl: float, osl: float, a: IterationArgs) -> Steady:
     """One batch of equal requests from start to end: prefill of all, then ``osl - 1`` decode iterations.
 
+    With stages the prefill also waits until the pipeline is full.
     The decode time is the mean over the growing context by Simpson's rule, which is exact where it is at most cubic.
     """
-    first = iteration_s(batch, batch * isl, 0.0, 0.0, 0.0, a)
+    first = iteration_s(batch, batch * isl, 0.0, 0.0, 0.0, a) * (2.0 - 1.0 / a.engine.pp)
     steps = max(osl - 1.0, 0.0)
     low = iteration_s(0.0, 0.0, 0.0, batch, batch * isl, a)
     mid = iteration_s(0.0, 0.0, 0.0, batch, batch * (isl + 0.5 * osl), a)
