@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from suanzhang.app.header import header
-from suanzhang.catalog.chips import chip, chips
+from suanzhang.catalog.chips import chip
 from suanzhang.catalog.currency import rate
 from suanzhang.catalog.markets import market as find_market
 from suanzhang.catalog.sites import site as find_site
@@ -130,15 +129,17 @@ def solve_problem(problem: PurchaseProblem, market: Market, risk: RiskOptions, w
         return Money(round(amount, 2), currency, date)
 
     worth = _values(problem, scenarios, plan) if risk.values else (None, None, None)
-    p05, p50, p95 = (float(np.quantile(plan.cost_by_scenario, level)) for level in (0.05, 0.5, 0.95))
+    spread = _price_interval(problem, plan, market)
+    if len(scenarios) > 1:
+        spread = Interval(*(_weighted_quantile(plan, scenarios, level) for level in (0.05, 0.5, 0.95)))
     vss, evpi, waiting = (None if amount is None else money(amount) for amount in worth)
     return BuyResult(
         header=header(risk.seed),
         schedule=plan.rows,
         cost=money(plan.cost),
         cost_mean=money(plan.cost),
-        cost_p95=money(p95 if len(scenarios) > 1 else plan.cost),
-        cost_interval=Interval(p05, p50, p95) if len(scenarios) > 1 else _price_interval(plan, market),
+        cost_p95=money(spread.p95),
+        cost_interval=spread,
         cash=money(plan.cash),
         lines={name: money(amount) for name, amount in plan.lines.items()},
         gap=plan.gap,
@@ -206,11 +207,31 @@ def _costs(
     return edited(costs, **edits[name]) if name in edits else costs
 
 
-def _price_interval(plan: ProcurementPlan, market: Market) -> Interval:
-    """Spread of the cost when all prices move together by the yearly spread of the market."""
+def _weighted_quantile(plan: ProcurementPlan, scenarios: tuple[Scenario, ...], level: float) -> float:
+    order = np.argsort(plan.cost_by_scenario)
+    reached = np.cumsum([scenarios[index].weight for index in order])
+    return float(plan.cost_by_scenario[order[min(int(np.searchsorted(reached, level - 1e-12)), len(order) - 1)]])
+
+
+_MOVING = ("chips", "rent", "tokens", "value left")
+_Z95 = 1.6448536269514722
+
+
+def _price_interval(problem: PurchaseProblem, plan: ProcurementPlan, market: Market) -> Interval:
+    """Spread of the cost of one schedule when all prices move together as a random walk from the first month on."""
     sigma = market.price_sigma_per_year.value if market.price_sigma_per_year else 0.0
-    half = 1.645 * sigma * 0.5
-    return Interval(plan.cost * float(np.exp(-half)), plan.cost, plan.cost * float(np.exp(half)))
+    first = month_number(problem.start)
+
+    def total(z: float) -> float:
+        cost = plan.cost
+        for row in plan.rows:
+            months = problem.months if row.action == "value left" else month_number(row.month) - first
+            moving = sum(amount for name, amount in row.lines if name in _MOVING)
+            cost += moving * (float(np.exp(z * sigma * np.sqrt(months / 12.0))) - 1.0)
+        return cost
+
+    low, high = sorted((total(-_Z95), total(_Z95)))
+    return Interval(min(low, plan.cost), plan.cost, max(high, plan.cost))
 
 
 def _values(
@@ -271,18 +292,3 @@ def _assumptions(problem: PurchaseProblem, plan: ProcurementPlan) -> tuple[str, 
     ]
     interest = figure("interest_per_year")
     return (*lines, f"interest on tied capital: {interest.value:g} a year ({interest.quoted.note})")
-
-
-def known_chips() -> tuple[str, ...]:
-    """Ids of the chips that demands may name."""
-    return tuple(chips())
-
-
-def buy(size: Callable[[], tuple[Demand, ...]], **limits: object) -> BuyResult:
-    """The schedule for demands that a function sizes: the join of sizing and :func:`plan_purchases`.
-
-    Args:
-        size: gives the sized demands.
-        limits: arguments of :func:`plan_purchases` beside the demands.
-    """
-    return plan_purchases(size(), **limits)  # type: ignore[arg-type]

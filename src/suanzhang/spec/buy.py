@@ -296,8 +296,9 @@ class BuyResult:
         header: version, date of the catalog, seed.
         schedule: all rows; their costs sum to ``cost``.
         cost: the one total: equal to the objective, to the sum of the rows and to the sum of the lines.
-        cost_mean, cost_p95: over the scenarios; equal to ``cost`` without.
-        cost_interval: spread over the scenarios, or from the spread of prices when there is one scenario.
+        cost_mean: over the scenarios; equal to ``cost``.
+        cost_p95: 95th percentile of the spread.
+        cost_interval: spread over the scenarios, or of this schedule as prices move when there is one scenario.
         cash: what is paid out over the plan: the cost without waiting, interest and value left.
         lines: cost by line.
         gap: relative gap between the cost and the bound that the solver proved.
