@@ -7,7 +7,7 @@ from typing import Any
 
 import altair as alt
 
-from suanzhang.report.blocks import Chart
+from suanzhang.report.blocks import Chart, Column
 
 PALETTE = ("#3b7dd8", "#e08a2e", "#3a9d6e", "#c2517f", "#8268c9", "#7f8c2d", "#4aa8b8", "#a0664b", "#8a8f98")
 _FONT = "system-ui, 'Noto Sans', 'Noto Sans CJK SC', 'PingFang SC', 'Microsoft YaHei', sans-serif"
@@ -40,7 +40,10 @@ def _color(chart: Chart) -> alt.Color:
 def _horizontal(chart: Chart, base: alt.Chart, rows: list[dict[str, Any]]) -> alt.LayerChart | alt.FacetChart:
     y = alt.Y("x:N", sort=None, title=None, axis=alt.Axis(labelLimit=260))
     bars = base.mark_bar().encode(
-        x=alt.X("sum(y):Q", title=f"{chart.y} [{chart.unit}]"), y=y, color=_color(chart), tooltip=["x:N", "series:N", "y:Q"]
+        x=alt.X("sum(y):Q", title=Column(chart.y, chart.unit).header),
+        y=y,
+        color=_color(chart),
+        tooltip=["x:N", "series:N", "y:Q"],
     )
     layers: list[Any] = [bars]
     if any(row["low"] is not None for row in rows):
@@ -53,14 +56,14 @@ def _horizontal(chart: Chart, base: alt.Chart, rows: list[dict[str, Any]]) -> al
 
 def _over_time(chart: Chart, base: alt.Chart, rows: list[dict[str, Any]]) -> alt.LayerChart | alt.FacetChart:
     x = alt.X("x:O", sort=None, title=chart.x, axis=alt.Axis(labelAngle=-45))
-    y = alt.Y("y:Q", title=f"{chart.y} [{chart.unit}]")
+    y = alt.Y("y:Q", title=Column(chart.y, chart.unit).header)
     mark = base.mark_bar() if chart.kind == "stacked" else base.mark_line(point=True)
     layers: list[Any] = [mark.encode(x=x, y=y, color=_color(chart), tooltip=["x:N", "series:N", "y:Q"])]
     if any(row["low"] is not None for row in rows):
         layers.append(
             base.transform_filter("datum.low != null")
             .mark_rule(color=_INK)
-            .encode(x=x, y=alt.Y("low:Q", title=f"{chart.y} [{chart.unit}]"), y2="high:Q")
+            .encode(x=x, y=alt.Y("low:Q", title=Column(chart.y, chart.unit).header), y2="high:Q")
         )
     if chart.limit is not None:
         limit = alt.Chart(alt.InlineData(values=[{"limit": chart.limit}]))

@@ -282,6 +282,6 @@ def test_chart_of_text_is_proportional() -> None:
 
 def test_chart_descriptions_carry_unit_limit_and_whiskers() -> None:
     text = json.dumps(description(CHART))
-    assert "chips [chips]" in text and '"limit"' in text and "http" not in re.sub(r'"\$schema": "[^"]*"', "", text)
+    assert '"title": "chips"' in text and '"limit"' in text and "http" not in re.sub(r'"\$schema": "[^"]*"', "", text)
     bars = Chart("c", "bars", "line", "cost", "CNY", (Point("power", "", 1.0, Interval(0.5, 1.0, 2.0)),))
     assert "datum.low" in json.dumps(description(bars))
