@@ -40,6 +40,7 @@ STORED_BYTES: Mapping[str, tuple[float, float, float]] = {
 ARITHMETIC: Mapping[str, str] = {
     "fp8_block": "fp8",
     "int8_wo": "bf16",
+    "int4": "bf16",
     "int4_wo": "bf16",
     "nvfp4": "fp4",
     "mxfp4_wo": "bf16",

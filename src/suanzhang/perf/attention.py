@@ -68,7 +68,38 @@ def prefill_attention_s(
     window: float,
     args: AttentionArgs,
 ) -> float:
-    """Time of the fused attention of ``batch`` sequences of ``q_len`` new tokens over ``kv_len`` positions [s]."""
+    """Time of the fused attention of ``batch`` sequences of ``q_len`` new tokens over ``kv_len`` positions.
+
+    Model:
+        Two products over the visible pairs in tiles of 128 queries, waves over the cores, and the traffic of queries,
+        results, keys and values (appending them to the cache included, ``kv_passes``), one after the other.
+
+    Args:
+        batch: sequences [1].
+        q_len: new tokens of each [1].
+        kv_len: positions that they may see, the new ones included [1].
+        heads, kv_heads: query heads and key/value heads on this chip [1].
+        qk_dim, v_dim: width of a key and of a value [1].
+        causal: 1 with a causal mask, 0 without.
+        window: width of a sliding window, 0 without [1].
+        args: chip, dtype and kernel.
+
+    Returns:
+        The time [s].
+
+    Equation:
+        T = f (T_launch + 2 pairs (d_qk + d_v) (1 + l_0 / q) w / (P e) + bytes / (B e_B)), w = whole over started waves
+
+    Validity:
+        Timed for causal self-attention, 1 to 32,768 tokens, width 64 to 512; windows by the closed form.
+
+    Sources:
+        [flashattention-2] tiling; [aiconfigurator-2026] timings.
+
+    Example:
+        >>> visible_pairs(4.0, 4.0, 1.0, 0.0)
+        10.0
+    """
     closed = prefill_closed_s(batch, q_len, kv_len, heads, kv_heads, qk_dim, v_dim, causal, window, args)
     length = octave(q_len)
     by_width = correction(octave(batch * heads), length, octave(qk_dim), args.prefill)
@@ -148,7 +179,36 @@ def decode_attention_s(
     kv_elem_bytes: float,
     args: AttentionArgs,
 ) -> float:
-    """Time of one decode step of ``batch`` sequences whose contexts sum to ``context_sum`` [s]."""
+    """Time of one decode step of ``batch`` sequences whose contexts sum to ``context_sum``.
+
+    Model:
+        The cache is read once; little work spreads badly over the cores (``decode_spread``), each sequence and cache head
+        costs a fixed time on one core, and wide groups of query heads make the products count.
+
+    Args:
+        batch: sequences [1].
+        context_sum: cached positions of all of them together [1].
+        heads, kv_heads: query heads and key/value heads on this chip [1].
+        qk_dim, v_dim: width of a key and of a value [1].
+        kv_elem_bytes: bytes of one cached value [B].
+        args: chip, dtype and kernel.
+
+    Returns:
+        The time [s].
+
+    Equation:
+        T = f (T_launch + b h_kv t_p / S + hypot(bytes (1 + s_0 S / items) / (B e_B), flop / (P e_d)))
+
+    Validity:
+        Timed for 1 to 2,048 sequences of 2 to 131,072 positions.
+
+    Sources:
+        [flash-decoding-2023] splitting over the context; [aiconfigurator-2026] timings.
+
+    Example:
+        >>> 2 * 4096 * 8 * 256  # cached bytes of 4,096 positions, 8 heads of 128 + 128 values in 16 bit
+        16777216
+    """
     closed = decode_closed_s(batch, context_sum, heads, kv_heads, qk_dim, v_dim, kv_elem_bytes, args)
     context = octave(max(context_sum / batch, 1.0))
     by_group = correction(octave(batch * kv_heads), context, octave(heads / kv_heads), args.decode)

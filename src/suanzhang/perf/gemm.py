@@ -38,7 +38,42 @@ def gemm_closed_s(m: float, n: float, k: float, batch: float, args: GemmArgs) ->
 
 @formula
 def gemm_s(m: float, n: float, k: float, batch: float, args: GemmArgs) -> float:
-    """Time of ``batch`` products of an (m, k) activation with a (k, n) weight on one chip [s]."""
+    """Time of ``batch`` products of an (m, k) activation with a (k, n) weight on one chip.
+
+    Model:
+        Output tiles run in waves over the cores; each tile costs its products, a fixed start and end worth ``ramp_k`` of
+        depth, and its operands out of the on-chip cache; the best of four tile sizes counts. Memory traffic of both
+        operands and the result runs beside it; of the shorter of the two a fitted share shows. Left out: kernels chosen
+        badly by the library, clocks that fall under power limits (both are in the fitted table where it was measured).
+
+    Args:
+        m: rows of the activation, tokens [1], above 0.
+        n: columns of the weight [1], above 0.
+        k: depth [1], above 0.
+        batch: independent products of this shape [1].
+        args: chip, dtype and software.
+
+    Returns:
+        The time [s].
+
+    Equation:
+        T = f(m, n, k) (T_launch + max(T_c, T_m) + x min(T_c, T_m)^2 / max(T_c, T_m))
+        T_c = min over tiles of W (2 t_m t_n (k + k_0) S / (P e) + (t_m b_a + t_n b_w) k S / F), W = waves of the tile
+        T_m = (m k b_a + n k b_w + m n b_o) / (B e_B)
+
+    Validity:
+        m 1 to 32,768, n and k 32 to 65,536 where timed; outside the closed form alone. Never faster with more work by
+        the closed form, never slower with more peak or bandwidth.
+
+    Sources:
+        [aiconfigurator-2026] timings behind coefficients and tables; [williams-2009-roofline] the two limits.
+
+    Example:
+        >>> from suanzhang.perf.args import GemmArgs, no_residual
+        >>> chip = GemmArgs(1e15, 1e12, 100.0, 2.0, 2.0, 2.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1e30, 0.0, no_residual())
+        >>> round(gemm_s(25600.0, 256.0, 1000.0, 1.0, chip) * 1e6, 3)
+        64.819
+    """
     closed = gemm_closed_s(m, n, k, batch, args)
     return closed * correction(octave(m * batch), octave(n), octave(k), args.residual)
 
