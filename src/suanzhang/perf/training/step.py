@@ -94,6 +94,7 @@ def data_comm_s(
     micro_batches: float,
     forward_s: float,
     backward_s: float,
+    idle_s: float,
 ) -> float:
     """Exposed traffic of gradients and parameters between data ranks in one step [s].
 
@@ -111,7 +112,8 @@ def data_comm_s(
         plain: parameters of the chip outside the routed experts.
         routed: parameters of its routed experts.
         micro_batches: micro-batches of one step.
-        forward_s, backward_s: compute of one micro-batch on the stage, and half of the idle time each [s].
+        forward_s, backward_s: compute of one micro-batch on the stage [s].
+        idle_s: idle time of the pipeline, half of which may hide each exchange that happens once per step [s].
 
     Returns:
         Exposed time [s].
@@ -139,9 +141,9 @@ def data_comm_s(
         once = exposed_s(gather, forward_s, overlap, fit.hidden) + exposed_s(gather + grads, backward_s, overlap, fit.hidden)
         return micro_batches * once
     times = micro_batches if layout.zero >= 2.0 and layout.pp <= 1.0 else 1.0
-    total = times * exposed_s(grads, backward_s, overlap, fit.hidden)
+    total = times * exposed_s(grads, backward_s + 0.5 * idle_s, overlap, fit.hidden)
     if layout.zero >= 1.0:
-        total += exposed_s(trained * gather, forward_s, overlap, fit.hidden)
+        total += exposed_s(trained * gather, forward_s + 0.5 * idle_s, overlap, fit.hidden)
     return total
 
 
@@ -259,9 +261,9 @@ def step_terms(
     if stage == layout.pp - 1.0:
         plain += head_params(shape, layout)
     routed = mixture * routed_params(shape, layout) if shape.experts > 0.0 else 0.0
-    compute_f = forward + 0.3 * ends_s + 0.5 * bubble
-    compute_b = by_input + by_weight + again + 0.7 * ends_s + 0.5 * bubble
-    data = data_comm_s(shape, run, layout, link, fit, plain, routed, micro_batches, compute_f, compute_b)
+    compute_f = forward + 0.3 * ends_s
+    compute_b = by_input + by_weight + again + 0.7 * ends_s
+    data = data_comm_s(shape, run, layout, link, fit, plain, routed, micro_batches, compute_f, compute_b, bubble)
     ranks = layout.dp * layout.cp
     trained = adapter_share(shape, run) if run.frozen > 0.0 else 1.0
     expert_ranks = max(1.0, ranks * layout.tp / (layout.ep * layout.etp))
@@ -283,7 +285,7 @@ def step_terms(
         offload = micro_batches * max(0.0, 2.0 * moved / run.host_bytes_per_s - slowest)
 
     m = micro_batches
-    busy = m * slowest + m * launch * 0.0 + bubble + messages + data + optimizer + offload + run.step_overhead_s
+    busy = m * slowest + bubble + messages + data + optimizer + offload + run.step_overhead_s
     nodes = layout.tp * layout.pp * layout.cp * layout.dp / run.domain
     jitter = busy * fit.jitter * math.log2(nodes) if nodes > 1.0 else 0.0
     return StepTerms(
