@@ -7,10 +7,11 @@ cost of any whole-lot orders, with all cells solved, is a plan. The gap is betwe
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from suanzhang.errors import SolverError
 from suanzhang.money.procurement.form import Cell, Columns, Form, add_first_stage, cell_of, order_total, run_months, spendable
@@ -24,6 +25,8 @@ from suanzhang.spec.buy import Binding
 
 INF = float("inf")
 _ROUNDS = 150
+_MOST_GROUPS = 720
+_FURTHER = 40
 _INWARD = 0.5
 
 
@@ -38,11 +41,17 @@ class Master:
     cols: Columns = field(init=False)
     theta: int = field(init=False)
     groups: int = field(init=False)
+    group: NDArray[np.int64] = field(init=False)
+    share: Floats = field(init=False)
     hold: Floats = field(init=False)
 
     def __post_init__(self) -> None:
         shape, problem = self.shape, self.shape.problem
-        self.groups = shape.count if self.by_scenario else shape.months
+        blocks = max(1, min(shape.months, _MOST_GROUPS // shape.count)) if self.by_scenario else 1
+        month = np.arange(shape.months)[None, :] + np.zeros((shape.count, 1), dtype=np.int64)
+        self.group = np.arange(shape.count)[:, None] * blocks + month * blocks // shape.months if self.by_scenario else month
+        self.groups = shape.count * blocks if self.by_scenario else shape.months
+        self.share = np.repeat(shape.weights, blocks) if self.by_scenario else np.ones(shape.months)
         self.form, self.cols = add_first_stage(shape, self.cell, self.groups + (1 + shape.count if self.by_scenario else 0))
         self.theta = self.cols.site
         form = self.form
@@ -54,7 +63,7 @@ class Master:
                 stay = np.clip(np.minimum(order.leave, shape.months) - order.arrival, 0, None)
                 self.hold[:, j] = order.lot * stay * float(shape.hold[k] + shape.energy_idle[k])
         form.cost[: len(shape.orders)] += shape.weights @ self.hold
-        form.cost[self.theta : self.theta + self.groups] = shape.weights if self.by_scenario else 1.0
+        form.cost[self.theta : self.theta + self.groups] = self.share
         self._budget()
         if self.by_scenario:
             self._tail()
@@ -76,7 +85,7 @@ class Master:
                 form.add(row, members, cash)
             whole = self.by_scenario
             used = np.arange(self.groups) if whole else np.arange(t + 1)
-            form.add(row, self.theta + used, (shape.weights if whole else np.ones(t + 1)) / 1e6)
+            form.add(row, self.theta + used, self.share[used] / 1e6)
 
     def _tail(self) -> None:
         shape, form, weight = self.shape, self.form, self.shape.problem.cvar_weight
@@ -91,7 +100,8 @@ class Master:
             form.add(row + s, np.arange(len(totals)), (totals[:, s] + self.hold[s]) / 1e6)
             waits = [start.wait_cost / 1e6 for start in shape.starts]
             form.add(row + s, np.arange(self.cols.starts, self.cols.sales), waits)
-            form.add(row + s, [self.theta + s, level, level + 1 + s], [1e-6, -1e-6, -1e-6])
+            form.add(row + s, self.theta + np.unique(self.group[s]), 1e-6)
+            form.add(row + s, [level, level + 1 + s], [-1e-6, -1e-6])
 
     def cuts(self, lots: Floats, starts: Floats, answer: Answer) -> tuple[Floats, Floats]:
         """Cuts at a point: coefficients of orders and starts (group, column) and constants (group)."""
@@ -99,7 +109,6 @@ class Master:
         weight = np.ones_like(shape.weights) if self.by_scenario else shape.weights
         presence, work = answer.presence * weight[:, None, None], answer.work * weight[:, None, None]
         hosted = presence + work * shape.most_busy
-        axis = 1 if self.by_scenario else 0
         slope = np.zeros((self.groups, len(shape.orders) + len(shape.starts)))
         months = np.arange(shape.months)
         for j, order in enumerate(shape.orders):
@@ -107,18 +116,20 @@ class Master:
             k = shape.chips.index(offer.chip)
             there = (months >= order.arrival[:, None]) & (months < order.leave[:, None])
             worth = hosted if offer.kind == "reserve" else presence
-            slope[:, j] = order.lot * (worth[:, :, k] * there).sum(axis=axis)
+            slope[:, j] = order.lot * self._gather(worth[:, :, k] * there)
         for j, start in enumerate(shape.starts):
             k = shape.chips.index(start.need.chip)
+            change = np.zeros((shape.count, shape.months))
             for month, share in run_months(start.month, start.need.months):
-                part = -start.need.chips * (presence[:, month, k] + work[:, month, k] * start.need.busy * share)
-                if self.by_scenario:
-                    slope[:, len(shape.orders) + j] += part
-                else:
-                    slope[month, len(shape.orders) + j] += part.sum()
-        value = (answer.value * weight[:, None]).sum(axis=axis)
+                change[:, month] = presence[:, month, k] + work[:, month, k] * start.need.busy * share
+            slope[:, len(shape.orders) + j] = -start.need.chips * self._gather(change)
+        value = self._gather(answer.value * weight[:, None])
         point = np.concatenate([lots, starts])
         return slope, value - slope @ point
+
+    def _gather(self, amounts: Floats) -> Floats:
+        """Sum of amounts by scenario and month over each group."""
+        return np.asarray(np.bincount(self.group.ravel(), amounts.ravel(), self.groups), dtype=np.float64)
 
     def point(self, values: Floats) -> tuple[Floats, Floats]:
         """Orders and starts of a solution."""
@@ -277,12 +288,43 @@ class _Search:
             self.rows.append(row)
             solver.addRows(len(row[0]), row[0], row[1], len(row[3]), row[2], row[3], row[4])
         if inner is not None:
-            self._try_rounded(*inner)
+            self._try_rounded(*self._with_whole_starts(solver, *inner))
+
+    def _with_whole_starts(self, solver: Any, lots: Floats, starts: Floats) -> tuple[Floats, Floats]:
+        """A relaxed plan in which every run has one start, the likeliest; its orders follow by further rounds."""
+        shape, master = self.master.shape, self.master
+        if np.all(np.abs(starts - np.round(starts)) <= 1e-6):
+            return lots, np.round(starts)
+        whole = np.zeros_like(starts)
+        for run in range(len(shape.runs)):
+            members = [j for j, start in enumerate(shape.starts) if start.demand == run]
+            whole[max(members, key=lambda j: starts[j])] = 1.0
+        for j, value in enumerate(whole):
+            solver.changeColBounds(master.cols.starts + j, value, value)
+        best, best_cost = (lots, whole), INF
+        for _ in range(_FURTHER):
+            solver.run()
+            if solver.modelStatusToString(solver.getModelStatus()) != "Optimal":
+                break
+            value = solver.getInfo().objective_function_value * 1e6
+            found, _ = master.point(np.array(solver.getSolution().col_value))
+            found = found if best_cost == INF else _INWARD * found + (1.0 - _INWARD) * best[0]
+            answer = self.recourse(found, whole)
+            cost = master.objective(found, whole, answer)
+            if cost < best_cost:
+                best, best_cost = (found, whole), cost
+            if best_cost - value <= self.gap / 3.0 * abs(best_cost) or time.perf_counter() > self.deadline:
+                break
+            row = master.add_cuts(*master.cuts(found, whole, answer))
+            self.rows.append(row)
+            solver.addRows(len(row[0]), row[0], row[1], len(row[3]), row[2], row[3], row[4])
+        return best
 
     def _try_rounded(self, lots: Floats, starts: Floats) -> None:
         """Whole lots near a relaxed plan: running totals of each offer are rounded, so that stocks still hold."""
         shape, cols = self.master.shape, self.master.cols
-        if np.any(np.abs(starts - np.round(starts)) > 1e-6) or self.programme.upper[cols.minimum : cols.starts].any():
+        if np.any(self.programme.upper[cols.minimum : cols.starts] > 0.0):
+            self._try_minimum(lots, starts)
             return
         tight = shape.problem.power_limit_w is not None or shape.problem.budget is not None or shape.problem.budget_by_month
         whole = np.zeros_like(lots)
@@ -291,6 +333,16 @@ class _Search:
             running = np.floor(np.cumsum(lots[members]) + (1e-6 if tight else 0.5))
             whole[members] = np.diff(running, prepend=0.0)
         self._take(whole, np.round(starts))
+
+    def _try_minimum(self, lots: Floats, starts: Floats) -> None:
+        """Whole lots where orders have a least size: the master programme with its starts held decides."""
+        cols, programme = self.master.cols, self._with_cuts()
+        lower, upper = programme.lower.copy(), programme.upper.copy()
+        lower[cols.starts : cols.sales] = upper[cols.starts : cols.sales] = np.round(starts)
+        held = replace(programme, lower=lower, upper=upper)
+        found = solve_programme(held, gap=self.gap / 4.0, time_limit_s=max(self.deadline - time.perf_counter(), 10.0))
+        if found.status != "infeasible":
+            self._take(np.round(self.master.point(found.values)[0]), np.round(starts))
 
     def _take(self, lots: Floats, starts: Floats) -> Answer:
         answer = self.recourse(lots, starts)
@@ -308,7 +360,9 @@ class _Search:
             left = self.deadline - time.perf_counter()
             if self._proved() or (left <= 0.0 and self.best is not None):
                 return
-            found = solve_programme(self._with_cuts(), gap=self.gap / 4.0, time_limit_s=max(left, 5.0))
+            found = solve_programme(
+                self._with_cuts(), gap=self.gap / 4.0, time_limit_s=max(left, 10.0 if self.best is None else 1.0)
+            )
             if found.status == "infeasible":
                 raise explain_infeasible(self.master.shape.problem)
             self.bound = max(self.bound, found.bound)
