@@ -28,6 +28,8 @@ def run(argv: list[str]) -> dict[str, Any]:
     options.add_argument("--replicas", type=int, default=0, help="0 sizes the fleet to the peak")
     options.add_argument("--router", default="least-loaded")
     options.add_argument("--workers", type=int, default=2)
+    options.add_argument("--dynosim", metavar="PYTHON", help="interpreter of an environment with ai-dynamo")
+    options.add_argument("--lengths", metavar="CSV", help="recorded lengths for the run beside DynoSim")
     given = options.parse_args(argv)
     case = serving_case(given)
     case = replace(case, settings=replace(case.settings, max_queue=20_000))
@@ -51,6 +53,11 @@ def run(argv: list[str]) -> dict[str, Any]:
         workers=given.workers,
     )
     wall, core = time.perf_counter() - began, time.process_time() - cpu
+    beside: dict[str, Any] = {}
+    if given.dynosim:
+        from benchmarks.dynosim import side_by_side
+
+        beside = side_by_side(given.dynosim, given.lengths, given.seed)
     return {
         **case.names,
         "requests_simulated": result.requests,
@@ -75,4 +82,5 @@ def run(argv: list[str]) -> dict[str, Any]:
         "e2e_s": {"mean": result.e2e_s.mean, "p50": result.e2e_s.p50, "p99": result.e2e_s.p99},
         "output_tokens_per_s": result.output_tokens_per_s,
         "seed": given.seed,
+        **beside,
     }

@@ -29,7 +29,7 @@ def run(argv: list[str]) -> dict[str, Any]:
     options.add_argument("--lengths", metavar="CSV", help="recorded lengths for the run beside DynoSim")
     given = options.parse_args(argv)
     case = serving_case(given)
-    case = replace(case, settings=replace(case.settings, max_queue=100_000_000 // 64))
+    case = replace(case, settings=replace(case.settings, max_queue=1_000_000))
     traffic = Traffic(1.0, spec(given.input_mean, given.input_p95), spec(given.output_mean, given.output_p95))
     capacity = capacity_per_s(case, traffic, given.seed)
     traffic = replace(traffic, requests_per_s=given.load * capacity)
@@ -67,7 +67,8 @@ def run(argv: list[str]) -> dict[str, Any]:
 def capacity_per_s(case: Case, traffic: Traffic, seed: int) -> float:
     """Requests per second of a replica that always has a queue."""
     requests = draw(replace(traffic, requests_per_s=1e6), 100_000, seed)
-    return simulate(requests, case.table, case.settings).finished / simulate(requests, case.table, case.settings).simulated_s
+    run = simulate(requests, case.table, case.settings)
+    return run.finished / run.simulated_s
 
 
 def agreement(case: Case, traffic: Traffic, count: int, seed: int) -> dict[str, Any]:
