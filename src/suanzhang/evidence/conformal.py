@@ -87,7 +87,7 @@ class IntervalTable:
     Args:
         entries: the multipliers.
         per_distance: growth of the spread per unit of distance, by phase.
-        level: "phase metric" to the share of the evidence between the ends, chosen so that left-out sources are covered in 90 %.
+        level: "phase metric" to the share of the evidence between the ends at which left-out sources are covered in 90 %.
     """
 
     entries: Mapping[tuple[str, str, str], Multipliers]
