@@ -29,7 +29,7 @@ def gemm_closed_s(m: float, n: float, k: float, batch: float, args: GemmArgs) ->
     compute_s = _tiled_s(m, n, k, batch, 128.0, 256.0, flop_s, feed_s, args)
     compute_s = min(compute_s, _tiled_s(m, n, k, batch, 128.0, 128.0, flop_s, feed_s, args))
     compute_s = min(compute_s, _tiled_s(m, n, k, batch, 64.0, 128.0, flop_s, feed_s, args))
-    compute_s = min(compute_s, _tiled_s(m, n, k, batch, 64.0, 64.0, flop_s, feed_s, args))
+    compute_s = min(compute_s, _tiled_s(m, n, k, batch, 16.0, 64.0, flop_s, feed_s, args))
     moved = batch * (m * k * args.in_bytes + n * k * args.weight_bytes + m * n * args.out_bytes)
     memory_s = moved / (args.hbm_bytes_per_s * args.hbm_efficiency)
     longer, shorter = max(compute_s, memory_s), min(compute_s, memory_s)
