@@ -92,6 +92,7 @@ def plan_purchases(
     place = find_site(site) if isinstance(site, str) else site
     where = find_market(market) if isinstance(market, str) else market
     offers, warnings = usable_offers(where, currency)
+    demands, unpowered = _with_power(demands)
     wanted = {need.chip for demand in demands for need in demand.options}
     costs = {name: _costs(name, offers, place, months, currency, where.date, cost_edits or {}) for name in sorted(wanted)}
     problem = PurchaseProblem(
@@ -112,7 +113,22 @@ def plan_purchases(
         gap=chosen.gap,
         time_limit_s=chosen.time_limit_s,
     )
-    return solve_problem(problem, where, chosen, warnings)
+    return solve_problem(problem, where, chosen, (*warnings, *unpowered))
+
+
+def _with_power(demands: tuple[Demand, ...]) -> tuple[tuple[Demand, ...], tuple[str, ...]]:
+    """Demands without the chips whose draw nobody states, and a line for each that is left out.
+
+    Raises:
+        InputError: nothing is left that a demand could stand on.
+    """
+    specs = {need.chip: chip(need.chip) for demand in demands for need in demand.options}
+    dark = {name for name, spec in specs.items() if spec.tdp_w <= 0.0 and spec.node.power_w <= 0.0}
+    kept = tuple(replace(d, options=tuple(need for need in d.options if need.chip not in dark)) for d in demands)
+    for demand in kept:
+        if not demand.options:
+            raise InputError(f"demand {demand.name}: no chip with a known power can meet it", fix="allow more kinds of chip")
+    return kept, tuple(f"chip {name} is left out: its power is in no source" for name in sorted(dark))
 
 
 def solve_problem(problem: PurchaseProblem, market: Market, risk: RiskOptions, warnings: tuple[str, ...] = ()) -> BuyResult:

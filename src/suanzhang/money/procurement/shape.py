@@ -211,7 +211,11 @@ def _hold(problem: PurchaseProblem, chip: str) -> float:
 
 
 def _resale(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], chips: tuple[str, ...]) -> Floats:
-    """What a used chip fetches, by scenario, chip and end of month 0..T; prices above their trend lift it."""
+    """What a used chip fetches, by scenario, chip and end of month 0..T; prices above their trend lift it.
+
+    A used chip never fetches more of its price than it does today: where new ones are expected to fall faster than the
+    curve of used ones, used ones follow.
+    """
     value = np.zeros((len(scenarios), len(chips), problem.months + 1))
     trend = (1.0 + problem.price_change_per_year) ** (np.arange(problem.months) / 12.0)
     for index, chip in enumerate(chips):
@@ -225,7 +229,8 @@ def _resale(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], chips: tu
             paths = [scenario.price[o.id] for o in bought if o.id in scenario.price]
             factor = np.mean(paths, axis=0) / trend if paths else np.ones(problem.months)
             drift = np.concatenate([[1.0], factor])
-            value[s, index] = worth * curve * drift
+            new = np.append(trend, trend[-1])
+            value[s, index] = worth * np.minimum(curve, curve[0] * new) * drift
     return value
 
 
@@ -281,13 +286,13 @@ def _order_lines(
     host = 0.0 if offer.includes_host else costs.host
     infra = host + costs.network + costs.storage
     months_left = np.maximum(problem.months - np.maximum(arrival, month), 0)
-    owned_infra = infra + (costs.host if offer.includes_host else 0.0)
+    owned_infra = infra + (costs.host * path if offer.includes_host else np.zeros(len(path)))
     tied = np.zeros(len(path))
     for s, first in enumerate(arrival):
         if first < problem.months:
             age = np.arange(problem.months - first)
             wear = np.maximum(1.0 - age / costs.infra_life_months, 0.0)
-            tied[s] = resale[s, first : problem.months].sum() + owned_infra * wear.sum()
+            tied[s] = resale[s, first : problem.months].sum() + owned_infra[s] * wear.sum()
     waiting = path * offer.price.value * np.minimum(arrival - month, problem.months - month)
     left = resale[:, problem.months] + owned_infra * np.maximum(1.0 - months_left / costs.infra_life_months, 0.0)
     return tuple(

@@ -1,0 +1,76 @@
+"""The door to purchase plans: names, currencies, barred offers, sources."""
+
+import pytest
+
+from suanzhang.app.buy import RiskOptions, plan_purchases
+from suanzhang.catalog.currency import rate
+from suanzhang.catalog.markets import market, markets
+from suanzhang.errors import CatalogError, Infeasible
+from suanzhang.spec.buy import Demand, Need
+
+
+def demands(chips, size=200.0):
+    run = Demand("base", "train", tuple(Need(chip, 256.0, 1.0, 1.5) for chip in chips), due_months=6.0)
+    chat = Demand(
+        "chat", "serve", tuple(Need(chip, size, 0.5) for chip in chips), first_month=2, due_month=8, wait_price=5e6,
+        growth_sigma_per_year=0.3,
+    )  # fmt: skip
+    return run, chat
+
+
+def plan(name, chips, **more):
+    where = market(name)
+    given = {"budget": 1e9, "months": 12, "start": where.date, "currency": where.currency} | more
+    return plan_purchases(demands(chips), where, "cn-east" if where.region == "CN" else "us-texas", **given)
+
+
+@pytest.mark.parametrize("name", sorted(markets()))
+def test_every_market_answers_and_nothing_is_bought_to_be_traded(name):
+    where = market(name)
+    chips = sorted({offer.chip for offer in where.offers if offer.kind != "api" and offer.chip not in where.excluded})
+    found = plan(name, chips)
+    assert sum(round(100 * row.cost.amount) for row in found.schedule) == round(100 * found.cost.amount)
+    used = max(sum(state.owned.values()) + sum(state.rented.values()) for state in found.months)
+    assert used <= 256 + 200 + 16
+    assert all(row.cost.currency == where.currency for row in found.schedule)
+    assert {use.grade for use in found.sources}
+
+
+def test_barred_offers_are_named_and_never_used():
+    found = plan("cn-2023-04", ("a100-sxm-80", "h100-sxm-80"))
+    assert any("h100-order" in line for line in found.warnings)
+    assert not [row for row in found.schedule if row.chip == "h100-sxm-80"]
+
+
+def test_another_currency_is_the_same_plan_at_the_dated_rate():
+    chips = ("a100-sxm-80", "v100-sxm2-16")
+    usd, cny = plan("us-2023-04", chips), plan("us-2023-04", chips, currency="CNY", budget=None)
+    quoted = rate("USD", "CNY", "2023-04").value
+    rents = [sum(row.cost.amount for row in p.schedule if row.action == "rent") for p in (usd, cny)]
+    assert rents[1] / rents[0] == pytest.approx(quoted, rel=1e-3)
+
+
+def test_thirty_times_less_money_is_infeasible_and_says_how_much_is_needed():
+    rich = plan("cn-2023-04", ("a100-sxm-80",))
+    with pytest.raises(Infeasible) as caught:
+        plan("cn-2023-04", ("a100-sxm-80",), budget=rich.cash.amount / 30.0)
+    again = plan("cn-2023-04", ("a100-sxm-80",), budget=caught.value.nearest["budget"])
+    assert again.cash.amount <= caught.value.nearest["budget"]
+
+
+def test_scenarios_give_a_spread_and_values():
+    found = plan("us-2023-04", ("a100-sxm-80", "v100-sxm2-16"), risk=RiskOptions(scenarios=8, values=True, gap=5e-3))
+    assert (
+        found.cost_interval.p05
+        <= found.cost_interval.p50
+        <= found.cost_interval.p95
+        == pytest.approx(found.cost_p95.amount, abs=0.01)
+    )
+    assert found.evpi is not None and found.evpi.amount >= -5e-3 * found.cost.amount
+    assert found.vss is not None
+    assert found.scenarios == 8
+
+
+def test_unknown_names():
+    with pytest.raises(CatalogError):
+        plan_purchases(demands(("a100",)), "cn-2032", "cn-east", budget=None, months=2, start="2023-05", currency="CNY")
