@@ -29,6 +29,8 @@ from suanzhang.spec.model import ModelSpec
 from suanzhang.spec.serve import ChipCount, OpenLoop, Refusal, ServeCoefficients, ServeEstimate, SizedService
 from suanzhang.spec.stack import ServeStack
 
+LEAST_USE = 0.15
+"""Share of its capacity below which a replica counts as unable to meet the targets: it would idle to be fast enough."""
 LOSSY = ("fp8", "int8", "int4", "fp4")
 
 
@@ -178,7 +180,8 @@ def _refuse(service: ServiceSpec, chip: ChipSpec, search: _Search) -> Refusal:
             for name in binding
             if name in search.nearest
         ]
-        reason = f"{chip.name} cannot meet " + ("; ".join(parts) or "the latency targets at any load")
+        least = f"the latency targets unless it runs below {LEAST_USE:.0%} of its capacity"
+        reason = f"{chip.name} cannot meet " + ("; ".join(parts) or least)
     return Refusal(service.name, chip.id, reason, binding, dict(search.nearest), search.tried, dict(search.reasons))
 
 
@@ -216,7 +219,7 @@ def size_service(
                 _try(search, service, chip, stack, layout, dtypes, c)
             except OutOfDomain as error:
                 search.reasons[str(error)] += 1
-    able = [option for option in search.options if option.within > 0.0]
+    able = [option for option in search.options if option.within > LEAST_USE * option.capacity]
     if not able:
         return _refuse(service, chip, search)
     return _sized(service, chip, stack, search, able, c)
