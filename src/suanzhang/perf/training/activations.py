@@ -20,8 +20,6 @@ def _residual_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs) -> float
     if layout.recompute != RECOMPUTE_NONE and run.attention >= FLASH1:
         saved = 0.0
     norms = 2.0 * run.element_bytes + 2.0 * saved
-    if run.fused <= 0.0:
-        norms += 8.0
     return tokens_per_micro_batch(run, layout) * shape.hidden * (norms + masks) / shard
 
 
@@ -50,8 +48,6 @@ def _ffn_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, width: float)
     kept = (shape.matrices - 1.0) * run.element_bytes
     if layout.recompute == RECOMPUTE_NONE or run.attention < FLASH1:
         kept += run.gemm_bytes if run.quantized > 0.0 else run.element_bytes
-    if run.fused <= 0.0:
-        kept += run.element_bytes
     return tokens_per_micro_batch(run, layout) * kept * width / layout.tp
 
 
