@@ -19,13 +19,13 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from suanzhang.app.rows_serving import ServeCase
+from suanzhang.app.rows_serving import ServeCase, serve_case
 from suanzhang.app.rows_training import Skip, TrainCase, train_case
 from suanzhang.app.train_coefficients import TrainCoefficients, shipped_coefficients
 from suanzhang.app.validate_predict import estimate_with_recompute
 from suanzhang.errors import PlannerError
 from suanzhang.evidence import rows as rows_module
-from suanzhang.evidence.rows import Phase, TrainRow, TruthRow
+from suanzhang.evidence.rows import Phase, ServeRow, TrainRow, TruthRow
 from suanzhang.perf.training.args import Coefficients
 from suanzhang.spec.serve import ServeCoefficients, ServeEstimate
 from suanzhang.spec.train import TrainEstimate
@@ -201,10 +201,18 @@ def stability_of(
 
 
 def _fit_serving_folds(rows: Sequence[TruthRow]) -> dict[str, ServeCoefficients]:
-    from suanzhang.app import serve_fit
+    from suanzhang.app.serve_fit import FitRow, fit_serving
 
-    fit = getattr(serve_fit, "fit_serving_folds", None)
-    return dict(fit(rows)) if fit is not None else {}
+    cases = []
+    for row in rows:
+        if isinstance(row, ServeRow) and row.quality in _FIRM:
+            case = serve_case(row)
+            if isinstance(case, ServeCase) and case.measured:
+                cases.append(FitRow(row.source, case))
+    folds = {}
+    for source in sorted({row.source for row in cases}):
+        folds[source] = fit_serving([row for row in cases if row.source != source])
+    return folds
 
 
 # ---------------------------------------------------------------- the record
