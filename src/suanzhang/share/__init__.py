@@ -1,1 +1,0 @@
-"""Quota, fairness and approval rules."""
