@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "suanzhang"
-PURE = ("spec", "catalog", "perf", "sim", "search", "money", "share", "evidence")
+PURE = ("spec", "catalog", "perf", "sim", "search", "money", "evidence")
 FORBIDDEN_CALLS = {"print", "input", "breakpoint"}
 FORBIDDEN_MODULES = {"time", "socket", "requests", "httpx", "urllib", "subprocess", "os"}
 
