@@ -6,182 +6,27 @@ cost of any whole-lot orders, with all cells solved, is a plan. The gap is betwe
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from suanzhang.errors import SolverError
-from suanzhang.money.procurement.form import Cell, Columns, Form, add_first_stage, cell_of, order_total, run_months, spendable
 from suanzhang.money.procurement.highs import Programme, compress, solve_programme
+from suanzhang.money.procurement.master import Master
+from suanzhang.money.procurement.monthcell import INF, Cell, cell_of
+from suanzhang.money.procurement.orders import Floats
 from suanzhang.money.procurement.outcome import Outcome, standing
 from suanzhang.money.procurement.recourse import Answer, Recourse
 from suanzhang.money.procurement.relax import explain_infeasible
 from suanzhang.money.procurement.schedule import holding_lines
-from suanzhang.money.procurement.shape import Floats, Shape
+from suanzhang.money.procurement.shape import Shape
+from suanzhang.money.procurement.watch import QUIET, Watch
 from suanzhang.spec.buy import Binding
 
-INF = float("inf")
 _ROUNDS = 150
-_MOST_GROUPS = 720
 _FURTHER = 40
 _INWARD = 0.5
-
-
-@dataclass
-class Master:
-    """The master programme: first stage, one bound for each month (or scenario, with a tail), and the cuts so far."""
-
-    shape: Shape
-    cell: Cell
-    by_scenario: bool
-    form: Form = field(init=False)
-    cols: Columns = field(init=False)
-    theta: int = field(init=False)
-    groups: int = field(init=False)
-    group: NDArray[np.int64] = field(init=False)
-    share: Floats = field(init=False)
-    hold: Floats = field(init=False)
-
-    def __post_init__(self) -> None:
-        shape, problem = self.shape, self.shape.problem
-        blocks = max(1, min(shape.months, _MOST_GROUPS // shape.count)) if self.by_scenario else 1
-        month = np.arange(shape.months)[None, :] + np.zeros((shape.count, 1), dtype=np.int64)
-        self.group = np.arange(shape.count)[:, None] * blocks + month * blocks // shape.months if self.by_scenario else month
-        self.groups = shape.count * blocks if self.by_scenario else shape.months
-        self.share = np.repeat(shape.weights, blocks) if self.by_scenario else np.ones(shape.months)
-        self.form, self.cols = add_first_stage(shape, self.cell, self.groups + (1 + shape.count if self.by_scenario else 0))
-        self.theta = self.cols.site
-        form = self.form
-        self.hold = np.zeros((shape.count, len(shape.orders)))
-        for j, order in enumerate(shape.orders):
-            offer = problem.offers[order.offer]
-            if offer.kind != "reserve":
-                k = shape.chips.index(offer.chip)
-                stay = np.clip(np.minimum(order.leave, shape.months) - order.arrival, 0, None)
-                self.hold[:, j] = order.lot * stay * float(shape.hold[k] + shape.energy_idle[k])
-        form.cost[: len(shape.orders)] += shape.weights @ self.hold
-        form.cost[self.theta : self.theta + self.groups] = self.share
-        self._budget()
-        if self.by_scenario:
-            self._tail()
-
-    def _budget(self) -> None:
-        """Orders, running and all recourse, waiting at its price, within the budget on average."""
-        shape, problem, form = self.shape, self.shape.problem, self.form
-        limits = {shape.months - 1: problem.budget} if problem.budget is not None else {}
-        for t, amount in enumerate(problem.budget_by_month[: problem.months]):
-            limits[t] = min(amount, limits.get(t) or amount)
-        for t, limit in sorted(limits.items()):
-            row = form.add_rows(np.array([-INF]), np.array([spendable(limit or 0.0) / 1e6]))
-            form.marks["budget" if t == shape.months - 1 else f"budget by month {t + 1}"] = (
-                row, float(limit or 0.0), problem.currency, "budget",
-            )  # fmt: skip
-            members = [j for j, order in enumerate(shape.orders) if order.month <= t]
-            if members:
-                cash = [float(shape.weights @ (shape.orders[j].cash + self.hold[:, j])) / 1e6 for j in members]
-                form.add(row, members, cash)
-            whole = self.by_scenario
-            used = np.arange(self.groups) if whole else np.arange(t + 1)
-            form.add(row, self.theta + used, self.share[used] / 1e6)
-
-    def _tail(self) -> None:
-        shape, form, weight = self.shape, self.form, self.shape.problem.cvar_weight
-        level = self.theta + self.groups
-        form.cost *= 1.0 - weight
-        form.cost[level] = weight
-        form.lower[level] = -INF
-        form.cost[level + 1 :] = weight * shape.weights / shape.problem.cvar_tail
-        row = form.add_rows(np.full(shape.count, -INF), np.zeros(shape.count))
-        totals = np.array([order_total(shape, j) for j in range(len(shape.orders))]).reshape(-1, shape.count)
-        for s in range(shape.count):
-            form.add(row + s, np.arange(len(totals)), (totals[:, s] + self.hold[s]) / 1e6)
-            waits = [start.wait_cost / 1e6 for start in shape.starts]
-            form.add(row + s, np.arange(self.cols.starts, self.cols.sales), waits)
-            form.add(row + s, self.theta + np.unique(self.group[s]), 1e-6)
-            form.add(row + s, [level, level + 1 + s], [-1e-6, -1e-6])
-
-    def cuts(self, lots: Floats, starts: Floats, answer: Answer) -> tuple[Floats, Floats]:
-        """Cuts at a point: coefficients of orders and starts (group, column) and constants (group)."""
-        shape = self.shape
-        weight = np.ones_like(shape.weights) if self.by_scenario else shape.weights
-        presence, work = answer.presence * weight[:, None, None], answer.work * weight[:, None, None]
-        hosted = presence + work * shape.most_busy
-        slope = np.zeros((self.groups, len(shape.orders) + len(shape.starts)))
-        months = np.arange(shape.months)
-        for j, order in enumerate(shape.orders):
-            offer = shape.problem.offers[order.offer]
-            k = shape.chips.index(offer.chip)
-            there = (months >= order.arrival[:, None]) & (months < order.leave[:, None])
-            worth = hosted if offer.kind == "reserve" else presence
-            slope[:, j] = order.lot * self._gather(worth[:, :, k] * there)
-        for j, start in enumerate(shape.starts):
-            k = shape.chips.index(start.need.chip)
-            change = np.zeros((shape.count, shape.months))
-            for month, share in run_months(start.month, start.need.months):
-                change[:, month] = presence[:, month, k] + work[:, month, k] * start.need.busy * share
-            slope[:, len(shape.orders) + j] = -start.need.chips * self._gather(change)
-        value = self._gather(answer.value * weight[:, None])
-        point = np.concatenate([lots, starts])
-        return slope, value - slope @ point
-
-    def _gather(self, amounts: Floats) -> Floats:
-        """Sum of amounts by scenario and month over each group."""
-        return np.asarray(np.bincount(self.group.ravel(), amounts.ravel(), self.groups), dtype=np.float64)
-
-    def point(self, values: Floats) -> tuple[Floats, Floats]:
-        """Orders and starts of a solution."""
-        return values[: len(self.shape.orders)], values[self.cols.starts : self.cols.sales]
-
-    def add_cuts(self, slope: Floats, constant: Floats) -> tuple[Floats, Floats, np.ndarray, np.ndarray, Floats]:
-        """The rows of cuts for the solver: theta - slope x >= constant, scaled."""
-        shape = self.shape
-        columns = np.concatenate([np.arange(len(shape.orders)), self.cols.starts + np.arange(len(shape.starts))])
-        starts, index, value = [0], [], []
-        for g in range(self.groups):
-            used = np.abs(slope[g]) > 1e-9
-            index.append(np.concatenate([columns[used], [self.theta + g]]))
-            value.append(np.concatenate([-slope[g, used], [1.0]]) * 1e-6)
-            starts.append(starts[-1] + int(used.sum()) + 1)
-        return (
-            constant * 1e-6, np.full(self.groups, INF), np.array(starts[:-1], dtype=np.int32),
-            np.concatenate(index).astype(np.int32), np.concatenate(value),
-        )  # fmt: skip
-
-    def first_cost(self, lots: Floats, starts: Floats) -> Floats:
-        """Cost of orders, running and starts by scenario."""
-        shape = self.shape
-        cost = np.zeros(shape.count)
-        for j in np.flatnonzero(lots):
-            cost += lots[j] * (order_total(shape, int(j)) + self.hold[:, j])
-        waits = np.array([start.wait_cost for start in shape.starts])
-        return np.asarray(cost + waits @ starts)
-
-    def objective(self, lots: Floats, starts: Floats, answer: Answer) -> float:
-        """What the master programme minimises, with the true recourse."""
-        problem = self.shape.problem
-        totals = self.first_cost(lots, starts) + answer.value.sum(axis=1)
-        mean = float(self.shape.weights @ totals)
-        if problem.cvar_weight <= 0.0:
-            return mean
-        return (1.0 - problem.cvar_weight) * mean + problem.cvar_weight * tail_mean(
-            totals, self.shape.weights, problem.cvar_tail
-        )
-
-
-def tail_mean(totals: Floats, weights: Floats, tail: float) -> float:
-    """Mean of the worst share ``tail`` of weighted totals."""
-    order = np.argsort(-totals)
-    left, total = tail, 0.0
-    for index in order:
-        part = min(float(weights[index]), left)
-        total += part * float(totals[index])
-        left -= part
-        if left <= 1e-15:
-            break
-    return total / tail
 
 
 def _open(programme: Programme) -> tuple[Any, float]:
@@ -202,7 +47,9 @@ def _open(programme: Programme) -> tuple[Any, float]:
     return solver, 1e-6
 
 
-def solve_decomposed(shape: Shape, begin: float) -> tuple[Outcome, Cell, float, float, float, tuple[Binding, ...]]:
+def solve_decomposed(
+    shape: Shape, begin: float, watch: Watch = QUIET
+) -> tuple[Outcome, Cell, float, float, float, tuple[Binding, ...]]:
     """Orders that hold in all scenarios, within the gap of the proven bound.
 
     Returns:
@@ -226,7 +73,7 @@ def solve_decomposed(shape: Shape, begin: float) -> tuple[Outcome, Cell, float, 
         form.cost, (form.lower, form.upper), form.integer, rows,
         (triplets[0].astype(np.int64), triplets[1].astype(np.int64), triplets[2]),
     )  # fmt: skip
-    search = _Search(master, recourse, programme, problem.gap, begin + problem.time_limit_s)
+    search = _Search(master, recourse, programme, problem.gap, begin + problem.time_limit_s, watch)
     search.relaxed()
     search.whole()
     if search.best is None:
@@ -252,11 +99,16 @@ class _Search:
     programme: Programme
     gap: float
     deadline: float
+    watch: Watch = QUIET
     bound: float = -INF
     best: tuple[Floats, Floats] | None = None
     best_cost: float = INF
     rows: list[tuple[Floats, Floats, np.ndarray, np.ndarray, Floats]] = field(default_factory=list)
     duals: Floats = field(default_factory=lambda: np.zeros(0))
+
+    def _over(self) -> bool:
+        """Whether the time is up or the user wants what there is."""
+        return self.watch.stop() or self.watch.clock() > self.deadline
 
     def relaxed(self) -> None:
         """Cuts until the relaxed master programme is within a third of the gap."""
@@ -282,7 +134,8 @@ class _Search:
             cost = master.objective(lots, starts, answer)
             if cost < inner_cost:
                 inner, inner_cost = (lots, starts), cost
-            if inner_cost - self.bound <= self.gap / 3.0 * abs(inner_cost) or time.perf_counter() > self.deadline:
+            self.watch.tell(inner_cost, self.bound)
+            if inner_cost - self.bound <= self.gap / 3.0 * abs(inner_cost) or self._over():
                 break
             row = master.add_cuts(*master.cuts(lots, starts, answer))
             self.rows.append(row)
@@ -313,7 +166,7 @@ class _Search:
             cost = master.objective(found, whole, answer)
             if cost < best_cost:
                 best, best_cost = (found, whole), cost
-            if best_cost - value <= self.gap / 3.0 * abs(best_cost) or time.perf_counter() > self.deadline:
+            if best_cost - value <= self.gap / 3.0 * abs(best_cost) or self._over():
                 break
             row = master.add_cuts(*master.cuts(found, whole, answer))
             self.rows.append(row)
@@ -340,7 +193,7 @@ class _Search:
         lower, upper = programme.lower.copy(), programme.upper.copy()
         lower[cols.starts : cols.sales] = upper[cols.starts : cols.sales] = np.round(starts)
         held = replace(programme, lower=lower, upper=upper)
-        found = solve_programme(held, gap=self.gap / 4.0, time_limit_s=max(self.deadline - time.perf_counter(), 10.0))
+        found = solve_programme(held, gap=self.gap / 4.0, time_limit_s=max(self.deadline - self.watch.clock(), 10.0))
         if found.status != "infeasible":
             self._take(np.round(self.master.point(found.values)[0]), np.round(starts))
 
@@ -349,6 +202,7 @@ class _Search:
         cost = self.master.objective(lots, starts, answer)
         if cost < self.best_cost:
             self.best, self.best_cost = (lots, starts), cost
+        self.watch.tell(self.best_cost, self.bound)
         return answer
 
     def _proved(self) -> bool:
@@ -357,8 +211,8 @@ class _Search:
     def whole(self) -> None:
         """Whole lots by the master programme with its cuts, until the gap is closed or the time is up."""
         for _ in range(20):
-            left = self.deadline - time.perf_counter()
-            if self._proved() or (left <= 0.0 and self.best is not None):
+            left = self.deadline - self.watch.clock()
+            if self._proved() or ((left <= 0.0 or self.watch.stop()) and self.best is not None):
                 return
             found = solve_programme(
                 self._with_cuts(), gap=self.gap / 4.0, time_limit_s=max(left, 10.0 if self.best is None else 1.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suanzhang.errors import SolverError
-from suanzhang.money.procurement.shape import Floats
+from suanzhang.money.procurement.orders import Floats
+from suanzhang.money.procurement.watch import QUIET, Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +72,26 @@ def solve_programme(
     gap: float,
     time_limit_s: float,
     relax: bool = False,
-    options: dict[str, Any] | None = None,
+    watch: Watch = QUIET,
 ) -> Solution:
     """The least cost of a programme, its proven bound, and duals when it is linear.
+
+    Args:
+        programme: the programme.
+        gap: relative gap at which a search over integers may stop.
+        time_limit_s: longest time.
+        relax: leave the integers out.
+        watch: who is told, and may stop the search at the best plan so far.
 
     Raises:
         SolverError: the solver failed for another reason than that no answer exists.
     """
     import highspy
 
-    begin = time.perf_counter()
     solver: Any = highspy.Highs()  # type: ignore[no-untyped-call]
     solver.silent()
     solver.setOptionValue("mip_rel_gap", gap)
     solver.setOptionValue("time_limit", time_limit_s)
-    for name, setting in (options or {}).items():
-        solver.setOptionValue(name, setting)
     scale = _scale(programme.cost)
     model = highspy.HighsLp()
     model.num_col_, model.num_row_ = len(programme.cost), len(programme.row_lower)
@@ -104,12 +108,30 @@ def solve_programme(
         kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
         model.integrality_ = [kinds[int(flag)] for flag in programme.integer]
     solver.passModel(model)
+    if watch is not QUIET:
+        _watched(solver, scale, watch)
     solver.run()
-    return _read(solver, highspy, scale, programme, relax, time.perf_counter() - begin)
+    return _read(solver, highspy, scale, programme, relax)
 
 
-def _read(solver: Any, highspy: Any, scale: float, programme: Programme, relax: bool, seconds: float) -> Solution:
-    status, info = solver.getModelStatus(), solver.getInfo()
+def _watched(solver: Any, scale: float, watch: Watch) -> None:
+    """Tell of progress, and stop when asked."""
+
+    def ask(event: Any) -> None:
+        if watch.stop():
+            event.interrupt()
+
+    def tell(event: Any) -> None:
+        out = event.data_out
+        watch.tell(float(out.mip_primal_bound) * scale, float(out.mip_dual_bound) * scale)
+
+    solver.cbSimplexInterrupt += ask
+    solver.cbMipInterrupt += ask
+    solver.cbMipLogging += tell
+
+
+def _read(solver: Any, highspy: Any, scale: float, programme: Programme, relax: bool) -> Solution:
+    status, info, seconds = solver.getModelStatus(), solver.getInfo(), float(solver.getRunTime())
     kinds = highspy.HighsModelStatus
     none = np.zeros(0)
     if status in (kinds.kInfeasible, kinds.kUnboundedOrInfeasible):

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from suanzhang.money.procurement.form import Cell, Columns, run_months
-from suanzhang.money.procurement.shape import Floats, Shape
+from suanzhang.money.procurement.form import Columns
+from suanzhang.money.procurement.monthcell import Cell, run_months
+from suanzhang.money.procurement.orders import Floats
+from suanzhang.money.procurement.shape import Shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from suanzhang.errors import SolverError
 from suanzhang.money.procurement.cells import solve_cells
-from suanzhang.money.procurement.form import Cell, cell_costs
+from suanzhang.money.procurement.monthcell import Cell, cell_costs
+from suanzhang.money.procurement.orders import Floats
 from suanzhang.money.procurement.outcome import run_load, standing
-from suanzhang.money.procurement.shape import Floats, Shape
+from suanzhang.money.procurement.shape import Shape
 
 _THREADS = 2
 _BOUND = 1e9

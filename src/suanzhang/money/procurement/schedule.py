@@ -7,9 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from suanzhang.money.procurement.calendar import month_name
-from suanzhang.money.procurement.form import Cell, sale_lines
+from suanzhang.money.procurement.form import sale_lines
+from suanzhang.money.procurement.monthcell import Cell
+from suanzhang.money.procurement.orders import Floats
 from suanzhang.money.procurement.outcome import Outcome, rented_chips
-from suanzhang.money.procurement.shape import Floats, Shape
+from suanzhang.money.procurement.shape import Shape
 from suanzhang.spec.buy import Action, MonthState, RunWindow, ScheduleRow, ServiceShare
 from suanzhang.spec.result import Money
 

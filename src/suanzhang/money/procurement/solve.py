@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -10,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suanzhang.errors import InputError, SolverError
-from suanzhang.money.procurement.form import Cell, Columns, Form, build_form, cell_of, programme_of
+from suanzhang.money.procurement.form import Columns, Form, build_form, programme_of
 from suanzhang.money.procurement.highs import Programme, Solution, solve_programme
+from suanzhang.money.procurement.monthcell import Cell, cell_of
+from suanzhang.money.procurement.orders import Floats
 from suanzhang.money.procurement.outcome import Outcome, outcome_of
 from suanzhang.money.procurement.relax import explain_infeasible
 from suanzhang.money.procurement.schedule import (
@@ -22,7 +23,8 @@ from suanzhang.money.procurement.schedule import (
     schedule_rows,
     service_shares,
 )
-from suanzhang.money.procurement.shape import Floats, Shape, build
+from suanzhang.money.procurement.shape import Shape, build
+from suanzhang.money.procurement.watch import QUIET, Watch
 from suanzhang.spec.buy import (
     LINES,
     Binding,
@@ -110,28 +112,28 @@ def solve(problem: PurchaseProblem, scenarios: tuple[Scenario, ...] = ()) -> Pro
     return describe(solve_shape(problem, scenarios or (Scenario(1.0),)))
 
 
-def solve_shape(problem: PurchaseProblem, scenarios: tuple[Scenario, ...]) -> Solved:
-    """Decisions and proof for given scenarios."""
+def solve_shape(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], watch: Watch = QUIET) -> Solved:
+    """Decisions and proof for given scenarios; ``watch`` gives the clock and may stop at the best plan so far."""
     total = sum(scenario.weight for scenario in scenarios)
     if abs(total - 1.0) > 1e-6:
         raise InputError(f"the weights of the scenarios sum to {total:g}", fix="make them sum to 1")
-    begin = time.perf_counter()
+    begin = watch.clock()
     shape = build(problem, scenarios)
     if {start.demand for start in shape.starts} != set(range(len(shape.runs))):
         raise explain_infeasible(problem)
     if len(scenarios) <= FULL_SCENARIOS:
-        return _solve_full(shape, begin)
+        return _solve_full(shape, begin, watch)
     from suanzhang.money.procurement.decompose import solve_decomposed
 
-    outcome, cell, objective, gap, bound, limits = solve_decomposed(shape, begin)
-    return Solved(shape, cell, outcome, objective, gap, bound, time.perf_counter() - begin, limits)
+    outcome, cell, objective, gap, bound, limits = solve_decomposed(shape, begin, watch)
+    return Solved(shape, cell, outcome, objective, gap, bound, watch.clock() - begin, limits)
 
 
-def _solve_full(shape: Shape, begin: float) -> Solved:
+def _solve_full(shape: Shape, begin: float, watch: Watch) -> Solved:
     problem = shape.problem
     form, cols = build_form(shape)
     programme = programme_of(form)
-    found = solve_programme(programme, gap=problem.gap, time_limit_s=problem.time_limit_s)
+    found = solve_programme(programme, gap=problem.gap, time_limit_s=problem.time_limit_s, watch=watch)
     if found.status == "infeasible":
         raise explain_infeasible(problem)
     exact = _fix(programme, found, programme.integer)
@@ -139,7 +141,7 @@ def _solve_full(shape: Shape, begin: float) -> Solved:
     priced = _fix(programme, found, programme.integer & ~lots)
     outcome = outcome_of(shape, form.cell, cols, exact.values)
     constant = sum(sum(holding_lines(shape, k).values()) for k in range(len(shape.chips)))
-    seconds = time.perf_counter() - begin
+    seconds = watch.clock() - begin
     objective, bound = exact.objective + constant, found.bound + constant
     gap = max(objective - bound, 0.0) / max(abs(objective), 1e-9)
     binding = bindings(form, cols, priced)

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from suanzhang.money.procurement.decompose import Master
-from suanzhang.money.procurement.form import build_form, cell_of, programme_of
+from suanzhang.money.procurement.form import build_form, programme_of
 from suanzhang.money.procurement.highs import solve_programme
+from suanzhang.money.procurement.master import Master
+from suanzhang.money.procurement.monthcell import cell_of
 from suanzhang.money.procurement.recourse import Recourse
 from suanzhang.money.procurement.schedule import holding_lines
 from suanzhang.money.procurement.shape import build

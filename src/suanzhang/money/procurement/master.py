@@ -1,0 +1,170 @@
+"""The master programme of a decomposition: first stage, bounds on the recourse, and the cuts that hold them up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suanzhang.money.procurement.form import Columns, Form, add_first_stage, order_total, spendable
+from suanzhang.money.procurement.monthcell import INF, Cell, run_months
+from suanzhang.money.procurement.orders import Floats
+from suanzhang.money.procurement.recourse import Answer
+from suanzhang.money.procurement.shape import Shape
+
+_MOST_GROUPS = 720
+
+
+@dataclass
+class Master:
+    """The master programme: first stage, one bound for each month (or scenario, with a tail), and the cuts so far."""
+
+    shape: Shape
+    cell: Cell
+    by_scenario: bool
+    form: Form = field(init=False)
+    cols: Columns = field(init=False)
+    theta: int = field(init=False)
+    groups: int = field(init=False)
+    group: NDArray[np.int64] = field(init=False)
+    share: Floats = field(init=False)
+    hold: Floats = field(init=False)
+
+    def __post_init__(self) -> None:
+        shape, problem = self.shape, self.shape.problem
+        blocks = max(1, min(shape.months, _MOST_GROUPS // shape.count)) if self.by_scenario else 1
+        month = np.arange(shape.months)[None, :] + np.zeros((shape.count, 1), dtype=np.int64)
+        self.group = np.arange(shape.count)[:, None] * blocks + month * blocks // shape.months if self.by_scenario else month
+        self.groups = shape.count * blocks if self.by_scenario else shape.months
+        self.share = np.repeat(shape.weights, blocks) if self.by_scenario else np.ones(shape.months)
+        self.form, self.cols = add_first_stage(shape, self.cell, self.groups + (1 + shape.count if self.by_scenario else 0))
+        self.theta = self.cols.site
+        form = self.form
+        self.hold = np.zeros((shape.count, len(shape.orders)))
+        for j, order in enumerate(shape.orders):
+            offer = problem.offers[order.offer]
+            if offer.kind != "reserve":
+                k = shape.chips.index(offer.chip)
+                stay = np.clip(np.minimum(order.leave, shape.months) - order.arrival, 0, None)
+                self.hold[:, j] = order.lot * stay * float(shape.hold[k] + shape.energy_idle[k])
+        form.cost[: len(shape.orders)] += shape.weights @ self.hold
+        form.cost[self.theta : self.theta + self.groups] = self.share
+        self._budget()
+        if self.by_scenario:
+            self._tail()
+
+    def _budget(self) -> None:
+        """Orders, running and all recourse, waiting at its price, within the budget on average."""
+        shape, problem, form = self.shape, self.shape.problem, self.form
+        limits = {shape.months - 1: problem.budget} if problem.budget is not None else {}
+        for t, amount in enumerate(problem.budget_by_month[: problem.months]):
+            limits[t] = min(amount, limits.get(t) or amount)
+        for t, limit in sorted(limits.items()):
+            row = form.add_rows(np.array([-INF]), np.array([spendable(limit or 0.0) / 1e6]))
+            form.marks["budget" if t == shape.months - 1 else f"budget by month {t + 1}"] = (
+                row, float(limit or 0.0), problem.currency, "budget",
+            )  # fmt: skip
+            members = [j for j, order in enumerate(shape.orders) if order.month <= t]
+            if members:
+                cash = [float(shape.weights @ (shape.orders[j].cash + self.hold[:, j])) / 1e6 for j in members]
+                form.add(row, members, cash)
+            whole = self.by_scenario
+            used = np.arange(self.groups) if whole else np.arange(t + 1)
+            form.add(row, self.theta + used, self.share[used] / 1e6)
+
+    def _tail(self) -> None:
+        shape, form, weight = self.shape, self.form, self.shape.problem.cvar_weight
+        level = self.theta + self.groups
+        form.cost *= 1.0 - weight
+        form.cost[level] = weight
+        form.lower[level] = -INF
+        form.cost[level + 1 :] = weight * shape.weights / shape.problem.cvar_tail
+        row = form.add_rows(np.full(shape.count, -INF), np.zeros(shape.count))
+        totals = np.array([order_total(shape, j) for j in range(len(shape.orders))]).reshape(-1, shape.count)
+        for s in range(shape.count):
+            form.add(row + s, np.arange(len(totals)), (totals[:, s] + self.hold[s]) / 1e6)
+            waits = [start.wait_cost / 1e6 for start in shape.starts]
+            form.add(row + s, np.arange(self.cols.starts, self.cols.sales), waits)
+            form.add(row + s, self.theta + np.unique(self.group[s]), 1e-6)
+            form.add(row + s, [level, level + 1 + s], [-1e-6, -1e-6])
+
+    def cuts(self, lots: Floats, starts: Floats, answer: Answer) -> tuple[Floats, Floats]:
+        """Cuts at a point: coefficients of orders and starts (group, column) and constants (group)."""
+        shape = self.shape
+        weight = np.ones_like(shape.weights) if self.by_scenario else shape.weights
+        presence, work = answer.presence * weight[:, None, None], answer.work * weight[:, None, None]
+        hosted = presence + work * shape.most_busy
+        slope = np.zeros((self.groups, len(shape.orders) + len(shape.starts)))
+        months = np.arange(shape.months)
+        for j, order in enumerate(shape.orders):
+            offer = shape.problem.offers[order.offer]
+            k = shape.chips.index(offer.chip)
+            there = (months >= order.arrival[:, None]) & (months < order.leave[:, None])
+            worth = hosted if offer.kind == "reserve" else presence
+            slope[:, j] = order.lot * self._gather(worth[:, :, k] * there)
+        for j, start in enumerate(shape.starts):
+            k = shape.chips.index(start.need.chip)
+            change = np.zeros((shape.count, shape.months))
+            for month, share in run_months(start.month, start.need.months):
+                change[:, month] = presence[:, month, k] + work[:, month, k] * start.need.busy * share
+            slope[:, len(shape.orders) + j] = -start.need.chips * self._gather(change)
+        value = self._gather(answer.value * weight[:, None])
+        point = np.concatenate([lots, starts])
+        return slope, value - slope @ point
+
+    def _gather(self, amounts: Floats) -> Floats:
+        """Sum of amounts by scenario and month over each group."""
+        return np.asarray(np.bincount(self.group.ravel(), amounts.ravel(), self.groups), dtype=np.float64)
+
+    def point(self, values: Floats) -> tuple[Floats, Floats]:
+        """Orders and starts of a solution."""
+        return values[: len(self.shape.orders)], values[self.cols.starts : self.cols.sales]
+
+    def add_cuts(self, slope: Floats, constant: Floats) -> tuple[Floats, Floats, np.ndarray, np.ndarray, Floats]:
+        """The rows of cuts for the solver: theta - slope x >= constant, scaled."""
+        shape = self.shape
+        columns = np.concatenate([np.arange(len(shape.orders)), self.cols.starts + np.arange(len(shape.starts))])
+        starts, index, value = [0], [], []
+        for g in range(self.groups):
+            used = np.abs(slope[g]) > 1e-9
+            index.append(np.concatenate([columns[used], [self.theta + g]]))
+            value.append(np.concatenate([-slope[g, used], [1.0]]) * 1e-6)
+            starts.append(starts[-1] + int(used.sum()) + 1)
+        return (
+            constant * 1e-6, np.full(self.groups, INF), np.array(starts[:-1], dtype=np.int32),
+            np.concatenate(index).astype(np.int32), np.concatenate(value),
+        )  # fmt: skip
+
+    def first_cost(self, lots: Floats, starts: Floats) -> Floats:
+        """Cost of orders, running and starts by scenario."""
+        shape = self.shape
+        cost = np.zeros(shape.count)
+        for j in np.flatnonzero(lots):
+            cost += lots[j] * (order_total(shape, int(j)) + self.hold[:, j])
+        waits = np.array([start.wait_cost for start in shape.starts])
+        return np.asarray(cost + waits @ starts)
+
+    def objective(self, lots: Floats, starts: Floats, answer: Answer) -> float:
+        """What the master programme minimises, with the true recourse."""
+        problem = self.shape.problem
+        totals = self.first_cost(lots, starts) + answer.value.sum(axis=1)
+        mean = float(self.shape.weights @ totals)
+        if problem.cvar_weight <= 0.0:
+            return mean
+        return (1.0 - problem.cvar_weight) * mean + problem.cvar_weight * tail_mean(
+            totals, self.shape.weights, problem.cvar_tail
+        )
+
+
+def tail_mean(totals: Floats, weights: Floats, tail: float) -> float:
+    """Mean of the worst share ``tail`` of weighted totals."""
+    order = np.argsort(-totals)
+    left, total = tail, 0.0
+    for index in order:
+        part = min(float(weights[index]), left)
+        total += part * float(totals[index])
+        left -= part
+        if left <= 1e-15:
+            break
+    return total / tail

@@ -1,0 +1,130 @@
+"""Orders as columns: what a lot of an offer costs by line, when it arrives, and what used chips fetch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suanzhang.errors import InputError
+from suanzhang.money.procurement.calendar import FOREVER, HOURS_PER_MONTH, nominal_delay, orderable, stock_until
+from suanzhang.spec.buy import PurchaseProblem, Scenario
+from suanzhang.spec.market import Offer
+
+Floats = NDArray[np.float64]
+ORDERED = ("buy", "lease", "reserve")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A column: lots of one offer ordered in one month, with its cost by line and scenario (per lot)."""
+
+    offer: int
+    month: int
+    lot: float
+    limit_lots: float
+    lines: tuple[tuple[str, Floats], ...]
+    cash: Floats
+    arrival: NDArray[np.int64]
+    leave: NDArray[np.int64]
+
+
+def resale_values(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], chips: tuple[str, ...]) -> Floats:
+    """What a used chip fetches, by scenario, chip and end of month 0..T; prices above their trend lift it.
+
+    A used chip never fetches more of its price than it does today: where new ones are expected to fall faster than the
+    curve of used ones, used ones follow.
+    """
+    value = np.zeros((len(scenarios), len(chips), problem.months + 1))
+    trend = (1.0 + problem.price_change_per_year) ** (np.arange(problem.months) / 12.0)
+    for index, chip in enumerate(chips):
+        bought = [offer for offer in problem.offers if offer.kind == "buy" and offer.chip == chip]
+        held = [holding.value_per_chip for holding in problem.have if holding.chip == chip and holding.owned]
+        worth = min((_chip_part(problem, offer) for offer in bought), default=0.0) or (max(held) if held else 0.0)
+        curve = np.array(problem.costs[chip].resale[: problem.months + 1])
+        if len(curve) <= problem.months:
+            raise InputError(f"resale of {chip}: {len(curve)} months given, {problem.months + 1} needed")
+        for s, scenario in enumerate(scenarios):
+            paths = [scenario.price[o.id] for o in bought if o.id in scenario.price]
+            factor = np.mean(paths, axis=0) / trend if paths else np.ones(problem.months)
+            drift = np.concatenate([[1.0], factor])
+            new = np.append(trend, trend[-1])
+            value[s, index] = worth * np.minimum(curve, curve[0] * new) * drift
+    return value
+
+
+def _chip_part(problem: PurchaseProblem, offer: Offer) -> float:
+    """Today's price of the chip alone: of an offer with its host, the host's share is taken off."""
+    host = problem.costs[offer.chip].host if offer.includes_host else 0.0
+    return max(offer.price.value - host, 0.5 * offer.price.value)
+
+
+def orders_of(
+    problem: PurchaseProblem, scenarios: tuple[Scenario, ...], chips: tuple[str, ...], resale: Floats
+) -> tuple[Order, ...]:
+    """One order for every offer and month in which it can be placed and would arrive in some scenario."""
+    found = []
+    for index, offer in enumerate(problem.offers):
+        if offer.kind not in ORDERED or offer.chip not in chips:
+            continue
+        for month in orderable(offer, problem.start, problem.months):
+            arrival = np.array([_arrival(offer, scenario, month) for scenario in scenarios])
+            if arrival.min() >= problem.months:
+                continue
+            leave = np.where(arrival < FOREVER, arrival + (offer.term_months or FOREVER), FOREVER)
+            lines = _order_lines(problem, offer, month, arrival, scenarios, resale[:, chips.index(offer.chip), :])
+            cash = np.sum([amounts for name, amounts in lines if name not in ("finance", "value left")], axis=0)
+            limit = stock_until(offer, problem.start, month)
+            lots = math.floor(limit / offer.lot_chips + 1e-9) if math.isfinite(limit) else math.inf
+            found.append(Order(index, month, float(offer.lot_chips), lots, lines, cash, arrival, leave))
+    return tuple(found)
+
+
+def _arrival(offer: Offer, scenario: Scenario, month: int) -> int:
+    arrival = month + scenario.delay_months.get(offer.id, nominal_delay(offer))
+    return FOREVER if arrival >= scenario.barred_from.get(offer.id, FOREVER) else arrival
+
+
+def _order_lines(
+    problem: PurchaseProblem,
+    offer: Offer,
+    month: int,
+    arrival: NDArray[np.int64],
+    scenarios: tuple[Scenario, ...],
+    resale: Floats,
+) -> tuple[tuple[str, Floats], ...]:
+    """Cost of one lot ordered in a month by line and scenario. What is never delivered is paid back."""
+    lot, rate = float(offer.lot_chips), problem.interest_per_year / 12.0
+    delivered = (arrival < FOREVER).astype(float)
+    if offer.kind != "buy":
+        path = np.array([s.rent[offer.id][month] if offer.id in s.rent else 1.0 for s in scenarios])
+        term = max(offer.term_months, 1)
+        return (("rent", delivered * path * offer.price.value * HOURS_PER_MONTH * term * lot),)
+    costs = problem.costs[offer.chip]
+    trend = (1.0 + problem.price_change_per_year) ** (month / 12.0)
+    path = np.array([s.price[offer.id][month] if offer.id in s.price else trend for s in scenarios])
+    host = 0.0 if offer.includes_host else costs.host
+    infra = host + costs.network + costs.storage
+    months_left = np.maximum(problem.months - np.maximum(arrival, month), 0)
+    owned_infra = infra + (costs.host * path if offer.includes_host else np.zeros(len(path)))
+    tied = np.zeros(len(path))
+    for s, first in enumerate(arrival):
+        if first < problem.months:
+            age = np.arange(problem.months - first)
+            wear = np.maximum(1.0 - age / costs.infra_life_months, 0.0)
+            tied[s] = resale[s, first : problem.months].sum() + owned_infra[s] * wear.sum()
+    waiting = path * offer.price.value * np.minimum(arrival - month, problem.months - month)
+    left = resale[:, problem.months] + owned_infra * np.maximum(1.0 - months_left / costs.infra_life_months, 0.0)
+    return tuple(
+        (name, delivered * lot * amount)
+        for name, amount in (
+            ("chips", path * offer.price.value),
+            ("hosts", np.full(len(path), host)),
+            ("network", np.full(len(path), costs.network)),
+            ("storage", np.full(len(path), costs.storage)),
+            ("finance", rate * (tied + waiting)),
+            ("value left", -left),
+        )
+    )
