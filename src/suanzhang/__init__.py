@@ -26,12 +26,18 @@ _HOMES = {
 }
 """Public function to its home. The verb ``catalog`` is called ``look_up``, since ``suanzhang.catalog`` is a package."""
 
+_RECORDED = frozenset(("audit", "buy", "plan", "serve", "train"))
+"""Functions whose results hold what they were called with, so that they can be repeated."""
+
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'suanzhang' has no attribute {name!r}")
     module, _, function = _HOMES[name].partition(":")
-    return getattr(importlib.import_module(module), function)
+    found = getattr(importlib.import_module(module), function)
+    if name in _RECORDED:
+        return importlib.import_module("suanzhang.app.replay_inputs").recorded(name, found)
+    return found
 
 
 def __dir__() -> list[str]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import math
-from collections.abc import Mapping
-from pathlib import PurePath
 from typing import Any
 
 from suanzhang.spec.result import Header
+from suanzhang.spec.trust_plain import plain
 
 
 def to_json(result: Any) -> dict[str, Any]:
@@ -28,31 +25,6 @@ def to_json(result: Any) -> dict[str, Any]:
     return {**header, **body} if isinstance(header, dict) else body
 
 
-def plain(value: Any) -> Any:
-    """Any value of a result as JSON knows it."""
-    if value is None or isinstance(value, (str, bool)):
-        return value
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if hasattr(value, "_asdict"):
-        return plain(value._asdict())
-    if isinstance(value, (set, frozenset)):
-        return sorted(plain(item) for item in value)
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
-    if isinstance(value, PurePath):
-        return str(value)
-    raise TypeError(f"a result holds a {type(value).__name__}, which JSON has no word for")
-
-
 def to_text(result: Any) -> str:
     """The JSON body as indented text."""
     return json.dumps(to_json(result), indent=2, ensure_ascii=False, allow_nan=False)
@@ -62,3 +34,6 @@ def header_of(result: Any) -> Header | None:
     """The header of a result, when it has one."""
     header = getattr(result, "header", None)
     return header if isinstance(header, Header) else None
+
+
+__all__ = ["header_of", "plain", "to_json", "to_text"]

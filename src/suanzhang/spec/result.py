@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from suanzhang.errors import InputError
 
@@ -62,11 +63,23 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What every result starts with, so that it can be repeated."""
+    """What every result starts with, so that it can be repeated.
+
+    Args:
+        version: of the package.
+        catalog_date: of the catalog.
+        seed: of everything random.
+        verb: function of :mod:`suanzhang` that gave the result; empty inside another result.
+        inputs: what that function was called with, defaults left out; files are held with their content.
+        fingerprints: short hashes of the program, the catalog and the evidence that it was computed with.
+    """
 
     version: str
     catalog_date: str
     seed: int
+    verb: str = ""
+    inputs: Mapping[str, object] = field(default_factory=dict)
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
