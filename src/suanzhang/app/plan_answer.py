@@ -192,15 +192,15 @@ def _service(
 ) -> ServicePlan:
     question, name = sized.question, one.ask.name
     main = _main(one, bought)
-    served = [0.0] * question.months
+    stands = [0.0] * question.months
     for share in bought.shares:
         if share.demand == name and share.chip != "waiting":
-            served[_index(question.start, share.month, question.months)] += share.share
+            stands[_index(question.start, share.month, question.months)] += share.share
+    served = [min(share, 1.0) for share in stands]
     wanted = next(demand for demand in sized.demands if demand.name == name)
     full = next((m for m in range(wanted.first_month, question.months) if all(s >= _WHOLE for s in served[m:])), None)
     responses = sum(
-        one.service.requests_per_s * MONTH_S * level * min(share, 1.0)
-        for level, share in zip(wanted.level, served, strict=True)
+        one.service.requests_per_s * MONTH_S * level * share for level, share in zip(wanted.level, served, strict=True)
     )
     cost, interval = _cost_of(name, sized, costs, factors)
     last = month_name(question.start, question.months - 1)
