@@ -247,15 +247,8 @@ class _Search:
     def bindings(self) -> tuple[Binding, ...]:
         """Limits of orders with a price, by the relaxed master programme."""
         found = []
-        for name, (row, value, unit, kind) in self.master.form.marks.items():
-            worth = abs(float(self.duals[row])) if row < len(self.duals) else 0.0
-            if kind == "budget":
-                worth /= 1e6
-            elif kind == "power":
-                value /= 1000.0
-            elif kind == "stock":
-                offer = name.removeprefix("stock of ").split(" by month")[0]
-                worth /= next(o.lot_chips for o in self.master.shape.problem.offers if o.id == offer)
-            if worth * max(value, 1.0) > 1e-6 * abs(self.best_cost):
-                found.append(Binding(name, value, unit, worth, kind))
+        for name, mark in self.master.form.marks.items():
+            worth = abs(float(self.duals[mark.row])) / mark.per if mark.row < len(self.duals) else 0.0
+            if worth * max(mark.value, 1.0) > 1e-6 * abs(self.best_cost):
+                found.append(Binding(name, mark.value, mark.unit, worth, mark.kind))
         return tuple(sorted(found, key=lambda binding: -binding.worth * max(binding.value, 1e-9)))

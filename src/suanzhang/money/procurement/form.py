@@ -7,10 +7,32 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from suanzhang.money.procurement.calendar import month_name
+from suanzhang.money.procurement.columns import Columns, columns_of
 from suanzhang.money.procurement.highs import Programme, compress
-from suanzhang.money.procurement.monthcell import INF, Cell, Ints, cell_costs, cell_of, run_months
+from suanzhang.money.procurement.monthcell import INF, Cell, Ints, cell_costs, cell_of, rent_lots, run_months
 from suanzhang.money.procurement.orders import Floats
 from suanzhang.money.procurement.shape import Shape
+from suanzhang.spec.buy import PurchaseProblem
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A row that is a limit which a reader knows.
+
+    Args:
+        row: index of the row.
+        value: the limit in its unit.
+        unit: of the value.
+        kind: "budget", "power", "stock" or "due".
+        per: units of the limit in one unit of the row, so that a dual over ``per`` is the worth of one more unit.
+    """
+
+    row: int
+    value: float
+    unit: str
+    kind: str
+    per: float = 1.0
 
 
 @dataclass
@@ -31,7 +53,7 @@ class Form:
     row_upper: list[Floats] = field(default_factory=list)
     rows: int = 0
     triplets: list[tuple[Ints, Ints, Floats]] = field(default_factory=list)
-    marks: dict[str, tuple[int, float, str, str]] = field(default_factory=dict)
+    marks: dict[str, Mark] = field(default_factory=dict)
     offset: float = 0.0
 
     def add_rows(self, lower: Floats, upper: Floats) -> int:
@@ -46,57 +68,6 @@ class Form:
         """Append coefficients (broadcast together)."""
         r, c, v = np.broadcast_arrays(np.asarray(rows), np.asarray(cols), np.asarray(values, dtype=float))
         self.triplets.append((r.astype(np.int64).ravel(), c.astype(np.int64).ravel(), v.ravel()))
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Where the columns of each kind begin."""
-
-    orders: int
-    minimum: int
-    starts: int
-    sales: int
-    most: int
-    site: int
-    hosted: int
-    cells: int
-    tail: int
-    total: int
-    chips: int
-    months: int
-    cell_cols: int
-
-    def sale(self, chip: int, month: int) -> int:
-        """Column of a sale."""
-        return self.sales + chip * self.months + month
-
-    def site_at(self, scenario: int, chip: int, month: int) -> int:
-        """Column of chips on the site."""
-        return self.site + (scenario * self.chips + chip) * self.months + month
-
-    def hosted_at(self, scenario: int, chip: int, month: int) -> int:
-        """Column of chips under contract elsewhere."""
-        return self.hosted + (scenario * self.chips + chip) * self.months + month
-
-    def cell_at(self, scenario: int, month: int) -> int:
-        """First column of a cell."""
-        return self.cells + (scenario * self.months + month) * self.cell_cols
-
-
-def columns_of(shape: Shape, cell: Cell) -> Columns:
-    """Layout of the columns."""
-    problem, k, t, s = shape.problem, len(shape.chips), shape.months, shape.count
-    orders = 0
-    minimum = len(shape.orders)
-    starts = minimum + len(shape.orders)
-    sales = starts + len(shape.starts)
-    most = sales + k * t
-    site = most + (k * t if problem.power_limit_w is not None else 0)
-    hosted = site + s * k * t
-    cells = hosted + s * k * t
-    tail = cells + s * t * cell.cols
-    total = tail + (1 + s if problem.cvar_weight > 0.0 else 0)
-    return Columns(orders, minimum, starts, sales, most, site, hosted, cells, tail, total, k, t, cell.cols)
 
 
 def build_form(shape: Shape) -> tuple[Form, Columns]:
@@ -158,8 +129,8 @@ def _first_stage(form: Form, cols: Columns) -> None:
                 row = form.add_rows(np.array([-INF]), np.array([limit]))
                 form.add(row, members[: month_index + 1], 1.0)
                 offer = problem.offers[offer_index]
-                name = f"stock of {offer.id} by month {shape.orders[members[month_index]].month + 1}"
-                form.marks[name] = (row, limit * offer.lot_chips, "chips", "stock")
+                name = f"stock of {offer.id} up to {month_name(problem.start, shape.orders[members[month_index]].month)}"
+                form.marks[name] = Mark(row, limit * offer.lot_chips, "chips", "stock", float(offer.lot_chips))
     for chip, cap in useful_chips(shape).items():
         members = [j for j, o in enumerate(shape.orders) if (f := problem.offers[o.offer]).chip == chip and f.kind == "buy"]
         if members:
@@ -202,7 +173,8 @@ def _sales(form: Form, cols: Columns) -> None:
             if not problem.resale_allowed or shape.lateness_priced or leased or t == cols.months - 1:
                 form.upper[column] = 0.0
                 continue
-            form.cost[column] = sum(sale_lines(shape, k, t, rate).values())
+            form.cost[column] = float(shape.sale_lot[k]) * sum(sale_lines(shape, k, t, rate).values())
+            form.integer[column] = True
 
 
 def sale_lines(shape: Shape, chip: int, month: int, rate: float) -> dict[str, float]:
@@ -239,7 +211,7 @@ def _stock(form: Form, cols: Columns) -> None:
     for k in range(k_count):
         for t in range(t_count - 1):
             if form.upper[cols.sale(k, t)] > 0.0:
-                form.add(first + k * t_count + t + 1, cols.sale(k, t), 1.0)
+                form.add(first + k * t_count + t + 1, cols.sale(k, t), float(shape.sale_lot[k]))
     hold = shape.hold + shape.energy_idle
     form.cost[cols.site : cols.hosted] = (shape.weights[:, None, None] * hold[None, :, None] * np.ones(t_count)).ravel()
 
@@ -274,12 +246,13 @@ def _power(form: Form, cols: Columns) -> None:
     for k in range(k_count):
         for t in range(t_count - 1):
             if form.upper[cols.sale(k, t)] > 0.0:
-                form.add(first + k * t_count + t + 1, cols.sale(k, t), 1.0)
+                form.add(first + k * t_count + t + 1, cols.sale(k, t), float(shape.sale_lot[k]))
     row = form.add_rows(np.full(t_count, -INF), np.full(t_count, problem.power_limit_w / 1000.0))
     for t in range(t_count):
         draw = [problem.costs[chip].peak_w * problem.costs[chip].pue / 1000.0 for chip in shape.chips]
         form.add(row + t, [cols.most + k * t_count + t for k in range(k_count)], draw)
-        form.marks[f"power of the site in month {t + 1}"] = (row + t, problem.power_limit_w, "kW", "power")
+        name = f"power of the site in {month_name(problem.start, t)}"
+        form.marks[name] = Mark(row + t, problem.power_limit_w / 1000.0, "kW", "power")
 
 
 def _cells(form: Form, cols: Columns) -> None:
@@ -291,7 +264,8 @@ def _cells(form: Form, cols: Columns) -> None:
     upper[:, cell.met :] = INF
     first = form.add_rows(lower.ravel(), upper.ravel())
     row0, col0 = first + np.arange(n) * cell.rows, cols.cells + np.arange(n) * cell.cols
-    form.add(row0[:, None] + cell.a_row, col0[:, None] + cell.a_col, cell.a_val[None, :])
+    lots = rent_lots(shape, cell)
+    form.add(row0[:, None] + cell.a_row, col0[:, None] + cell.a_col, (cell.a_val * lots[cell.a_col])[None, :])
     chip = np.arange(k)
     s_index, t_index = np.divmod(np.arange(n), t_count)
     site = cols.site + (s_index[:, None] * k + chip) * t_count + t_index[:, None]
@@ -306,18 +280,30 @@ def _cells(form: Form, cols: Columns) -> None:
             form.add(rows, cols.starts + j, start.need.chips)
             form.add(rows + cell.work, cols.starts + j, start.need.chips * start.need.busy * share)
     cost, limit = cell_costs(shape, cell)
-    form.cost[cols.cells : cols.tail] = (shape.weights[:, None, None] * cost).ravel()
+    if s_count == 1:
+        limit[:, :, cell.hours : cell.busy] = np.floor(
+            limit[:, :, cell.hours : cell.busy] / lots[cell.hours : cell.busy] + 1e-9
+        )
+        whole = np.zeros(cell.cols, dtype=bool)
+        whole[cell.hours : cell.busy] = True
+        form.integer[cols.cells : cols.tail] = np.tile(whole, n)
+    form.cost[cols.cells : cols.tail] = (shape.weights[:, None, None] * cost * lots).ravel()
     form.upper[cols.cells : cols.tail] = limit.ravel()
     for d, demand in enumerate(shape.services):
         for t in range(t_count):
             if shape.level[0, d, t] > 0.0 and not shape.wait_allowed[d, t] and s_count == 1:
-                name = f"{demand.name} due in month {t + 1}"
-                form.marks[name] = (first + t * cell.rows + cell.met + d, float(shape.level[0, d, t]), "1", "due")
+                name = f"all of {demand.name} due in {month_name(shape.problem.start, t)}"
+                form.marks[name] = Mark(first + t * cell.rows + cell.met + d, float(shape.level[0, d, t]), "1", "due")
 
 
 def spendable(limit: float) -> float:
     """A budget less the tolerance of the solver (one unit of money at most), so that no plan exceeds it by a cent."""
     return limit - min(1.0, 1e-6 * limit)
+
+
+def budget_name(problem: PurchaseProblem, month: int) -> str:
+    """The limit of the cash paid by the end of a month, in words."""
+    return "budget" if month == problem.months - 1 else f"budget up to {month_name(problem.start, month)}"
 
 
 def _budget(form: Form, cols: Columns) -> None:
@@ -328,15 +314,14 @@ def _budget(form: Form, cols: Columns) -> None:
         limits[t] = min(amount, limits.get(t) or amount)
     for t, limit in sorted(limits.items()):
         row = form.add_rows(np.array([-INF]), np.array([spendable(limit or 0.0) / 1e6]))
-        name = "budget" if t == problem.months - 1 else f"budget by month {t + 1}"
-        form.marks[name] = (row, float(limit or 0.0), problem.currency, "budget")
+        form.marks[budget_name(problem, t)] = Mark(row, float(limit or 0.0), problem.currency, "budget", 1e6)
         for j, order in enumerate(shape.orders):
             if order.month <= t:
                 form.add(row, j, float(shape.weights @ order.cash) / 1e6)
         for k in range(cols.chips):
             for u in range(t):
                 if form.upper[cols.sale(k, u)] > 0.0:
-                    form.add(row, cols.sale(k, u), -float(shape.resale[0, k, u + 1]) / 1e6)
+                    form.add(row, cols.sale(k, u), -float(shape.sale_lot[k] * shape.resale[0, k, u + 1]) / 1e6)
         for s in range(shape.count):
             site = (cols.site_at(s, 0, 0) + np.arange(cols.chips)[:, None] * cols.months + np.arange(t + 1)).ravel()
             form.add(row, site, form.cost[site] / 1e6)

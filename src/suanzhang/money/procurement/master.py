@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from suanzhang.money.procurement.form import Columns, Form, add_first_stage, order_total, spendable
+from suanzhang.money.procurement.columns import Columns
+from suanzhang.money.procurement.form import Form, Mark, add_first_stage, budget_name, order_total, spendable
 from suanzhang.money.procurement.monthcell import INF, Cell, run_months
 from suanzhang.money.procurement.orders import Floats
 from suanzhang.money.procurement.recourse import Answer
@@ -62,9 +63,7 @@ class Master:
             limits[t] = min(amount, limits.get(t) or amount)
         for t, limit in sorted(limits.items()):
             row = form.add_rows(np.array([-INF]), np.array([spendable(limit or 0.0) / 1e6]))
-            form.marks["budget" if t == shape.months - 1 else f"budget by month {t + 1}"] = (
-                row, float(limit or 0.0), problem.currency, "budget",
-            )  # fmt: skip
+            form.marks[budget_name(problem, t)] = Mark(row, float(limit or 0.0), problem.currency, "budget", 1e6)
             members = [j for j, order in enumerate(shape.orders) if order.month <= t]
             if members:
                 cash = [float(shape.weights @ (shape.orders[j].cash + self.hold[:, j])) / 1e6 for j in members]

@@ -66,6 +66,14 @@ def cell_of(shape: Shape) -> Cell:
     )  # fmt: skip
 
 
+def rent_lots(shape: Shape, cell: Cell) -> Floats:
+    """Chips in one unit of each column: rents are had in whole lots where there is one scenario, else as a mean."""
+    lots = np.ones(cell.cols)
+    if shape.count == 1:
+        lots[cell.hours : cell.busy] = [offer.lot_chips for offer in shape.rents]
+    return lots
+
+
 def run_months(start: int, months: float) -> list[tuple[int, float]]:
     """Months that a run covers, with the share of each in which it is at work."""
     whole = int(np.ceil(months - 1e-9))

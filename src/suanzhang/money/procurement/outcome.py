@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from suanzhang.money.procurement.form import Columns
-from suanzhang.money.procurement.monthcell import Cell, run_months
+from suanzhang.money.procurement.columns import Columns
+from suanzhang.money.procurement.monthcell import Cell, rent_lots, run_months
 from suanzhang.money.procurement.orders import Floats
 from suanzhang.money.procurement.shape import Shape
 
@@ -30,10 +30,10 @@ def outcome_of(shape: Shape, cell: Cell, cols: Columns, values: Floats) -> Outco
     return Outcome(
         np.round(values[: len(shape.orders)]),
         np.round(values[cols.starts : cols.sales]),
-        np.maximum(values[cols.sales : cols.most], 0.0).reshape(k, t),
+        np.round(values[cols.sales : cols.most]).reshape(k, t) * shape.sale_lot[:, None],
         np.maximum(values[cols.site : cols.hosted], 0.0).reshape(s, k, t),
         np.maximum(values[cols.hosted : cols.cells], 0.0).reshape(s, k, t),
-        np.maximum(values[cols.cells : cols.tail], 0.0).reshape(s, t, cell.cols),
+        np.maximum(values[cols.cells : cols.tail], 0.0).reshape(s, t, cell.cols) * rent_lots(shape, cell),
     )
 
 

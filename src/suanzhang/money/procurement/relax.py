@@ -43,7 +43,7 @@ def explain_infeasible(problem: PurchaseProblem) -> Infeasible:
 
 
 def _slack_rows(form: Form, kind: str) -> list[int]:
-    return [row for row, _, _, what in form.marks.values() if what == kind]
+    return [mark.row for mark in form.marks.values() if mark.kind == kind]
 
 
 def _least_slack(problem: PurchaseProblem, kind: str) -> float | None:

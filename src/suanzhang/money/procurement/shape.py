@@ -71,6 +71,12 @@ class Shape:
     energy_busy: Floats = field(default_factory=lambda: np.zeros(0))
 
     @property
+    def sale_lot(self) -> Floats:
+        """Used chips of each kind are sold in the lots in which new ones come, so that no server is split."""
+        found = [[o.lot_chips for o in self.problem.offers if o.kind == "buy" and o.chip == chip] for chip in self.chips]
+        return np.array([float(min(lots, default=1)) for lots in found])
+
+    @property
     def lacking_cost(self) -> float:
         """Price of a chip and month that a run lacks in a scenario: three times the dearest rent, or a tenth of a price."""
         rents = [offer.price.value * HOURS_PER_MONTH for offer in self.rents]

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suanzhang.errors import InputError, SolverError
-from suanzhang.money.procurement.form import Columns, Form, build_form, programme_of
+from suanzhang.money.procurement.calendar import month_name
+from suanzhang.money.procurement.columns import Columns
+from suanzhang.money.procurement.form import Form, build_form, programme_of
 from suanzhang.money.procurement.highs import Programme, Solution, solve_programme
 from suanzhang.money.procurement.monthcell import Cell, cell_of
 from suanzhang.money.procurement.orders import Floats
@@ -137,8 +139,9 @@ def _solve_full(shape: Shape, begin: float, watch: Watch) -> Solved:
     if found.status == "infeasible":
         raise explain_infeasible(problem)
     exact = _fix(programme, found, programme.integer)
-    lots = np.arange(len(programme.cost)) < len(shape.orders)
-    priced = _fix(programme, found, programme.integer & ~lots)
+    column = np.arange(len(programme.cost))
+    taken = (column >= len(shape.orders)) & (column < cols.sales)
+    priced = _fix(programme, found, programme.integer & taken)
     outcome = outcome_of(shape, form.cell, cols, exact.values)
     constant = sum(sum(holding_lines(shape, k).values()) for k in range(len(shape.chips)))
     seconds = watch.clock() - begin
@@ -161,19 +164,10 @@ def _fix(programme: Programme, found: Solution, which: NDArray[np.bool_]) -> Sol
 def bindings(form: Form, cols: Columns, duals: Solution) -> tuple[Binding, ...]:
     """Limits with a price, the dearest first; a price is what one more unit of the limit would save."""
     found = []
-    units = {"budget": 1e6, "power": 1.0, "stock": 1.0, "due": 1.0}
-    for name, (row, value, unit, kind) in form.marks.items():
-        dual = float(duals.row_duals[row])
-        if abs(dual) < 1e-9 * max(abs(duals.objective), 1.0):
-            continue
-        worth = abs(dual) / units[kind]
-        if kind == "stock":
-            offer = name.removeprefix("stock of ").split(" by month")[0]
-            lot = next(o.lot_chips for o in form.shape.problem.offers if o.id == offer)
-            worth /= lot
-        if kind == "power":
-            value = value / 1000.0
-        found.append((abs(dual), Binding(name, value, unit, worth, kind)))
+    for name, mark in form.marks.items():
+        dual = float(duals.row_duals[mark.row])
+        if abs(dual) >= 1e-9 * max(abs(duals.objective), 1.0):
+            found.append((abs(dual), Binding(name, mark.value, mark.unit, abs(dual) / mark.per, mark.kind)))
     found += _rent_bindings(form, cols, duals)
     found.sort(key=lambda pair: -pair[1].worth * max(pair[1].value, 1e-9))
     return tuple(binding for _, binding in found[:40])
@@ -189,9 +183,9 @@ def _rent_bindings(form: Form, cols: Columns, duals: Solution) -> list[tuple[flo
         reduced = [float(duals.col_duals[cols.cell_at(0, t) + cell.hours + r]) for t in range(cols.months)]
         month = int(np.argmin(reduced))
         if reduced[month] < -1e-6:
-            name = f"stock of {offer.id} in month {month + 1}"
-            stock = float(shape.rent_stock[r, month])
-            found.append((-reduced[month], Binding(name, stock, "chips", -reduced[month], "stock")))
+            name = f"stock of {offer.id} in {month_name(shape.problem.start, month)}"
+            stock, worth = float(shape.rent_stock[r, month]), -reduced[month] / offer.lot_chips
+            found.append((-reduced[month], Binding(name, stock, "chips", worth, "stock")))
     return found
 
 
