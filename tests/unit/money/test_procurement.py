@@ -174,7 +174,7 @@ def test_infeasible_names_the_smallest_relaxation_of_each_limit():
     assert caught.value.nearest == {"due_months_later": 3}
     with pytest.raises(Infeasible) as caught:
         solve(problem([service(10.0)], [buying("a", 1000.0, stock_chips=4.0)], 6, costs=table))
-    assert caught.value.nearest == {}
+    assert caught.value.nearest == {"demand_share": pytest.approx(0.4)}
     assert caught.value.binding[0].startswith("supply")
 
 
@@ -278,3 +278,45 @@ def test_barred_offer_is_paid_back():
 def test_weights_must_sum_to_one():
     with pytest.raises(InputError):
         solve(rich(), (Scenario(0.5), Scenario(0.4)))
+
+
+def test_supply_that_falls_short_says_how_much_it_carries_and_names_what_matters():
+    offers = [renting("a", 10.0, stock_chips=50.0), *(replace(renting("b", 9.0 + i), id=f"other-{i}") for i in range(12))]
+    case = problem([service(100.0)], offers, 4)
+    with pytest.raises(Infeasible) as failure:
+        solve(case)
+    assert failure.value.nearest["demand_share"] == pytest.approx(0.5, abs=1e-3)
+    assert "rent-a (50 chips)" in failure.value.binding[0]
+    assert "other" not in failure.value.binding[0]
+    solve(problem([service(100.0 * failure.value.nearest["demand_share"])], offers, 4))
+
+
+def test_rents_and_sales_come_in_whole_servers():
+    rent = replace(renting("a", 10.0), lot_chips=8)
+    plan = solve(problem([service(13.4)], [rent], 3))
+    assert [row.chips for row in plan.rows if row.action == "rent"] == [16.0] * 3
+    buy = buying("a", 1000.0, lot=8)
+    table = {"a": costs("a", 6, resale=0.9, room=100.0)}
+    demand = service(20.0, level=(1.0, 0.3, 0.3, 0.3, 0.3, 0.3))
+    plan = solve(problem([demand], [buy], 6, costs=table))
+    assert [row.chips for row in plan.rows if row.action == "resell"] == [16.0]
+
+
+def test_a_watch_gives_the_clock_hears_of_progress_and_can_stop():
+    from suanzhang.money.procurement.watch import Watch
+
+    ticks = itertools.count()
+    told = []
+    demands = [service(100.0 + 7.0 * d, growth_sigma_per_year=0.3) for d in range(1)]
+    case = replace(problem(demands, [buying("a", 9000.0, lot=8), renting("a", 10.0)], 12), gap=1e-7)
+    scenarios = draw_scenarios(case, Uncertainty(0.4), 12, 0)
+    watched = solve_shape(case, scenarios, Watch(
+        clock=lambda: float(next(ticks)), tell=lambda cost, bound: told.append((cost, bound))
+    ))  # fmt: skip
+    assert watched.seconds > 0.0
+    assert told
+    assert all(bound <= cost + 1e-6 * abs(cost) for cost, bound in told)
+    stopped = solve_shape(case, scenarios, Watch(stop=lambda: True))
+    assert stopped.gap >= watched.gap
+    assert stopped.bound <= stopped.objective
+    assert describe(stopped).cost == pytest.approx(stopped.objective, rel=1e-4)

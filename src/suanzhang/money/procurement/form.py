@@ -54,7 +54,8 @@ class Form:
     rows: int = 0
     triplets: list[tuple[Ints, Ints, Floats]] = field(default_factory=list)
     marks: dict[str, Mark] = field(default_factory=dict)
-    offset: float = 0.0
+    run_rows: list[int] = field(default_factory=list)
+    first_cell: int = 0
 
     def add_rows(self, lower: Floats, upper: Floats) -> int:
         """Append rows; returns the index of the first."""
@@ -63,6 +64,15 @@ class Form:
         self.row_upper.append(upper)
         self.rows += len(lower)
         return first
+
+    def free_row(self, row: int) -> None:
+        """Set the bounds of a row that are finite to zero, so that its amount can stand on a column instead."""
+        for lower, upper in zip(self.row_lower, self.row_upper, strict=True):
+            if row < len(lower):
+                lower[row] = 0.0 if np.isfinite(lower[row]) else lower[row]
+                upper[row] = 0.0 if np.isfinite(upper[row]) else upper[row]
+                return
+            row -= len(lower)
 
     def add(self, rows: object, cols: object, values: object) -> None:
         """Append coefficients (broadcast together)."""
@@ -139,6 +149,7 @@ def _first_stage(form: Form, cols: Columns) -> None:
     for index in range(len(shape.runs)):
         members = [j for j, start in enumerate(shape.starts) if start.demand == index]
         row = form.add_rows(np.array([1.0]), np.array([1.0]))
+        form.run_rows.append(row)
         if members:
             form.add(row, [cols.starts + j for j in members], 1.0)
     for j, start in enumerate(shape.starts):
@@ -262,7 +273,7 @@ def _cells(form: Form, cols: Columns) -> None:
     lower, upper = np.full((n, cell.rows), -INF), np.zeros((n, cell.rows))
     lower[:, cell.met :] = shape.level.transpose(0, 2, 1).reshape(n, -1)
     upper[:, cell.met :] = INF
-    first = form.add_rows(lower.ravel(), upper.ravel())
+    first = form.first_cell = form.add_rows(lower.ravel(), upper.ravel())
     row0, col0 = first + np.arange(n) * cell.rows, cols.cells + np.arange(n) * cell.cols
     lots = rent_lots(shape, cell)
     form.add(row0[:, None] + cell.a_row, col0[:, None] + cell.a_col, (cell.a_val * lots[cell.a_col])[None, :])
@@ -299,6 +310,17 @@ def _cells(form: Form, cols: Columns) -> None:
 def spendable(limit: float) -> float:
     """A budget less the tolerance of the solver (one unit of money at most), so that no plan exceeds it by a cent."""
     return limit - min(1.0, 1e-6 * limit)
+
+
+def demand_rows(form: Form) -> list[tuple[int, float]]:
+    """Rows that hold a demand of the first scenario, with its amount: services by month, and one start for each run."""
+    shape, cell = form.shape, form.cell
+    found = [(row, 1.0) for row in form.run_rows]
+    for d in range(len(shape.services)):
+        for t in range(shape.months):
+            if shape.level[0, d, t] > 0.0:
+                found.append((form.first_cell + t * cell.rows + cell.met + d, float(shape.level[0, d, t])))
+    return found
 
 
 def budget_name(problem: PurchaseProblem, month: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -9,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from suanzhang.errors import Infeasible
-from suanzhang.money.procurement.form import Form, build_form, programme_of
+from suanzhang.money.procurement.form import Form, build_form, demand_rows, programme_of
 from suanzhang.money.procurement.highs import solve_programme
 from suanzhang.money.procurement.shape import build
 from suanzhang.spec.buy import Demand, PurchaseProblem, Scenario
+from suanzhang.spec.market import Offer
 
 _TIME_S = 10.0
+_MOST_NAMED = 3
 
 
 def explain_infeasible(problem: PurchaseProblem) -> Infeasible:
@@ -37,8 +40,11 @@ def explain_infeasible(problem: PurchaseProblem) -> Infeasible:
             nearest[key] = need
             binding.append(text.format(limit=base, need=need, currency=problem.currency))
     if not binding:
-        binding.append(_supply(problem))
-    fix = "relax one of: " + ", ".join(nearest) if nearest else "add offers, or ask for less"
+        line, found = _supply(problem)
+        binding.append(line)
+        nearest.update(found)
+    relaxed = [name for name in nearest if name != "demand_share"]
+    fix = "relax one of: " + ", ".join(relaxed) if relaxed else "add offers, or ask for less"
     return Infeasible("no purchase plan meets every demand under these limits", binding=binding, nearest=nearest, fix=fix)
 
 
@@ -106,14 +112,77 @@ def feasible(problem: PurchaseProblem) -> bool:
     return solve_programme(programme_of(form), gap=1.0, time_limit_s=_TIME_S).status != "infeasible"
 
 
-def _supply(problem: PurchaseProblem) -> str:
+def _supply(problem: PurchaseProblem) -> tuple[str, dict[str, Any]]:
+    """The line for a problem that no budget or power makes feasible, and how much of its demand can be carried."""
     chips = sorted({need.chip for demand in problem.demands for need in demand.options})
-    offers = [offer.id for offer in problem.offers if offer.chip in chips]
+    offers = [offer for offer in problem.offers if offer.chip in chips]
     if not offers:
-        return f"supply: no offer of {', '.join(chips)} is open in these months"
+        return f"supply: no offer of {', '.join(chips)} is open in these months", {}
     free = replace(problem, budget=None, budget_by_month=(), power_limit_w=None)
     if feasible(free):
-        return "budget and power together: neither alone gives a plan"
-    return (
-        f"supply: stock and lead times of {', '.join(offers)} do not reach the demand in these months, at any budget or power"
-    )
+        return "budget and power together: neither alone gives a plan", {}
+    share, short = carried_share(free)
+    scarce = "; ".join(short[:_MOST_NAMED]) or "lead times leave nothing in time"
+    line = f"supply: at any budget and power {share:.0%} of the demand can be carried in time; short are {scarce}"
+    return line, {"demand_share": math.floor(share * 1e4) / 1e4}
+
+
+def carried_share(problem: PurchaseProblem) -> tuple[float, list[str]]:
+    """Largest share of all demands together that supply can carry in time, and the offers that run short, worst first.
+
+    Model:
+        Every service and run shrinks by one factor, which is made as large as stocks and lead times allow.
+
+    Args:
+        problem: demands and offers; budget and power are not looked at.
+
+    Returns:
+        Share within 0 and 1, and a line for each offer that more of would raise it.
+
+    Equation:
+        max f subject to served >= f level for each service and month, starts = f for each run, 0 <= f <= 1.
+
+    Validity:
+        Lots and runs may be split here, so that the share is one from above.
+
+    Sources:
+        Linear programming: offers are ranked by their duals.
+
+    Example:
+        A stock of 50 chips carries half of a service that needs 100.
+    """
+    shape = build(problem, (Scenario(1.0),))
+    form, cols = build_form(shape)
+    share = len(form.cost)
+    form.cost = np.concatenate([np.zeros(share), [-1.0]])
+    form.lower, form.upper = np.append(form.lower, 0.0), np.append(form.upper, 1.0)
+    form.integer = np.append(form.integer, False)
+    for row, amount in demand_rows(form):
+        form.free_row(row)
+        form.add(row, share, -amount)
+    found = solve_programme(programme_of(form), gap=0.0, time_limit_s=_TIME_S, relax=True)
+    if found.status == "infeasible":
+        return 0.0, []
+    worth: dict[str, float] = {}
+    for name, mark in form.marks.items():
+        if mark.kind == "stock":
+            key = name.removeprefix("stock of ").split(" up to ")[0]
+            worth[key] = worth.get(key, 0.0) + abs(float(found.row_duals[mark.row])) / mark.per
+    for r, rent in enumerate(shape.rents):
+        columns = [cols.cell_at(0, t) + form.cell.hours + r for t in range(cols.months)]
+        full = any(found.values[c] >= form.upper[c] - 1e-6 for c in columns)
+        worth[rent.id] = sum(abs(float(found.col_duals[c])) for c in columns) / rent.lot_chips if full else 0.0
+    named = [offer for offer in problem.offers if worth.get(offer.id, 0.0) > 1e-12]
+    named.sort(key=lambda offer: -worth[offer.id])
+    return float(min(found.values[share], 1.0)), [_stock_words(offer) for offer in named]
+
+
+def _stock_words(offer: Offer) -> str:
+    parts = []
+    if offer.stock_chips is not None:
+        parts.append(f"{offer.stock_chips:,.0f} chips")
+    if offer.stock_per_month:
+        parts.append(f"{offer.stock_per_month:,.0f} more a month")
+    if offer.lead.median_months >= 0.5:
+        parts.append(f"{offer.lead.median_months:.0f} months to deliver")
+    return f"{offer.id} ({', '.join(parts)})"
