@@ -42,8 +42,8 @@ check: lint types architecture ## lint, types, layers
 bench: .venv/setup-test ## benchmarks, JSON lines on stdout
 	@for name in start search sim buy fleet; do $(BIN)/python -m benchmarks $$name --json || exit 1; done
 
-docs: .venv/setup-test ## write the generated pages of docs/
-	$(BIN)/python -m suanzhang.app.docs
+docs: .venv/setup-test ## run every snippet of the pages and write what moved; write the generated pages
+	$(BIN)/python docs/refresh.py
 
 clean: ## remove what setup made
 	rm -rf .venv out

@@ -4,7 +4,8 @@
 - ``docs/reference/question.md``: every key of a question file, from its schema.
 - ``docs/reference/sources.md``: every source of the shipped figures, and whom they are credited to.
 - ``docs/figures/plan.svg``: the chips over time of the main example.
-- the accuracy table between its two marks on the READMEs, from the record that `suanzhang validate` is compared with.
+- the accuracy table between its two marks on the READMEs, from the record that `suanzhang validate` is compared with;
+- the table of scenarios in ``docs/guides/audit.md``.
 """
 
 from __future__ import annotations
@@ -190,6 +191,20 @@ def with_accuracy(text: str) -> str:
     return pattern.sub(lambda found: f"{found.group(1)}{accuracy_table()}\n{found.group(2)}", text)
 
 
+def scenario_table() -> str:
+    """The scenarios that a claims file can name."""
+    from suanzhang.app.scenarios import scenarios
+
+    rows = ["| scenario | computes |", "|---|---|"]
+    return "\n".join([*rows, *(f"| `{name}` | {' '.join(doc.split())} |" for name, doc in sorted(scenarios().items()))])
+
+
+def with_scenarios(text: str) -> str:
+    """A page with the table of scenarios between its marks written anew."""
+    pattern = re.compile(r"(<!-- scenarios -->\n).*?(<!-- end -->)", re.S)
+    return pattern.sub(lambda found: f"{found.group(1)}{scenario_table()}\n{found.group(2)}", text)
+
+
 def plan_figure() -> str:
     """The chips over time of the main example as SVG, legible on light and dark pages."""
     import suanzhang
@@ -212,6 +227,8 @@ def written() -> dict[Path, str]:
     }
     for page in (snippets.ROOT / "README.md", snippets.ROOT / "README.zh.md"):
         pages[page] = with_accuracy(page.read_text(encoding="utf-8"))
+    claims = DOCS / "guides" / "audit.md"
+    pages[claims] = with_scenarios(claims.read_text(encoding="utf-8"))
     return pages
 
 

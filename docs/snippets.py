@@ -82,8 +82,8 @@ def run_command(command: str) -> tuple[int, list[str]]:
     else:
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         done = subprocess.run(
-            ["/bin/sh", "-c", f"{command} 2>&1"],
-            cwd=ROOT, env={**os.environ, "PATH": path}, stdout=subprocess.PIPE, text=True, timeout=600, check=False,
+            ["/bin/sh", "-c", command],
+            cwd=ROOT, env={**os.environ, "PATH": path}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600, check=False,
         )  # fmt: skip
         code, text = done.returncode, done.stdout
     lines = [line.rstrip() for line in text.strip("\n").splitlines()]
