@@ -211,7 +211,12 @@ def host_factor(coefficients: ServeCoefficients, stack: ServeStack) -> float:
     return _of(coefficients.host, stack.id, stack.engine)
 
 
-def _slowed(ops: OpArgs, factor: float) -> OpArgs:
+def front_factor(coefficients: ServeCoefficients, stack: ServeStack) -> float:
+    """Measured over tabulated time of the front end of a stack, of its engine, or of all engines."""
+    return _of(coefficients.front, stack.id, stack.engine)
+
+
+def slowed(ops: OpArgs, factor: float) -> OpArgs:
     """The operators at the arithmetic rate that lasts inside an engine."""
 
     def slower(gemm: GemmArgs) -> GemmArgs:
@@ -239,13 +244,19 @@ def iteration_args(
 ) -> tuple[IterationArgs, str]:
     """Everything that the time of an iteration depends on besides its load, and where the efficiencies come from."""
     ops, origin = op_args(model, chip, weight_dtype, stack.profile, layout.tp * layout.dp)
-    ops = _slowed(ops, _of(coefficients.compute, stack.engine))
+    ops = slowed(ops, _of(coefficients.compute, stack.engine))
     args = IterationArgs(shape_args(model, kv_dtype), engine_args(model, layout, stack, coefficients, weight_dtype), ops)
     return args, origin
 
 
 def batch_rules(
-    stack: ServeStack, memory: ServeMemory, layout: ServeLayout, isl: float, osl: float, prompt_cv2: float = 0.0
+    stack: ServeStack,
+    memory: ServeMemory,
+    layout: ServeLayout,
+    isl: float,
+    osl: float,
+    prompt_cv2: float = 0.0,
+    front: float = 1.0,
 ) -> tuple[BatchRules, str]:
     """How many sequences may run, how batches are formed, and what limits them ("kv-capacity" or "engine")."""
     held = isl + osl if stack.kv_reserve == "full" else isl + 0.5 * osl
@@ -258,7 +269,7 @@ def batch_rules(
         1.0 if stack.chunked_prefill else 0.0,
         1.0 if stack.mixed_batches else 0.0,
         prompt_cv2,
-        stack.request_s,
-        stack.request_per_seq_s,
+        stack.request_s * front,
+        stack.request_per_seq_s * front,
     )
     return rules, "kv-capacity" if by_cache < by_engine else "engine"

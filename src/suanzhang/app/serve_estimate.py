@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from functools import cache
 
-from suanzhang.app.serve_args import batch_rules, check_layout, iteration_args, memory_bytes
+from suanzhang.app.serve_args import batch_rules, check_layout, front_factor, iteration_args, memory_bytes
 from suanzhang.app.serve_energy import replica_power_w
 from suanzhang.errors import Infeasible
 from suanzhang.perf.serving.args import IterationArgs
@@ -15,8 +15,8 @@ from suanzhang.perf.serving.steady import (
     BatchRules,
     Steady,
     Traffic,
-    burst_ttft_s,
     closed_loop,
+    first_token_s,
     open_loop,
     open_loop_tail,
     static_batch,
@@ -123,9 +123,14 @@ def _lengths(workload: Workload) -> tuple[float, float]:
     return workload.isl, workload.osl
 
 
-def _memory(
+def serve_memory(
     model: ModelSpec, chip: ChipSpec, layout: ServeLayout, stack: ServeStack, weight: str, kv: str, workload: Workload
 ) -> ServeMemory:
+    """Memory of one replica under a workload.
+
+    Raises:
+        Infeasible: the model and one request do not fit.
+    """
     isl, osl = _lengths(workload)
     tokens = 0.0
     if isinstance(workload, StaticBatch):
@@ -155,10 +160,8 @@ def _steady(workload: Workload, rules: BatchRules, args: IterationArgs) -> tuple
     full = closed_loop(MANY, isl, osl, rules, args).requests_per_s
     if isinstance(workload, ClosedLoop):
         s = closed_loop(workload.concurrency, isl, osl, rules, args)
-        ttft = s.ttft_s
-        if workload.together and workload.requests > 0.0:
-            share = min(workload.concurrency / workload.requests, 1.0)
-            ttft = (1.0 - share) * ttft + share * max(burst_ttft_s(workload.concurrency, isl, osl, rules, args), ttft)
+        burst = workload.requests if workload.together else 0.0
+        ttft = first_token_s(s, workload.concurrency, burst, isl, osl, rules, args)
         return s, Percentiles(ttft, s.ttft_s, 1.5 * ttft, 2.0 * ttft), Percentiles.constant(s.tpot_s), full, False
     traffic = traffic_of(workload)
     s = open_loop(workload.requests_per_s, full, traffic, rules, args)
@@ -205,8 +208,10 @@ def estimate_serve(
     kv_dtype = kv_dtype or "bf16"
     args, origin = iteration_args(model, chip, layout, stack, weight_dtype, kv_dtype, coefficients or fitted())
     isl, osl = _lengths(workload)
-    memory = _memory(model, chip, layout, stack, weight_dtype, kv_dtype, workload)
-    rules, by = batch_rules(stack, memory, layout, isl, osl, _cv2(workload.input) if isinstance(workload, OpenLoop) else 0.0)
+    memory = serve_memory(model, chip, layout, stack, weight_dtype, kv_dtype, workload)
+    spread = _cv2(workload.input) if isinstance(workload, OpenLoop) else 0.0
+    front = front_factor(coefficients or fitted(), stack)
+    rules, by = batch_rules(stack, memory, layout, isl, osl, spread, front)
     s, ttft, tpot, capacity, saturated = _steady(workload, rules, args)
     e2e = Percentiles(
         ttft.mean + tpot.mean * (osl - 1.0),

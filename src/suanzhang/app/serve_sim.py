@@ -8,7 +8,7 @@ from math import log
 import numpy as np
 from numpy.typing import NDArray
 
-from suanzhang.app.serve_args import iteration_args
+from suanzhang.app.serve_args import front_factor, iteration_args
 from suanzhang.app.serve_estimate import estimate_serve, fitted, lognormal_sigma
 from suanzhang.errors import InputError
 from suanzhang.perf.serving.table import iteration_table
@@ -111,6 +111,7 @@ def simulate_serve(
     batch = draw_requests(workload, requests, seed)
     result = simulate(batch, table, settings, warmup_s=0.1 * float(batch.arrival_s[-1]), seed=seed)
     front = stack.request_s + stack.request_per_seq_s * result.batch_mean
+    front *= front_factor(coefficients or fitted(), stack)
     warnings = estimate.warnings
     if result.overloaded and not estimate.saturated:
         warnings += ("the simulated queue grows without end",)

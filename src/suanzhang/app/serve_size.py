@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from suanzhang.app.serve_args import batch_rules, iteration_args, memory_bytes
+from suanzhang.app.serve_args import batch_rules, front_factor, iteration_args, memory_bytes
 from suanzhang.app.serve_estimate import MANY, estimate_serve, fitted, traffic_of
 from suanzhang.errors import OutOfDomain
 from suanzhang.perf.serving.args import IterationArgs
@@ -141,7 +141,8 @@ def _try(
         search.reasons["memory"] += 1
         return
     args, _ = iteration_args(service.model, chip, layout, stack, weight, cache, coefficients)
-    rules, _ = batch_rules(stack, memory, layout, traffic.isl, traffic.osl, traffic.isl_cv2)
+    front = front_factor(coefficients, stack)
+    rules, _ = batch_rules(stack, memory, layout, traffic.isl, traffic.osl, traffic.isl_cv2, front)
     floor = _floor(traffic, rules, args)
     for name, value in floor.items():
         search.nearest[name] = min(value, search.nearest.get(name, math.inf))

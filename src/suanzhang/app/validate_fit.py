@@ -201,7 +201,7 @@ def stability_of(
 
 
 def _fit_serving_folds(rows: Sequence[TruthRow]) -> dict[str, ServeCoefficients]:
-    from suanzhang.app.serve_fit import FitRow, fit_serving
+    from suanzhang.app.serve_fit import FitRow, fit_serving_folds
 
     cases = []
     for row in rows:
@@ -209,10 +209,7 @@ def _fit_serving_folds(rows: Sequence[TruthRow]) -> dict[str, ServeCoefficients]
             case = serve_case(row)
             if isinstance(case, ServeCase) and case.measured:
                 cases.append(FitRow(row.source, case))
-    folds = {}
-    for source in sorted({row.source for row in cases}):
-        folds[source] = fit_serving([row for row in cases if row.source != source])
-    return folds
+    return fit_serving_folds(cases)[1] if cases else {}
 
 
 # ---------------------------------------------------------------- the record

@@ -298,7 +298,8 @@ class ServeCoefficients:
         attention: the same of attention kernels.
         memory: the same of memory-bound kernels.
         collective: the same of collectives.
-        host: measured over tabulated host time, by engine family.
+        host: measured over tabulated host time, by engine generation.
+        front: measured over tabulated time of a request before the engine sees it, by engine generation.
         fitted_on: keys of the sources that were used.
         residual_p90: 90th percentile of the absolute error on them, fraction.
     """
@@ -309,6 +310,7 @@ class ServeCoefficients:
     memory: Mapping[str, float] = field(default_factory=dict)
     collective: Mapping[str, float] = field(default_factory=dict)
     host: Mapping[str, float] = field(default_factory=dict)
+    front: Mapping[str, float] = field(default_factory=dict)
     fitted_on: tuple[str, ...] = ()
     residual_p90: float = 0.0
 

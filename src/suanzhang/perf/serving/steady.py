@@ -199,6 +199,20 @@ def burst_ttft_s(count: float, isl: float, osl: float, rules: BatchRules, a: Ite
 
 
 @formula
+def first_token_s(
+    s: Steady, concurrency: float, requests: float, isl: float, osl: float, rules: BatchRules, a: IterationArgs
+) -> float:
+    """Mean time to first token of a closed loop whose users start together and send so many requests in all [s].
+
+    The first request of each user meets the burst, the others the steady state; without a number only the latter.
+    """
+    if requests <= 0.0:
+        return s.ttft_s
+    share = min(concurrency / requests, 1.0)
+    return (1.0 - share) * s.ttft_s + share * max(burst_ttft_s(concurrency, isl, osl, rules, a), s.ttft_s)
+
+
+@formula
 def open_loop(rate: float, capacity: float, traffic: Traffic, rules: BatchRules, a: IterationArgs) -> Steady:
     """Steady state of Poisson arrivals at ``rate``.
 
