@@ -8,21 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from suanzhang.app.calibrate_fit import fit_surface, thinned
+from suanzhang.app.calibrate_summary import update_summary
 from suanzhang.app.physics_data import cores
-from suanzhang.app.surfaces import COLLECTIVE_KINDS, SURFACES, Peaks, Surface, peaks_of
+from suanzhang.app.surfaces import SURFACES, Peaks, peaks_of
 from suanzhang.errors import InputError
-from suanzhang.evidence.calibration.fit import Floats, fit_closed, fit_table, held_out, look_up, median_abs_pct
 from suanzhang.evidence.calibration.readers import MODELLED_FILES, Timings, read_timings
 from suanzhang.evidence.calibration.store import write_profile
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.profile import FittedSurface, Profile
 
-_CLOSED_ROWS = 4000
-_TABLE_ROWS = 24_000
 _FEWEST_ROWS = 12
-_PER_MILLE = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +81,7 @@ def calibrate(
     skipped: list[str] = []
     surfaces: dict[tuple[str, str], FittedSurface] = {}
     used = 0
-    for item in _merged(timings):
+    for item in merged(timings):
         peaks = peaks_of(chip, item.op, item.dtype)
         if peaks is None:
             skipped.append(f"{item.op} {item.dtype}: {chip.name} has no such arithmetic in the catalog")
@@ -115,17 +112,22 @@ def calibrate_tree(
     """Profiles of all software under one chip's folder of the AIConfigurator layout (``<op>/<engine>/<version>/*.parquet``).
 
     The newest version of each engine's products names its profile, with the newest timings of its other kernels; older
-    versions get a profile of their products alone. Kernels that are not modelled are listed as skipped.
+    versions get a profile of their products alone. Kernels that are not modelled are listed as skipped. With a folder, the
+    rows of the chip in its ``summary.json`` are written too.
     """
     files = sorted(Path(root).glob("*/*/*/*.parquet"))
     if not files:
         raise InputError(f"{root}: holds no <op>/<engine>/<version>/*.parquet", fix="name the folder of one chip")
-    results = []
+    results: list[CalibrationResult] = []
+    timings: dict[str, list[Timings]] = {}
     for stack, members in _stacks(files).items():
         modelled, skipped = _modelled(members)
         if modelled:
             found = calibrate(modelled, chip, stack, folder, source=source, licence=licence, date=date, same_device=same_device)
             results.append(replace(found, skipped=(*found.skipped, *skipped)))
+            timings[stack] = merged([item for path in modelled for item in read_timings(path)])
+    if folder is not None:
+        update_summary(folder, chip, timings)
     return tuple(results)
 
 
@@ -163,7 +165,7 @@ def device_is(device: str, chip: ChipSpec) -> bool:
     )
 
 
-def _merged(timings: Sequence[Timings]) -> list[Timings]:
+def merged(timings: Sequence[Timings]) -> list[Timings]:
     """One entry for each kind and dtype, all files together."""
     keys = sorted({(item.op, item.dtype) for item in timings})
     merged = []
@@ -179,7 +181,7 @@ def _merged(timings: Sequence[Timings]) -> list[Timings]:
 def _check_unit(item: Timings, peaks: Peaks) -> None:
     """Refuse times that no chip of these peaks can reach, or that are thousands of times too long."""
     surface = SURFACES[item.op]
-    shapes, seconds = _thinned(item.shapes, item.seconds, 500)
+    shapes, seconds = thinned(item.shapes, item.seconds, 500)
     start = {c.name: c.start for c in surface.coefficients}
     ratio = float(np.median(seconds / surface.predict(peaks, item.dtype, start, shapes)))
     if not 0.03 < ratio < 150.0:
@@ -187,90 +189,3 @@ def _check_unit(item: Timings, peaks: Peaks) -> None:
             f"the {item.op} {item.dtype} times are {ratio:.3g} times what the chip's peaks suggest",
             fix="check their unit (AIConfigurator and Vidur files are in ms, own files in s) and the chip",
         )
-
-
-def _thinned(shapes: Floats, seconds: Floats, rows: int) -> tuple[Floats, Floats]:
-    if len(seconds) <= rows:
-        return shapes, seconds
-    pick = np.random.default_rng(0).permutation(len(seconds))[:rows]
-    return shapes[pick], seconds[pick]
-
-
-def _fit_once(
-    surface: Surface, item: Timings, peaks: Peaks, rows: NDArray[np.bool_]
-) -> tuple[dict[str, float], dict[str, Floats]]:
-    shapes, seconds = _thinned(item.shapes[rows], item.seconds[rows], _CLOSED_ROWS)
-    names = [c.name for c in surface.coefficients]
-    found = fit_closed(
-        lambda v: surface.predict(peaks, item.dtype, dict(zip(names, v.tolist(), strict=True)), shapes),
-        surface.coefficients,
-        seconds,
-    )
-    values = dict(zip(names, found.tolist(), strict=True))
-    shapes, seconds = _thinned(item.shapes[rows], item.seconds[rows], _TABLE_ROWS)
-    ratio = np.log(seconds / surface.predict(peaks, item.dtype, values, shapes))
-    tables = {}
-    for name, pick in _table_rows(surface.op, shapes).items():
-        if pick.any():
-            table = fit_table(surface.points(shapes[pick]), ratio[pick], surface.axes)
-            tables[name] = np.round(table * _PER_MILLE)
-            if surface.second_points is not None:
-                left = ratio - look_up(surface.points(shapes), surface.axes, table)
-                tables["second"] = np.round(fit_table(surface.second_points(shapes), left, surface.second_axes) * _PER_MILLE)
-    return values, tables
-
-
-def _table_rows(op: str, shapes: Floats) -> dict[str, NDArray[np.bool_]]:
-    if op != "link":
-        return {"": np.ones(len(shapes), dtype=bool)}
-    return {name: shapes[:, 2] == kind for name, kind in COLLECTIVE_KINDS.items()}
-
-
-def log_error(
-    surface: Surface,
-    peaks: Peaks,
-    dtype: str,
-    values: dict[str, float],
-    tables: dict[str, Floats],
-    shapes: Floats,
-    seconds: Floats,
-) -> Floats:
-    """Log of measured over predicted, closed form and table together, one per timing."""
-    error = np.log(seconds / surface.predict(peaks, dtype, values, shapes))
-    for name, pick in _table_rows(surface.op, shapes).items():
-        if name in tables and pick.any():
-            error[pick] -= look_up(surface.points(shapes[pick]), surface.axes, tables[name] / _PER_MILLE)
-    if "second" in tables and surface.second_points is not None:
-        error -= look_up(surface.second_points(shapes), surface.second_axes, tables["second"] / _PER_MILLE)
-    return error
-
-
-def fit_surface(surface: Surface, item: Timings, peaks: Peaks) -> FittedSurface:
-    """Fit one kind of timing twice: without some whole shape groups, to judge it, and with all rows, to keep it."""
-    out = held_out(item.shapes[:, list(surface.groups)])
-    left_out = float("nan")
-    if out.any() and not out.all():
-        values, tables = _fit_once(surface, item, peaks, ~out)
-        left_out = median_abs_pct(log_error(surface, peaks, item.dtype, values, tables, item.shapes[out], item.seconds[out]))
-    values, tables = _fit_once(surface, item, peaks, np.ones(len(item.seconds), dtype=bool))
-    error = log_error(surface, peaks, item.dtype, values, tables, item.shapes, item.seconds)
-    p05, p50, p95 = (float(x) for x in np.expm1(np.quantile(error, (0.05, 0.5, 0.95))))
-    coverage = {
-        name: (float(item.shapes[:, i].min()), float(item.shapes[:, i].max())) for i, name in enumerate(surface.columns)
-    }
-    return FittedSurface(
-        op=surface.op,
-        dtype=item.dtype,
-        coefficients={name: float(f"{value:.5g}") for name, value in values.items()},
-        axes=tuple((axis.low, axis.step, axis.count) for axis in surface.axes),
-        second_axes=tuple((axis.low, axis.step, axis.count) for axis in surface.second_axes),
-        tables={name: tuple(int(x) for x in table.ravel()) for name, table in tables.items()},
-        rows=len(item.seconds),
-        coverage=coverage,
-        error_p05=round(p05, 4),
-        error_p50=round(p50, 4),
-        error_p95=round(p95, 4),
-        median_abs_pct=round(median_abs_pct(error), 2),
-        left_out_pct=round(left_out, 2),
-        version=item.version,
-    )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -74,7 +75,7 @@ class Physics:
     spread: float = 0.5
 
 
-def physics(chip: ChipSpec, dtype: str, profile: str = "") -> Physics:
+def physics(chip: ChipSpec, dtype: str, profile: str = "", kv_dtype: str = "") -> Physics:
     """Arguments of the operator formulas for a chip and dtype, and where they come from.
 
     Args:
@@ -82,6 +83,8 @@ def physics(chip: ChipSpec, dtype: str, profile: str = "") -> Physics:
         dtype: format of the products ("bf16", "fp8", "fp8_block", "int8", "int8_wo", "int4", "fp4", "nvfp4", ...).
         profile: "" for the chip's default; an engine ("vllm"); an engine and version ("vllm-0.14.0", the nearest timed one
             is taken); or the path of a profile file.
+        kv_dtype: format of the cached keys and values; "fp8" takes the timings of attention over such a cache where there
+            are any, anything else those over a cache in 16 bit.
 
     Raises:
         OutOfDomain: the chip has no arithmetic for the dtype.
@@ -90,26 +93,30 @@ def physics(chip: ChipSpec, dtype: str, profile: str = "") -> Physics:
     if peaks_of(chip, "gemm", dtype) is None or (dtype in ("fp8", "fp4", "int8") and dtype not in chip.peak_flop_per_s):
         chip.peak(dtype)
     base, origin = _base(chip)
-    chosen = _chosen(chip, base, profile)
+    kin = relative(chip) if origin == "relative" else None
+    found: _Finder = _Finder(_chosen(chip, base, profile))
     if profile.endswith(".json"):
         origin = "measured"
-    found = _Finder(chosen)
-    args = _assemble(chip, dtype, base, found)
+    elif kin is not None and not kin.close:
+        found = _Mean(_Finder(_chosen(chip, name, profile)) for name in (kin.chip, *kin.also))
+    args = _assemble(chip, dtype, base, found, kv_dtype)
     gemm = found.first("gemm", _FORMATS.get(dtype, (dtype,)))
     if gemm is None:
         return Physics(args, "physics", "", "assumed", f"typical shares of the peaks of {chip.name}")
-    ids = ", ".join(dict.fromkeys(found.used))
+    ids = ", ".join(dict.fromkeys(found.sources()))
     spread = (gemm.left_out_pct if np.isfinite(gemm.left_out_pct) else gemm.median_abs_pct) / 100.0
     if origin == "measured":
         return Physics(args, origin, ids, "measured", f"timings of {chip.name} ({ids})", spread)
-    note = f"efficiencies of {base} on the peaks of {chip.name}, without own timings ({ids})"
-    kin = relative(chip)
-    return Physics(args, origin, ids, "derived" if kin and kin.close else "assumed", note, spread + 0.1)
+    close = kin is not None and kin.close
+    names = base if kin is None or close else ", ".join((kin.chip, *kin.also))
+    note = f"efficiencies of {names} on the peaks of {chip.name}, without own timings ({ids})"
+    wider = constant("spread_same_architecture" if close else "spread_other_architecture")
+    return Physics(args, origin, ids, "derived" if close else "assumed", note, spread + wider)
 
 
-def operator_args(chip: ChipSpec, dtype: str, profile: str = "") -> OperatorArgs:
+def operator_args(chip: ChipSpec, dtype: str, profile: str = "", kv_dtype: str = "") -> OperatorArgs:
     """Arguments of the operator formulas for a chip and dtype; see :func:`physics` for their origin."""
-    return physics(chip, dtype, profile).args
+    return physics(chip, dtype, profile, kv_dtype).args
 
 
 def profile_grade(chip: ChipSpec, dtype: str, profile: str = "") -> Grade:
@@ -184,6 +191,45 @@ class _Finder:
                     return surface
         return None
 
+    def nearest(self) -> _Finder:
+        """Where collectives are looked for."""
+        return self
+
+    def sources(self) -> list[str]:
+        """Ids of the profiles used so far."""
+        return self.used
+
+
+class _Mean(_Finder):
+    """Looks in several chips and returns the geometric mean of their coefficients, without a table."""
+
+    def __init__(self, finders: Iterable[_Finder]) -> None:
+        self.finders = tuple(finders)
+        super().__init__(tuple(profile for finder in self.finders for profile in finder.profiles))
+
+    def first(self, op: str, dtypes: tuple[str, ...]) -> FittedSurface | None:
+        for dtype in dtypes:
+            found = [finder.first(op, (dtype,)) for finder in self.finders]
+            surfaces = [surface for surface in found if surface is not None]
+            if surfaces:
+                return mean_surface(surfaces)
+        return None
+
+    def nearest(self) -> _Finder:
+        """The finder of the nearest chip alone: how chips are wired is no matter of averages."""
+        return self.finders[0]
+
+    def sources(self) -> list[str]:
+        """Ids of the profiles used so far."""
+        return [name for finder in self.finders for name in finder.sources()]
+
+
+def mean_surface(surfaces: Sequence[FittedSurface]) -> FittedSurface:
+    """The geometric mean of the coefficients of several chips, without their tables; errors are those of the first."""
+    names = [name for name in surfaces[0].coefficients if all(name in s.coefficients for s in surfaces)]
+    logs = {name: sum(math.log(s.coefficients[name]) for s in surfaces) / len(surfaces) for name in names}
+    return replace(surfaces[0], coefficients={name: math.exp(value) for name, value in logs.items()}, tables={})
+
 
 def _table(surface: FittedSurface | None, name: str = "") -> Residual:
     if surface is None or name not in surface.tables:
@@ -202,7 +248,7 @@ def _pair(surface: FittedSurface | None) -> tuple[Residual, Residual]:
     return _table(surface), _table(surface, "second")
 
 
-def _assemble(chip: ChipSpec, dtype: str, base: str, found: _Finder) -> OperatorArgs:
+def _assemble(chip: ChipSpec, dtype: str, base: str, found: _Finder, kv_dtype: str) -> OperatorArgs:
     peaks = peaks_of(chip, "gemm", dtype) or Peaks(chip.peak(dtype), chip.hbm_bytes_per_s, cores(chip), 1.0)
     stored = _STORED.get(dtype, dtype)
     formats = _FORMATS.get(dtype, (dtype,))
@@ -211,16 +257,17 @@ def _assemble(chip: ChipSpec, dtype: str, base: str, found: _Finder) -> Operator
     grouped = found.first("moe", formats)
     moe = moe_args(peaks, stored, gemm, grouped.coefficients if grouped else MOE_START, _pair(grouped))
     memory = MemoryArgs(chip.hbm_bytes_per_s, constant("memory_efficiency"), constant("memory_launch_s"))
-    attention = _attention(chip, base, found, "prefill", "decode")
-    mla = _attention(chip, base, found, "mla_prefill", "mla_decode")
-    return OperatorArgs(gemm, attention, mla, moe, memory, _links(chip, found))
+    formats = ("bf16-kv8", "bf16") if kv_dtype == "fp8" else ("bf16",)
+    attention = _attention(chip, base, found, ("prefill", "decode"), formats)
+    mla = _attention(chip, base, found, ("mla_prefill", "mla_decode"), formats)
+    return OperatorArgs(gemm, attention, mla, moe, memory, _links(chip, found.nearest()))
 
 
-def _attention(chip: ChipSpec, base: str, found: _Finder, prefill_op: str, decode_op: str) -> AttentionArgs:
+def _attention(chip: ChipSpec, base: str, found: _Finder, ops: tuple[str, str], formats: tuple[str, ...]) -> AttentionArgs:
     half = "bf16" if "bf16" in chip.peak_flop_per_s else "fp16"
     flop = chip.peak_flop_per_s.get(half) or max(chip.peak_flop_per_s.values())
     peaks = Peaks(flop, chip.hbm_bytes_per_s, cores(chip), chip.link_bytes_per_s)
-    prefill, decode = found.first(prefill_op, ("bf16",)), found.first(decode_op, ("bf16",))
+    prefill, decode = found.first(ops[0], formats), found.first(ops[1], formats)
     values = dict(prefill.coefficients if prefill else PREFILL_START)
     values["backward_efficiency"] = backward_over_forward(base) * values["efficiency"]
     return attention_args(peaks, values, decode.coefficients if decode else DECODE_START, _pair(prefill), _pair(decode))

@@ -16,10 +16,17 @@ _FILE = Path(__file__).resolve().parent / "data" / "physics.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Relative:
-    """A chip with timings that stands in for one without; ``close`` when both share an architecture."""
+    """Chips with timings that stand in for one without.
+
+    Args:
+        chip: the nearest of them.
+        close: whether it shares the architecture; then its tables carry over, else only coefficients do.
+        also: further chips whose coefficients are averaged with those of the nearest.
+    """
 
     chip: str
     close: bool
+    also: tuple[str, ...] = ()
 
 
 @functools.cache
@@ -39,8 +46,16 @@ def cores(chip: ChipSpec) -> float:
 
 def relative(chip: ChipSpec) -> Relative | None:
     """The chip whose measured efficiencies stand in for those of ``chip``; None when there is none."""
-    found = _data()["relatives"].get(_word(chip))
-    return Relative(found["chip"], bool(found["close"])) if found else None
+    return _relative(_data()["relatives"].get(_word(chip)))
+
+
+def relative_when_left_out(chip: ChipSpec) -> Relative | None:
+    """Chips that would stand in for a measured one if it had no timings: what a chip left out is judged with."""
+    return _relative(_data()["left_out_relatives"].get(_word(chip)))
+
+
+def _relative(found: dict[str, Any] | None) -> Relative | None:
+    return Relative(found["chip"], bool(found["close"]), tuple(found.get("also", ()))) if found else None
 
 
 def constant(name: str) -> float:

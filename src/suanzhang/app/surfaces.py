@@ -79,6 +79,8 @@ class Surface:
         predict: peaks, dtype, coefficients and shapes to seconds by the closed form.
         points: shapes to places in the table.
         second_axes, second_points: grid and places of a second table over what the first leaves; empty without one.
+        finer_groups: columns that are left out instead when there are fewer than five of those groups.
+        ridge: weight that pulls the tables to the closed form where little was timed.
     """
 
     op: str
@@ -90,6 +92,8 @@ class Surface:
     points: Callable[[Floats], Floats]
     second_axes: tuple[Axis, ...] = ()
     second_points: Callable[[Floats], Floats] | None = None
+    finer_groups: tuple[int, ...] = ()
+    ridge: float = 1e-3
 
 
 def gemm_args(peaks: Peaks, dtype: str, v: Values, table: Residual | None = None) -> GemmArgs:
@@ -147,16 +151,21 @@ def attention_args(
     )
 
 
-def moe_args(peaks: Peaks, dtype: str, gemm: GemmArgs, v: Values, tables: tuple[Residual, Residual] | None = None) -> MoeArgs:
+def moe_args(
+    peaks: Peaks, dtype: str, gemm: GemmArgs, v: Values, tables: tuple[Residual, Residual] | None = None, even: float = 0.0
+) -> MoeArgs:
     """Arguments of the grouped product from those of the dense one and the coefficients."""
     first, second = tables or (no_residual(), no_residual())
     return MoeArgs(
-        gemm=gemm._replace(launch_s=v["launch_s"], ramp_k=v["ramp_k"]),
+        gemm=gemm._replace(launch_s=v["launch_s"], ramp_k=v["ramp_k"], wave_weight=v["wave_weight"], exposed=v["exposed"]),
         efficiency=v["efficiency"],
         hbm_efficiency=v["hbm_efficiency"],
-        tile_m=v["tile_m"],
+        tile_half=v["tile_half"],
         fixed_s=v["launch_s"],
-        row_s=v["row_bytes"] / peaks.hbm_bytes_per_s,
+        row_passes=v["row_passes"],
+        pair_passes=v["pair_passes"],
+        width_passes=v["width_passes"],
+        even=even,
         residual=first,
         residual_width=second,
     )
@@ -193,12 +202,16 @@ GEMM_START: Values = {
     "exposed": 0.4,
 }
 MOE_START: Values = {
-    "efficiency": 0.5,
+    "efficiency": 0.6,
     "hbm_efficiency": 0.7,
     "ramp_k": 128.0,
-    "launch_s": 1e-5,
-    "tile_m": 32.0,
-    "row_bytes": 100.0,
+    "launch_s": 4e-6,
+    "tile_half": 16.0,
+    "wave_weight": 0.3,
+    "exposed": 0.4,
+    "row_passes": 2.0,
+    "pair_passes": 0.5,
+    "width_passes": 0.5,
 }
 LINK_START: Values = {
     "link_efficiency": 0.75,
@@ -277,7 +290,7 @@ def _latent_rows(shapes: Floats, args: AttentionArgs) -> Floats:
 def _moe_rows(shapes: Floats, args: MoeArgs) -> Floats:
     out = np.empty(shapes.shape[0])
     for i in range(shapes.shape[0]):
-        tokens, hidden, ffn, topk, experts, ep, etp = shapes[i]
+        tokens, hidden, ffn, topk, experts, ep, etp = shapes[i, :7]
         out[i] = moe_closed_s(tokens, hidden, ffn, topk, experts, ep, etp, 1.0, 1.0, args)
     return out
 
@@ -301,7 +314,13 @@ def _coefficients(start: Values, **ranges: tuple[float, float]) -> tuple[Coeffic
 
 
 def _predict_moe(peaks: Peaks, dtype: str, v: Values, shapes: Floats) -> Floats:
-    return _moe_rows(shapes, moe_args(peaks, dtype, gemm_args(peaks, dtype, GEMM_START), v))
+    gemm = gemm_args(peaks, dtype, GEMM_START)
+    out = np.empty(len(shapes))
+    for even in (0.0, 1.0):
+        pick = shapes[:, 7] == even
+        if pick.any():
+            out[pick] = _moe_rows(shapes[pick], moe_args(peaks, dtype, gemm, v, even=even))
+    return out
 
 
 def _octaves(sizes: Floats) -> Floats:
@@ -396,17 +415,21 @@ MLA_DECODE = Surface(
 )
 MOE = Surface(
     "moe",
-    ("tokens", "hidden", "expert_ffn", "topk", "experts", "ep", "etp"),
+    ("tokens", "hidden", "expert_ffn", "topk", "experts", "ep", "etp", "even"),
     _coefficients(
         MOE_START,
         efficiency=(0.02, 1.0),
         hbm_efficiency=(0.05, 1.0),
         ramp_k=(4.0, 4096.0),
         launch_s=_LAUNCH,
-        tile_m=(1.0, 256.0),
-        row_bytes=(1.0, 1e6),
+        tile_half=(0.1, 500.0),
+        wave_weight=(0.01, 1.0),
+        exposed=(0.01, 1.0),
+        row_passes=(0.01, 200.0),
+        pair_passes=(0.001, 100.0),
+        width_passes=(0.001, 200.0),
     ),
-    (Axis(0.0, 1.0, 18, 0.1), Axis(0.0, 1.0, 10, 0.05), Axis(16.0, 1.0, 12, 0.05)),
+    (Axis(0.0, 1.0, 18, 0.5), Axis(0.0, 1.0, 10, 0.25), Axis(16.0, 1.0, 12, 0.25)),
     (1, 2, 4),
     _predict_moe,
     lambda s: _octaves(
@@ -414,8 +437,10 @@ MOE = Surface(
             [np.maximum(s[:, 0] * s[:, 3] / s[:, 5], 1.0), np.maximum(s[:, 4] / s[:, 5], 1.0), s[:, 1] * s[:, 2] / s[:, 6]]
         )
     ),
-    (Axis(-6.0, 1.0, 22, 0.1), Axis(10.0, 0.5, 8, 0.05), Axis(6.0, 1.0, 10, 0.05)),
+    (Axis(-6.0, 1.0, 22, 0.5), Axis(10.0, 0.5, 8, 0.25), Axis(6.0, 1.0, 10, 0.25)),
     lambda s: _octaves(np.column_stack([np.maximum(s[:, 0] * s[:, 3] / s[:, 4], 2.0**-8), s[:, 1], s[:, 2] / s[:, 6]])),
+    finer_groups=(5, 6),
+    ridge=1e-2,
 )
 _LINK_AXES = (Axis(8.0, 1.0, 23, 0.02), Axis(1.0, 1.0, 3, 0.01), _FLAT)
 _LINK_RANGES = {

@@ -114,15 +114,18 @@ class AttentionArgs(NamedTuple):
 
 
 class MoeArgs(NamedTuple):
-    """A chip, dtype and grouped-product kernel; ``gemm`` holds the peaks and efficiencies of the products.
+    """A chip, dtype and grouped-product kernel; ``gemm`` holds the peaks, fixed times and waves of the products.
 
     Args:
-        gemm: the same chip and dtype as a dense product sees them.
-        efficiency: share of the peak sustained by full experts [1].
+        gemm: the chip and dtype as a dense product sees them, with the waves, depths and launches of the grouped kernel.
+        efficiency: share of the peak sustained by full waves of tall tiles [1].
         hbm_efficiency: share of the bandwidth at which expert weights stream [1].
-        tile_m: rows to which the tokens of one expert are padded [1].
-        fixed_s: sorting, permuting and launching, once per layer [s].
-        row_s: permuting and adding up one token-expert pair, besides its bytes [s].
+        tile_half: rows of a tile at which half of that share of the peak is reached [1].
+        fixed_s: sorting and launching, once per layer [s].
+        row_passes: times that the hidden rows of the pairs of this chip pass through memory besides the products [1].
+        pair_passes: times that the hidden rows of all pairs of the group do (sorted, gathered, added up on each chip) [1].
+        width_passes: times that the inner rows of all pairs of the group do (allocated and activated on each chip) [1].
+        even: 1 when tokens spread over the experts in turn, as timings are made; 0 when each draws its experts [1].
         residual: ratios over (log2 token-expert pairs here, log2 local experts, log2 parameters of an expert matrix).
         residual_width: what is then left over (log2 pairs per local expert, log2 hidden, log2 width of an expert).
     """
@@ -130,9 +133,12 @@ class MoeArgs(NamedTuple):
     gemm: GemmArgs
     efficiency: float
     hbm_efficiency: float
-    tile_m: float
+    tile_half: float
     fixed_s: float
-    row_s: float
+    row_passes: float
+    pair_passes: float
+    width_passes: float
+    even: float
     residual: Residual
     residual_width: Residual
 

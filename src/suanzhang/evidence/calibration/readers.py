@@ -52,7 +52,7 @@ SHAPES: Mapping[str, tuple[str, ...]] = {
     "decode": ("batch", "context", "heads", "kv_heads", "qk_dim", "kv_elem_bytes"),
     "mla_prefill": ("batch", "q_len", "heads", "kv_heads", "qk_dim", "v_dim", "window"),
     "mla_decode": ("batch", "context", "heads", "kv_elem_bytes"),
-    "moe": ("tokens", "hidden", "expert_ffn", "topk", "experts", "ep", "etp"),
+    "moe": ("tokens", "hidden", "expert_ffn", "topk", "experts", "ep", "etp", "even"),
     "link": ("size_bytes", "ranks", "kind"),
     "direct": ("size_bytes", "ranks", "kind"),
 }
@@ -70,6 +70,8 @@ MODELLED_FILES = (
 )
 """Names of the AIConfigurator files that are read, without ``_perf.parquet``."""
 _MLA_PREFILL_DIMS = (192.0, 128.0)
+_PLAIN_TOPK, _PLAIN_HIDDEN = 22, 2688
+"""Shapes of the timed models whose experts have no gate (Nemotron 3); engines run other kernels for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,9 +262,26 @@ def _moe(path: Path, frame: pl.DataFrame) -> _Read:
     names = ("num_tokens", "hidden_size", "inter_size", "topk", "num_experts", "moe_ep_size", "moe_tp_size")
     _need(path, frame, (*names, "moe_dtype", "distribution", "latency"))
     frame = _known(frame, "moe_dtype")
-    if frame.height and (frame["distribution"] == "balanced").any():
-        frame = frame.filter(pl.col("distribution") == "balanced")
-    return frame, "moe", [DTYPES[x] for x in frame["moe_dtype"]], [_numbers(path, frame, name) for name in names]
+    plain = (pl.col("topk") == _PLAIN_TOPK) | (pl.col("hidden_size") == _PLAIN_HIDDEN)
+    frame = frame.filter(~plain)
+    if frame.height:
+        frame = frame.filter(pl.col("distribution") == frame["distribution"].min())
+    if "kernel_source" in frame.columns and frame.height:
+        frame = pl.concat([_main_kernels(part) for part in frame.partition_by("moe_dtype", maintain_order=True)])
+    even = (frame["distribution"] == "balanced").cast(pl.Float64).to_numpy()
+    columns = [_numbers(path, frame, name) for name in names]
+    return frame, "moe", [DTYPES[x] for x in frame["moe_dtype"]], [*columns, even]
+
+
+def _main_kernels(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows of the kernels that an engine runs for most models; of the commonest one when there is none."""
+    models = ("hidden_size", "inter_size", "topk", "num_experts")
+    family = pl.col("kernel_source").str.extract("(marlin|tritonexperts|trtllm|cutlass|fused_moe_triton|deepgemm)")
+    frame = frame.with_columns(family.fill_null("other").alias("family"))
+    total = frame.n_unique(models)
+    counted = frame.group_by("family").agg(pl.struct(models).n_unique().alias("models"), pl.len().alias("rows")).sort("rows")
+    kept = counted.filter(2 * pl.col("models") > total)["family"].to_list() or counted["family"].to_list()[-1:]
+    return frame.filter(pl.col("family").is_in(kept)).drop("family")
 
 
 def _collective(path: Path, frame: pl.DataFrame) -> _Read:

@@ -68,7 +68,7 @@ def _axes(rows: Sequence[Sequence[float]]) -> tuple[tuple[float, float, int], ..
 @functools.cache
 def shipped_profiles() -> Mapping[str, Path]:
     """Files of the shipped profiles by id."""
-    return {path.stem: path for path in sorted(SHIPPED.glob("*.json"))}
+    return {path.stem: path for path in sorted(SHIPPED.glob("*--*.json"))}
 
 
 @functools.cache
