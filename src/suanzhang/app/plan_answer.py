@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from suanzhang.app.header import header
+from suanzhang.app.plan_binding import binding_words
 from suanzhang.app.plan_flips import find_flips
 from suanzhang.app.plan_risks import find_risks
 from suanzhang.app.plan_shares import cost_by_demand
+from suanzhang.app.plan_simulated import simulated_latencies
 from suanzhang.app.plan_sources import plan_sources
 from suanzhang.app.spread import inverse, serving_interval, sum_interval
 from suanzhang.catalog.chips import chip as find_chip
@@ -17,12 +20,12 @@ from suanzhang.errors import SolverError
 from suanzhang.money.figures import figure
 from suanzhang.money.power import chip_draw
 from suanzhang.money.procurement.calendar import month_name
-from suanzhang.spec.buy import Binding, BuyResult, RunWindow
+from suanzhang.spec.buy import BuyResult, RunWindow
 from suanzhang.spec.plan import ChipsRow, CostLine, FleetShare, PlanResult, PowerRow, ServicePlan, TrainingPlan
 from suanzhang.spec.result import Interval, Money
 from suanzhang.spec.serve import SizedService
 from suanzhang.spec.train import TrainOption
-from suanzhang.units import J_PER_KWH, MONTH_S, format_figure
+from suanzhang.units import J_PER_KWH, MONTH_S
 
 if TYPE_CHECKING:
     from suanzhang.app.plan import Sized
@@ -39,6 +42,8 @@ _RANGES = {
     "finance": "interest_per_year",
 }
 _WHOLE = 0.9999
+_NOT_PAID = ("waiting", "finance", "value left")
+"""Lines that are no cash: a price on demand that is not carried, interest on capital, what is still there at the end."""
 
 
 def assemble(
@@ -51,8 +56,15 @@ def assemble(
     lines = _cost_lines(sized, bought, costs, factors)
     trainings = tuple(_training(one, sized, bought, costs, factors) for one in sized.trainings)
     services = tuple(_service(one, sized, bought, costs, factors) for one in sized.services)
-    progress("ask what would change the answer")
+    if deep:
+        services = tuple(
+            replace(part, simulated=simulated_latencies(one, part, question.seed, progress))
+            for one, part in zip(sized.services, services, strict=True)
+        )
     total = _total_interval(sized, bought, costs, factors)
+    cash, left, waiting = (
+        _some_lines(names, sized, bought, costs, factors) for names in (_paid(bought), ("value left",), ("waiting",))
+    )
     date = question.start
     return PlanResult(
         header=header(question.seed),
@@ -71,12 +83,32 @@ def assemble(
         chips=_chips(bought),
         power=_power(sized, bought),
         costs=lines,
-        binding=_binding(bought),
-        flips=find_flips(sized, bought, again),
+        binding=binding_words(bought),
+        flips=find_flips(sized, bought, again, progress),
         risks=find_risks(sized, bought, trainings, services),
         warnings=_warnings(sized, bought, deep=deep),
         sources=plan_sources(sized, bought),
+        cash=bought.cash,
+        cash_interval=cash[1],
+        value_left=left[0].scaled(-1.0),
+        value_left_interval=Interval(-left[1].p95, -left[1].p50, -left[1].p05),
+        waiting=waiting[0],
+        waiting_interval=waiting[1],
     )
+
+
+def _paid(bought: BuyResult) -> tuple[str, ...]:
+    return tuple(name for name in bought.lines if name not in _NOT_PAID)
+
+
+def _some_lines(
+    names: tuple[str, ...], sized: Sized, bought: BuyResult, costs: dict[str, float], factors: dict[str, Interval]
+) -> tuple[Money, Interval]:
+    """Sum of some lines of the bill, and our uncertainty about it."""
+    known = [(name, bought.lines[name].amount) for name in names if name in bought.lines]
+    parts = [part for name, amount in known for part in _parts(name, amount, sized, costs, factors)]
+    total = Money(sum(amount for _, amount in known), sized.question.currency, sized.question.start)
+    return total, sum_interval(parts, sized.question.seed)
 
 
 def _option_for(one: SizedTraining, run: RunWindow) -> TrainOption:
@@ -247,18 +279,6 @@ def _power(sized: Sized, bought: BuyResult) -> tuple[PowerRow, ...]:
     )  # fmt: skip
 
 
-def _binding(bought: BuyResult) -> tuple[str, ...]:
-    return tuple(_limit_words(limit, bought.cost.currency) for limit in bought.binding)
-
-
-def _limit_words(limit: Binding, currency: str) -> str:
-    worth = format_figure(limit.worth, currency)
-    if limit.kind == "due":
-        return f"{limit.limit}: a month later would save {worth}"
-    unit = limit.unit[:-1] if limit.unit.endswith("s") and len(limit.unit) > 2 else limit.unit
-    return f"{limit.limit} ({limit.value:,.0f} {limit.unit}): one more {unit} would save {worth}"
-
-
 def _warnings(sized: Sized, bought: BuyResult, *, deep: bool) -> tuple[str, ...]:
     lines = [
         f"service {one.ask.name} starts when training {one.after} must be done; give it a start month of its own to change that"
@@ -272,5 +292,5 @@ def _warnings(sized: Sized, bought: BuyResult, *, deep: bool) -> tuple[str, ...]
         if not one.ask.global_batch
     ]
     if not deep:
-        lines.append("sized analytically, with one future; --deep simulates the services and plans over many")
+        lines.append("sized by formulas, for one future; --deep simulates the services and plans over many futures")
     return (*lines, *bought.warnings)

@@ -6,25 +6,41 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from suanzhang.app.serve_size import size_service
 from suanzhang.app.spread import inverse, serving_interval
 from suanzhang.catalog.chips import chip as find_chip
-from suanzhang.errors import Infeasible
-from suanzhang.spec.buy import BuyResult, Demand
+from suanzhang.catalog.stacks import serve_stack
+from suanzhang.errors import Infeasible, OutOfDomain
+from suanzhang.spec.buy import BuyResult, Demand, Need
+from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.market import LeadTime, Offer
 from suanzhang.spec.plan import Flip
 from suanzhang.spec.result import Money
+from suanzhang.spec.serve import SizedService
+from suanzhang.units import format_figure
 
 if TYPE_CHECKING:
     from suanzhang.app.plan import Sized
+    from suanzhang.app.plan_sizing import SizedAsk
+
+Solve = Callable[["Sized"], BuyResult]
 
 _PRICE_STEP = 0.25
 _RENT_CUT = 0.4
 _DELAY_MONTHS = 3.0
 _RENTED = ("rent", "reserve", "lease", "spot")
+_EIGHT_BIT = ("fp8", "int8")
+LONGEST_EFFECT = 100
 
 
-def find_flips(sized: Sized, bought: BuyResult, again: Callable[[Sized], BuyResult]) -> tuple[Flip, ...]:
-    """One row for each change: cost, chips at the end, and the chips that come or go."""
+def find_flips(sized: Sized, bought: BuyResult, again: Solve, progress: Callable[[str], None]) -> tuple[Flip, ...]:
+    """One row for each change: cost, chips at the end, and the chips that come or go.
+
+    Args:
+        sized, bought: the question and its schedule.
+        again: gives the schedule of a changed question.
+        progress: called with a line for each change.
+    """
     changes: list[tuple[str, Sized]] = [
         (f"chips cost {_PRICE_STEP:.0%} more", _offers(sized, lambda offer: _priced(offer, ("buy",), 1.0 + _PRICE_STEP))),
         (f"chips cost {_PRICE_STEP:.0%} less", _offers(sized, lambda offer: _priced(offer, ("buy",), 1.0 - _PRICE_STEP))),
@@ -36,17 +52,50 @@ def find_flips(sized: Sized, bought: BuyResult, again: Callable[[Sized], BuyResu
             ("services run as slowly as our interval allows (95 of 100)", _slower(sized)),
             ("no latency limits", _without_limits(sized)),
         ]
-    if sized.question.budget is not None:
-        half = replace(sized.question, budget=0.5 * sized.question.budget)
-        changes.append(("half the budget", replace(sized, question=half)))
-    return tuple(_flip(change, changed, bought, again) for change, changed in changes)
+        narrow, formats = _eight_bit(sized, bought)
+        if formats:
+            changes.append((f"8-bit weights ({formats}) where the quality allows", narrow))
+    found = []
+    for change, changed in changes:
+        progress(f"what if: {change}")
+        found.append(_flip(change, changed, bought, again))
+    progress("what if: the smallest budget")
+    least = _least_budget(sized, bought, again)
+    return (*found, least) if least else tuple(found)
 
 
-def _flip(change: str, changed: Sized, bought: BuyResult, again: Callable[[Sized], BuyResult]) -> Flip:
+def _flip(change: str, changed: Sized, bought: BuyResult, again: Solve) -> Flip:
     try:
         other = again(changed)
     except Infeasible as failure:
-        return Flip(change, None, None, None, f"no plan exists: {failure.binding[0] if failure.binding else failure.message}")
+        return Flip(change, None, None, None, f"no plan exists: {first_clause(_why(failure))}")
+    return _compared(change, bought, other)
+
+
+def _why(failure: Infeasible) -> str:
+    return failure.binding[0] if failure.binding else failure.message
+
+
+def first_clause(text: str, longest: int = LONGEST_EFFECT - len("no plan exists: ")) -> str:
+    """The first clause of a sentence; a list of more than three names becomes a count, and what is too long is cut.
+
+    Example:
+        >>> first_clause("supply: stock of a, b, c, d and e do not reach the demand; at any budget")
+        'supply: stock of a, b, c, d and e do not reach the demand'
+        >>> first_clause("supply: stock and lead times of a-b, c-d, e-f, g-h do not reach the demand")
+        'supply: stock and lead times of a-b, c-d and 2 more do not reach the demand'
+    """
+    clause = text.split(";")[0].strip()
+    head, mark, tail = clause.partition(" of ")
+    names = tail.split(", ") if mark else []
+    if len(names) > 3:
+        last, space, rest = names[-1].partition(" ")
+        if last and " and " not in tail:
+            clause = f"{head} of {names[0]}, {names[1]} and {len(names) - 2} more{space}{rest}"
+    return clause if len(clause) <= longest else clause[: longest - 1].rsplit(" ", 1)[0].rstrip(",") + "…"
+
+
+def _compared(change: str, bought: BuyResult, other: BuyResult) -> Flip:
     before, after = _final_chips(bought), _final_chips(other)
     parts = [f"{chip} joins" for chip in after if chip not in before] + [f"{chip} goes" for chip in before if chip not in after]
     parts += [
@@ -57,7 +106,7 @@ def _flip(change: str, changed: Sized, bought: BuyResult, again: Callable[[Sized
     relative = (other.cost.amount - bought.cost.amount) / abs(bought.cost.amount) if bought.cost.amount else None
     return Flip(
         change, Money(other.cost.amount, other.cost.currency, other.cost.date), relative,
-        round(sum(after.values()) - sum(before.values())), ", ".join(parts) or "the same chips",
+        round(sum(after.values()) - sum(before.values())), ", ".join(parts) or "the same chips", other.cash,
     )  # fmt: skip
 
 
@@ -71,6 +120,32 @@ def _final_chips(bought: BuyResult) -> dict[str, float]:
         if sum(chips.values()) >= sum(best.values()):
             best = {chip: count for chip, count in chips.items() if count >= 0.5}
     return best
+
+
+def _least_budget(sized: Sized, bought: BuyResult, again: Solve) -> Flip | None:
+    """The plan with the least cash that any plan needs; None where no cash is needed, or the planned cash is the least.
+
+    A hopeless budget makes the solver name the smallest one that would do; that one is then planned with.
+    """
+    paid = bought.cash.amount
+    if paid <= 0.0:
+        return None
+    try:
+        again(_with_budget(sized, 1e-6 * paid))
+    except Infeasible as failure:
+        least = failure.nearest.get("budget")
+    else:
+        return None
+    if not isinstance(least, float) or least >= 0.999 * paid:
+        return None
+    # The solver proves the least budget to one part in a thousand: so much more is allowed, or rounding would leave no plan.
+    least *= 1.001
+    text = format_figure(least, sized.question.currency)
+    return _flip(f"the smallest budget, {text} of cash", _with_budget(sized, least), bought, again)
+
+
+def _with_budget(sized: Sized, budget: float) -> Sized:
+    return replace(sized, question=replace(sized.question, budget=budget))
 
 
 def _offers(sized: Sized, change: Callable[[Offer], Offer]) -> Sized:
@@ -93,28 +168,70 @@ def _later(offer: Offer) -> Offer:
     return replace(offer, lead=delayed)
 
 
-def _scaled(sized: Sized, factor: Callable[[str, str], float]) -> Sized:
-    """The services with other chip counts: ``factor(service, chip)`` times as many."""
+def _needs(sized: Sized, change: Callable[[str, Need], Need]) -> Sized:
+    """The services with other needs: ``change(service, need)`` for each kind of chip."""
 
-    def change(demand: Demand) -> Demand:
+    def changed(demand: Demand) -> Demand:
         if demand.kind != "serve":
             return demand
-        needs = tuple(replace(need, chips=need.chips * factor(demand.name, need.chip)) for need in demand.options)
-        return replace(demand, options=needs)
+        return replace(demand, options=tuple(change(demand.name, need) for need in demand.options))
 
-    return replace(sized, demands=tuple(change(demand) for demand in sized.demands))
+    return replace(sized, demands=tuple(changed(demand) for demand in sized.demands))
 
 
 def _slower(sized: Sized) -> Sized:
     options = {(one.ask.name, option.chip): option for one in sized.services for option in one.options}
-    return _scaled(sized, lambda service, chip: inverse(serving_interval(options[service, chip], find_chip(chip))).p95)
+
+    def change(service: str, need: Need) -> Need:
+        factor = inverse(serving_interval(options[service, need.chip], find_chip(need.chip))).p95
+        return replace(need, chips=need.chips * factor)
+
+    return _needs(sized, change)
 
 
 def _without_limits(sized: Sized) -> Sized:
     options = {(one.ask.name, option.chip): option for one in sized.services for option in one.options}
 
-    def factor(service: str, chip: str) -> float:
-        found = options[service, chip]
-        return min(1.0, found.replica_requests_per_s / found.replica_requests_per_s_no_slo)
+    def change(service: str, need: Need) -> Need:
+        found = options[service, need.chip]
+        return replace(need, chips=need.chips * min(1.0, found.replica_requests_per_s / found.replica_requests_per_s_no_slo))
 
-    return _scaled(sized, factor)
+    return _needs(sized, change)
+
+
+def eight_bit_of(chip: ChipSpec) -> str:
+    """The 8-bit format that a chip multiplies in, fp8 before int8; empty where it has none."""
+    return next((dtype for dtype in _EIGHT_BIT if dtype in chip.peak_flop_per_s), "")
+
+
+def _eight_bit(sized: Sized, bought: BuyResult) -> tuple[Sized, str]:
+    """The services sized with 8-bit weights on the chips that carry them, and the formats; none where nothing changes."""
+    narrow: dict[tuple[str, str], SizedService] = {}
+    for one in sized.services:
+        for name in sorted({share.chip for share in bought.shares if share.demand == one.ask.name}):
+            found = _narrow(one, name)
+            if found is not None:
+                narrow[one.ask.name, name] = found
+
+    def change(service: str, need: Need) -> Need:
+        found = narrow.get((service, need.chip))
+        return need if found is None else replace(need, chips=float(found.chips), busy=found.utilisation_mean)
+
+    formats = sorted({found.weight_dtype for found in narrow.values()})
+    return _needs(sized, change), " or ".join(formats)
+
+
+def _narrow(one: SizedAsk, name: str) -> SizedService | None:
+    """A service with 8-bit weights on one kind of chip; None where that is no change, not possible, or no gain."""
+    wide = next((option for option in one.options if option.chip == name), None)
+    if wide is None or wide.weight_dtype in (*_EIGHT_BIT, "int4", "fp4"):
+        return None
+    chip = find_chip(name)
+    dtype = eight_bit_of(chip)
+    if not dtype:
+        return None
+    try:
+        found = size_service(replace(one.service, weight_dtype=dtype), chip, serve_stack(one.engine))
+    except OutOfDomain:
+        return None
+    return found if isinstance(found, SizedService) and found.chips < wide.chips else None

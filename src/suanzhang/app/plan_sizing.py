@@ -10,6 +10,7 @@ from suanzhang.app.plan_asks import World, engine_for, month_index, service_spec
 from suanzhang.app.serve import size_service
 from suanzhang.app.train import train_options
 from suanzhang.app.train_input import default_batch, default_precision
+from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.catalog.models import model as find_model
 from suanzhang.catalog.stacks import default_train_stack, train_stack
 from suanzhang.errors import Infeasible, OutOfDomain
@@ -29,6 +30,8 @@ _BEST_SHARE_OF_PEAK = 0.65
 """No published run reaches more of the dense peak: bounds the search for the smallest number of chips from below."""
 _STEPS_PER_DOUBLING = (1.0, 1.25, 1.5, 1.75)
 _MOST_MONTHS_OF_RAMP = 6
+MOST_TIMES_THE_BEST = 20.0
+"""A kind of chip that needs more chips for a service than so many times the best kind is no option."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,12 +199,36 @@ def size_ask(
             nearest=_nearest(refused),
             fix="relax the latency targets, take a smaller model or narrower weights, or other chips",
         )
+    owned = {find_chip(held.chip).id for held in question.have}
+    options, wasteful = split_wasteful(options, owned)
+    refused += wasteful
     first, after = month_index(question.start, ask.start), ""
     if not ask.start:
         for training in trainings:
             if training.job.model.id == service.model.id:
                 first, after = _done_month(training), training.ask.name
     return SizedAsk(ask, service, engine.id, min(first, question.months - 1), after, tuple(options), tuple(refused))
+
+
+def split_wasteful(options: list[SizedService], owned: set[str]) -> tuple[list[SizedService], list[Refusal]]:
+    """Options worth planning with, and a refusal for each kind that takes many times the chips of the best kind.
+
+    Args:
+        options: sizing on each kind of chip.
+        owned: kinds that are there already, which stay whatever they take.
+    """
+    best = min(options, key=lambda option: option.chips)
+    kept, refused = [], []
+    for option in options:
+        times = option.chips / best.chips
+        if times <= MOST_TIMES_THE_BEST or option.chip in owned:
+            kept.append(option)
+            continue
+        reason = f"takes {option.chips:,} chips, {times:,.0f} times those of {best.chip}"
+        refused.append(
+            Refusal(option.service, option.chip, reason, ("chips",), {"chips": float(option.chips)}, option.layouts_evaluated)
+        )
+    return kept, refused
 
 
 def _done_month(training: SizedTraining) -> int:

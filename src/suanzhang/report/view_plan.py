@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from suanzhang.report.blocks import Block, Chart, Column, Fact, Facts, Notes, Point, Report, Section, Table, money_fact
+from dataclasses import replace
+
+from suanzhang.report.blocks import Block, Chart, Column, Fact, Facts, Notes, Point, Report, Scalar, Section, Table, money_fact
 from suanzhang.report.common import layout_words, sources_section, warnings_section
 from suanzhang.report.view_buy import binding_table, cost_facts, schedule_table
 from suanzhang.report.view_serve import latency_rows_of, refusals_table, sizing_table
 from suanzhang.report.view_train import options_table
+from suanzhang.spec.buy import ScheduleRow
 from suanzhang.spec.plan import PlanResult, ServicePlan, TrainingPlan
+from suanzhang.spec.result import Interval, Money
 from suanzhang.units import DAY_S, GB, J_PER_KWH, KILO, MEGA, format_count, format_figure
+
+_ARRIVES = "in use from "
 
 
 def plan(result: PlanResult) -> Report:
@@ -18,7 +24,7 @@ def plan(result: PlanResult) -> Report:
         Section("Chips over time", (_chips_chart(result),)),
         *(_training(part) for part in result.train),
         *(_service(part) for part in result.serve),
-        Section("Purchases and rents", (schedule_table(result.buy),)),
+        Section("Purchases and rents", (_schedule(result),)),
         Section("Power", (_power_facts(result), _power_chart(result))),
         Section("What decides the answer", (Notes("What binds", result.binding),)),
         Section("What would change the answer", (_flips(result),)),
@@ -31,7 +37,12 @@ def plan(result: PlanResult) -> Report:
         *(_others(part) for part in result.train),
         Section(
             "Procurement",
-            (cost_facts(result.buy), binding_table(result.buy), Notes("Assumed figures", result.buy.assumptions)),
+            (
+                schedule_table(result.buy),
+                cost_facts(result.buy),
+                binding_table(result.buy),
+                Notes("Assumed figures", result.buy.assumptions),
+            ),
             folded=True,
         ),
         sources_section(result.sources),
@@ -49,23 +60,70 @@ def _verdict(result: PlanResult) -> str:
         since = f"in full from {service.full_from}" if service.full_from else "never in full"
         cost = service.cost_per_response
         parts.append(f"{service.name}: {fleet}, {since}, {1000 * cost.amount:.3g} {cost.currency} per 1000 responses.")
-    interval = result.cost_interval
-    parts.append(
-        f"In all {format_figure(result.cost.amount, result.currency)} over {result.months} months "
-        f"({format_figure(interval.p05, result.currency)} to {format_figure(interval.p95, result.currency)})."
-    )
-    return " ".join(parts)
+    return " ".join([*parts, *_money_words(result)])
+
+
+def _money_words(result: PlanResult) -> list[str]:
+    """What is paid, what is left, what waits, and the cost that remains, each with its interval."""
+
+    def span(money: Money, interval: Interval | None) -> str:
+        text = format_figure(money.amount, money.currency)
+        if interval is None:
+            return text
+        low, high = (format_figure(value, money.currency) for value in (interval.p05, interval.p95))
+        return f"{text} ({low.removesuffix(f' {money.currency}')} to {high})"
+
+    words = []
+    if result.cash is not None:
+        limit = f" of a budget of {format_figure(result.budget.amount, result.currency)}" if result.budget else ""
+        words.append(f"Pays {span(result.cash, result.cash_interval)} in cash over {result.months} months{limit}.")
+    if result.value_left is not None and result.value_left.amount > 0.0:
+        words.append(f"Chips and servers worth {span(result.value_left, result.value_left_interval)} are left at the end.")
+    if result.waiting is not None and result.waiting.amount > 0.0:
+        words.append(f"Demand that waits counts {span(result.waiting, result.waiting_interval)}, which nobody pays.")
+    words.append(f"Cost with interest, less what is left: {span(result.cost, result.cost_interval)}.")
+    return words
 
 
 def _facts(result: PlanResult) -> Facts:
+    money = [
+        money_fact("cash paid out", result.cash, result.cash_interval, "this is what a budget limits"),
+        *((money_fact("budget", result.budget),) if result.budget else ()),
+        money_fact(
+            "value left at the end", result.value_left, result.value_left_interval, "what chips and servers would fetch"
+        ),
+        money_fact("waiting", result.waiting, result.waiting_interval, "a price on demand not carried; nothing is paid"),
+        money_fact("cost", result.cost, result.cost_interval, "cash, interest and waiting, less the value left"),
+    ]
     return Facts(
         "The plan",
         (
             Fact("market, site", f"{result.market}, {result.site}"),
             Fact("months", f"{result.months} from {result.start}"),
-            money_fact("cost", result.cost, result.cost_interval),
-            money_fact("cash paid out", result.buy.cash, note="before the value that is left"),
-            *((money_fact("budget", result.budget),) if result.budget else ()),
+            *(replace(fact, note=fact.note.removeprefix(f"prices of {result.start}; ")) for fact in money if fact.value),
+            *_futures(result),
+        ),
+    )
+
+
+def _futures(result: PlanResult) -> tuple[Fact, ...]:
+    """What planning over many futures told, when it was asked for."""
+    bought = result.buy
+    if bought.scenarios < 2:
+        return ()
+    return (
+        Fact("futures planned over", bought.scenarios, "futures"),
+        money_fact(
+            "cost over the futures, mean", bought.cost_mean, bought.cost_interval, "5th to 95th percentile of the futures"
+        ),
+        *(
+            money_fact(name, money)
+            for name, money in (
+                ("planning for many futures saves", bought.vss),
+                ("knowing the future would save", bought.evpi),
+                ("ordering nothing in the first month saves", bought.value_of_waiting),
+            )
+            if money is not None
         ),
     )
 
@@ -80,9 +138,55 @@ def _bill_chart(result: PlanResult) -> Chart:
 
 
 def _bill(result: PlanResult) -> Table:
-    columns = (Column("line"), *(Column(name, result.currency) for name in ("cost", "low", "high")), Column("grade"))
-    rows = tuple((r.name, r.cost.amount, r.cost_interval.p05, r.cost_interval.p95, r.grade) for r in result.costs)
-    return Table("Costs", columns, rows, "low and high: 90 % interval")
+    unit = f"million {result.currency}"
+    columns = (Column("line"), *(Column(name, unit) for name in ("cost", "low", "high")), Column("grade"))
+    rows = tuple(
+        (r.name, r.cost.amount / MEGA, r.cost_interval.p05 / MEGA, r.cost_interval.p95 / MEGA, r.grade) for r in result.costs
+    )
+    return Table("Costs", columns, rows, "low and high: 90 % interval; an income is negative")
+
+
+def _schedule(result: PlanResult) -> Table:
+    """The schedule with equal neighbouring months in one row."""
+    merged: list[list[ScheduleRow]] = []
+    last: dict[tuple[str, ...], list[ScheduleRow]] = {}
+    for row in result.buy.schedule:
+        key = (row.action, row.offer, row.chip, f"{row.chips:.0f}", "" if row.action == "wait" else row.note)
+        run = last.get(key)
+        if run is not None and _follows(run[-1].month, row.month):
+            run.append(row)
+        else:
+            last[key] = [row]
+            merged.append(last[key])
+    rows = tuple(
+        (
+            run[0].month if len(run) == 1 else f"{run[0].month} to {run[-1].month}",
+            run[0].action,
+            run[0].offer,
+            run[0].chip,
+            round(run[0].chips) if run[0].chip else None,
+            sum(row.cost.amount for row in run) / MEGA,
+            run[0].note.removeprefix(_ARRIVES) if run[0].note.startswith(_ARRIVES) else "",
+        )
+        for run in merged
+    )
+    columns = (
+        Column("months"),
+        Column("action"),
+        Column("offer"),
+        Column("chip"),
+        Column("chips", "chips"),
+        Column("cost", f"million {result.currency}"),
+        Column("in use from", optional=True),
+    )
+    total = format_figure(sum(row.cost.amount for row in result.buy.schedule), result.currency)
+    return Table("Purchases and rents by run of months", columns, rows, f"the rows sum to {total}; an income is negative", 100)
+
+
+def _follows(month: str, other: str) -> bool:
+    """Whether one ISO month comes right after another."""
+    year, number = (int(part) for part in month.split("-")[:2])
+    return other == (f"{year + 1}-01" if number == 12 else f"{year}-{number + 1:02d}")
 
 
 def _chips_chart(result: PlanResult) -> Chart:
@@ -142,8 +246,30 @@ def _service(part: ServicePlan) -> Section:
         money_fact("cost", part.cost, note="its share of the plan's cost"),
     )
     return Section(
-        f"Service {part.name}", (Facts(f"Service {part.name}", facts), latency_rows_of(f"{part.name}: latency", sized))
+        f"Service {part.name}",
+        (Facts(f"Service {part.name}", facts), latency_rows_of(f"{part.name}: latency", sized), *_simulated(part)),
     )
+
+
+def _simulated(part: ServicePlan) -> tuple[Table, ...]:
+    """Simulated percentiles beside those of the formulas, one replica at peak on each kind of chip."""
+    if not part.simulated:
+        return ()
+    sized = {option.chip: option for option in part.options}
+    rows: list[tuple[Scalar, ...]] = []
+    for found in part.simulated:
+        formulas = sized[found.chip].peak
+        for name, ours, theirs in (
+            ("first token", found.ttft_s, formulas.ttft_s),
+            ("per token", found.tpot_s, formulas.tpot_s),
+            ("end to end", found.e2e_s, formulas.e2e_s),
+        ):
+            rows.append((found.chip, name, ours.mean, theirs.mean, ours.p50, theirs.p50, ours.p99, theirs.p99))
+    names = [f"{which}, {how}" for which in ("mean", "p50", "p99") for how in ("simulated", "formula")]
+    columns = (Column("chip"), Column("latency"), *(Column(name, "s", optional="p50" in name) for name in names))
+    count = min(found.requests_simulated for found in part.simulated)
+    queue = "; the queue of one grows without end" if any(found.overloaded for found in part.simulated) else ""
+    return (Table(f"{part.name}: simulated", columns, tuple(rows), f"one replica at peak, {count:,} requests{queue}"),)
 
 
 def _details(part: ServicePlan) -> Section:
@@ -201,24 +327,27 @@ def _power(result: PlanResult) -> Table:
 
 
 def _flips(result: PlanResult) -> Table:
+    unit = f"million {result.currency}"
     columns = (
         Column("change"),
-        Column("cost", result.currency),
-        Column("change of the cost", "%"),
-        Column("change of chips", "chips"),
+        Column("cash", unit, optional=True),
+        Column("cost", unit),
+        Column("more cost", "%"),
+        Column("more chips", "chips"),
         Column("effect"),
     )
     rows = tuple(
         (
             flip.change,
-            flip.cost.amount if flip.cost else None,
+            flip.cash.amount / MEGA if flip.cash else None,
+            flip.cost.amount / MEGA if flip.cost else None,
             100.0 * flip.cost_change_fraction if flip.cost_change_fraction is not None else None,
             flip.chips_change,
             flip.effect,
         )
         for flip in result.flips
     )
-    return Table("What would change the answer", columns, rows)
+    return Table("What would change the answer", columns, rows, "each change alone, all else planned again")
 
 
 def _risks(result: PlanResult) -> Table:

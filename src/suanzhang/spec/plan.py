@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from suanzhang.spec.buy import BuyResult
 from suanzhang.spec.result import Header, Interval, Money, SourceUse
-from suanzhang.spec.serve import Refusal, SizedService
+from suanzhang.spec.serve import Percentiles, Refusal, SizedService
 from suanzhang.spec.train import TrainOption
 
 
@@ -53,6 +53,29 @@ class FleetShare:
 
 
 @dataclass(frozen=True, slots=True)
+class SimulatedLatency:
+    """Latencies of one replica at the peak of the day by event simulation, beside those of the formulas.
+
+    Args:
+        chip: kind of chip of the replica.
+        requests_per_s: arrivals at that replica.
+        ttft_s, tpot_s, e2e_s: over requests.
+        requests_simulated: how many were followed.
+        simulated_s: time that they span.
+        overloaded: the queue grew without end.
+    """
+
+    chip: str
+    requests_per_s: float
+    ttft_s: Percentiles
+    tpot_s: Percentiles
+    e2e_s: Percentiles
+    requests_simulated: int
+    simulated_s: float
+    overloaded: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ServicePlan:
     """One service in the plan.
 
@@ -70,6 +93,7 @@ class ServicePlan:
         energy_j_per_response: chips, hosts and the building.
         energy_j_per_response_interval: our uncertainty about it.
         idle_fraction: share of the capacity that stands idle at the mean load.
+        simulated: latencies of a replica on each kind of chip of the fleet by event simulation; empty unless asked for.
     """
 
     name: str
@@ -86,6 +110,7 @@ class ServicePlan:
     energy_j_per_response: float
     energy_j_per_response_interval: Interval
     idle_fraction: float
+    simulated: tuple[SimulatedLatency, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +156,7 @@ class Flip:
         cost_change_fraction: relative to the plan.
         chips_change: chips at the end, relative to the plan.
         effect: in words, such as a chip that is no longer chosen.
+        cash: what is paid out after it; None when no plan exists then.
     """
 
     change: str
@@ -138,6 +164,7 @@ class Flip:
     cost_change_fraction: float | None
     chips_change: int | None
     effect: str
+    cash: Money | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +203,9 @@ class PlanResult:
         risks: what can go wrong.
         warnings: what a reader must know.
         sources: what the plan rests on.
+        cash, cash_interval: what is paid out over the plan; a budget limits this.
+        value_left, value_left_interval: what the chips that are still there would fetch at the end.
+        waiting, waiting_interval: the price that is put on demand not carried; nothing is paid.
     """
 
     header: Header
@@ -199,3 +229,9 @@ class PlanResult:
     risks: tuple[Risk, ...]
     warnings: tuple[str, ...]
     sources: tuple[SourceUse, ...]
+    cash: Money | None = None
+    cash_interval: Interval | None = None
+    value_left: Money | None = None
+    value_left_interval: Interval | None = None
+    waiting: Money | None = None
+    waiting_interval: Interval | None = None

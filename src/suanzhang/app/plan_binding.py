@@ -1,0 +1,56 @@
+"""What binds a plan, in words: one line for each limit, the months in which it binds alike joined."""
+
+from __future__ import annotations
+
+import re
+
+from suanzhang.money.procurement.calendar import month_number
+from suanzhang.spec.buy import Binding, BuyResult
+from suanzhang.units import format_figure
+
+_MONTH = re.compile(r"\b\d{4}-\d{2}\b")
+
+
+def binding_words(bought: BuyResult) -> tuple[str, ...]:
+    """One line for each limit that binds, the dearest first.
+
+    The months of a limit stand together where its value is the same; what one more unit saves is then a range.
+    """
+    groups: list[tuple[str, list[Binding], list[str]]] = []
+    for limit in bought.binding:
+        found = _MONTH.findall(limit.limit)
+        stem = _MONTH.sub("@", limit.limit) if len(found) == 1 else limit.limit
+        same = next((group for group in groups if group[0] == stem and group[1][0].value == limit.value), None)
+        if same is None:
+            groups.append((stem, [limit], found if len(found) == 1 else []))
+        else:
+            same[1].append(limit)
+            same[2].extend(found)
+    return tuple(_words(stem, limits, months, bought.cost.currency) for stem, limits, months in groups)
+
+
+def months_words(months: list[str]) -> str:
+    """ISO months, neighbours joined.
+
+    Example:
+        >>> months_words(["2023-07", "2023-05", "2023-06", "2023-12"])
+        '2023-05 to 2023-07, 2023-12'
+    """
+    runs: list[list[str]] = []
+    for month in sorted(set(months)):
+        if runs and month_number(month) == month_number(runs[-1][-1]) + 1:
+            runs[-1].append(month)
+        else:
+            runs.append([month])
+    return ", ".join(run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
+
+
+def _words(stem: str, limits: list[Binding], months: list[str], currency: str) -> str:
+    first = limits[0]
+    low, high = (format_figure(worth, currency) for worth in (min(b.worth for b in limits), max(b.worth for b in limits)))
+    worth = low if low == high else f"{low} to {high}"
+    text = stem.replace("@", months_words(months)) if months else stem
+    if first.kind == "due":
+        return f"{text}: a month later would save {worth}"
+    unit = first.unit[:-1] if first.unit.endswith("s") and len(first.unit) > 2 else first.unit
+    return f"{text} ({first.value:,.0f} {first.unit}): one more {unit} would save {worth}"
