@@ -153,7 +153,7 @@ def with_intervals(outcomes: Iterable[Outcome], own_rows: bool) -> list[Residual
     result: list[Residual] = []
     for phase, group in by_phase.items():
         if own_rows:
-            kept = cross_validated(phase, group, table.level, table.per_distance.get(phase, 0.0))
+            kept = cross_validated(phase, group, table.level)
             known = {(item.source, item.row_id, item.metric) for item in kept}
             rest = [item for item in group if (item.source, item.row_id, item.metric) not in known]
             result += kept + rest
@@ -163,7 +163,7 @@ def with_intervals(outcomes: Iterable[Outcome], own_rows: bool) -> list[Residual
 
 
 def _with_interval(phase: str, item: Residual, table: IntervalTable) -> Residual:
-    found = table.get(phase, item.metric, item.labels.get("grade", "physics-only"), item.distance)
+    found = table.get(phase, item.metric, item.labels.get("grade", "physics-only"), item.distance, item.traits)
     return item if found is None else replace(item, low=item.predicted * found.p05, high=item.predicted * found.p95)
 
 

@@ -11,6 +11,7 @@ from suanzhang.app.physics import physics
 from suanzhang.app.rows_measured import serve_measured, states_metric
 from suanzhang.app.rows_serving import ServeCase, serve_case
 from suanzhang.app.rows_training import Skip, TrainCase, train_case
+from suanzhang.app.validate_traits import serve_traits, train_traits
 from suanzhang.errors import PlannerError
 from suanzhang.evidence.conformal import Grade
 from suanzhang.evidence.metrics import Residual
@@ -45,6 +46,7 @@ class Outcome:
         flags: what was assumed about the row.
         flop: model operations of one step or one output token, for the one-constant baseline; 0 when not known.
         peak_flop_per_s: peak of all chips in the dtype of the row.
+        traits: what is known before the run about how far off we may be.
     """
 
     row: TruthRow
@@ -60,6 +62,7 @@ class Outcome:
     flags: tuple[str, ...] = ()
     flop: float = 0.0
     peak_flop_per_s: float = 0.0
+    traits: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def residuals(self) -> list[Residual]:
@@ -75,6 +78,7 @@ class Outcome:
                 labels=self.labels,
                 distance=self.distance,
                 note="; ".join(self.flags),
+                traits=self.traits,
             )
             for metric, value in self.measured.items()
             if metric in self.predicted
@@ -86,9 +90,16 @@ def case_of(row: TruthRow) -> Case | Skip:
     return train_case(row) if isinstance(row, TrainRow) else serve_case(row)
 
 
+_known_grades: dict[tuple[str, str, str], tuple[ChipSpec, Grade]] = {}
+
+
 def grade_of(chip: ChipSpec, dtype: str, profile: str = "") -> Grade:
     """Grade of the operator timings of a chip: calibrated on it, on a relative, or physics alone."""
-    return _GRADES[physics(chip, dtype, profile).origin]
+    key = (chip.id, dtype, profile)
+    known = _known_grades.get(key)
+    if known is None or known[0] is not chip:
+        known = _known_grades[key] = (chip, _GRADES[physics(chip, dtype, profile).origin])
+    return known[1]
 
 
 def train_distance(chips: int, seq_len: int) -> float:
@@ -180,6 +191,14 @@ def _train_outcome(case: TrainCase, training: EstimateTraining) -> Outcome:
         flags=case.flags,
         flop=8.0 * model.active_params * tokens,
         peak_flop_per_s=case.chip.peak(case.job.precision) * layout.chips,
+        traits=train_traits(
+            estimate,
+            layout,
+            case.job.precision,
+            mixture=model.moe is not None,
+            adapters=case.job.method != "full",
+            open_points=len(case.flags),
+        ),
     )
 
 
@@ -236,7 +255,14 @@ def _serve_outcome(case: ServeCase, serving: EstimateServing) -> Outcome:
         flags=case.flags,
         flop=2.0 * case.model.active_params * (isl + osl) / osl,
         peak_flop_per_s=case.chip.peak(_arithmetic(case)) * chips,
+        traits=serve_traits(estimate, work, case.stack, mixture=case.model.moe is not None, open_points=_open_points(case)),
     )
+
+
+def _open_points(case: ServeCase) -> int:
+    """Settings that matter and that the row leaves open: all but the precision of the cache, and the engine's version."""
+    unnamed = not re.search(r"\d", case.row.engine)
+    return sum("cache precision" not in flag for flag in case.flags) + unnamed
 
 
 def _arithmetic(case: ServeCase) -> str:

@@ -1,7 +1,8 @@
 """Intervals from what was off before: quantiles of measured over predicted on sources that the fit never saw.
 
-For each phase, metric and grade of the chip's calibration the ratio measured / predicted of all published runs gives three
-quantiles. A prediction times these is its interval. Farther from the calibrated range the interval grows by a fitted factor.
+For each phase and metric the ratio measured / predicted of all published runs gives three quantiles, after division by a spread
+that depends on the grade of the chip's timings, the distance from the calibrated range and the traits of the question (see
+:mod:`suanzhang.evidence.spread`). A prediction times these is its interval.
 Nothing here is written by hand: :func:`fit_intervals` makes the table from residuals, and the package ships it.
 """
 
@@ -16,19 +17,20 @@ from typing import Any, Literal
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from suanzhang.errors import CatalogError, InputError
-from suanzhang.evidence.metrics import Residual, sources_weights, weighted_quantile
+from suanzhang.evidence.metrics import Residual, sources_weights
+from suanzhang.evidence.spread import GRADE_TRAITS, Floats, Spread, Standard, design_of, fit_spread
 from suanzhang.spec.result import Interval
 
 Grade = Literal["calibrated", "relative", "physics-only"]
 GRADES: tuple[Grade, ...] = ("calibrated", "relative", "physics-only")
 
 _TABLE = Path(__file__).resolve().parent / "data" / "intervals.yaml"
-_FEWEST_ROWS = 8
-_PRIOR_SOURCES = 3.0
-_LEVELS = (0.80, 0.82, 0.84, 0.86, 0.88, 0.90, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98)
-_NOMINAL = 0.90
+_FEWEST_ROWS, _FEWEST_SOURCES = 30, 3
+LEVELS = (0.80, 0.82, 0.84, 0.86, 0.88, 0.89, 0.90, 0.91, 0.92, 0.93, 0.94, 0.95, 0.96, 0.97, 0.98)
+NOMINAL = 0.90
 _DERIVED: Mapping[str, tuple[str, str, bool]] = {
     "days": ("training", "step_s", False),
     "mfu": ("training", "step_s", True),
@@ -66,108 +68,123 @@ class Multipliers:
         return Multipliers(1.0 / self.p95, 1.0 / self.p50, 1.0 / self.p05, self.rows, self.sources, self.grade)
 
 
-def widened(base: Multipliers, distance: float, per_distance: float) -> Multipliers:
-    """The same factors farther from the calibrated range: the spread round the median grows with the distance."""
-    factor = 1.0 + per_distance * max(distance, 0.0)
-    low, middle, high = (math.log(value) for value in (base.p05, base.p50, base.p95))
-    return Multipliers(
-        p05=math.exp(middle + (low - middle) * factor),
-        p50=base.p50,
-        p95=math.exp(middle + (high - middle) * factor),
-        rows=base.rows,
-        sources=base.sources,
-        grade=base.grade,
-    )
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The interval of one metric.
+
+    Args:
+        spread: how the scatter depends on what is known before the run.
+        ends: grade to the lower and upper quantile of the standard errors.
+        counts: grade to rows and sources that it was drawn from.
+    """
+
+    spread: Spread
+    ends: Mapping[str, tuple[float, float]]
+    counts: Mapping[str, tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class IntervalTable:
-    """Multipliers by (phase, metric, grade), and how they widen with distance.
+    """Intervals by (phase, metric).
 
     Args:
-        entries: the multipliers.
-        per_distance: growth of the spread per unit of distance, by phase.
-        level: "phase metric" to the share of the evidence between the ends at which left-out sources are covered in 90 %.
+        entries: of each metric.
+        level: "phase metric grade" to the share of the evidence between the ends at which left-out sources are covered in 90 %.
     """
 
-    entries: Mapping[tuple[str, str, str], Multipliers]
-    per_distance: Mapping[str, float]
+    entries: Mapping[tuple[str, str], Entry]
     level: Mapping[str, float]
 
-    def get(self, phase: str, metric: str, grade: str, distance: float = 0.0) -> Multipliers | None:
-        """Multipliers of that grade at that distance; None when the metric has none. An unknown grade is the worst."""
-        found = self.entries.get((phase, metric, grade if grade in GRADES else GRADES[-1]))
-        return None if found is None else widened(found, distance, self.per_distance.get(phase, 0.0))
-
-
-def _entries(phase: str, residuals: Sequence[Residual], levels: Mapping[str, float]) -> dict[tuple[str, str, str], Multipliers]:
-    result: dict[tuple[str, str, str], Multipliers] = {}
-    for metric in sorted({item.metric for item in residuals}):
-        of_metric = [item for item in residuals if item.metric == metric]
-        for grade, found in _by_grade(of_metric, levels.get(f"{phase} {metric}", _NOMINAL)).items():
-            result[(phase, metric, grade)] = found
-    return result
-
-
-def _by_grade(residuals: Sequence[Residual], level: float) -> dict[str, Multipliers]:
-    """Multipliers of each grade: one common shape, scaled to the spread of the grade.
-
-    The spread of a grade is the weighted median distance from the common median, drawn towards that of all grades as if
-    three more sources had the common spread. A worse grade is never narrower than a better one.
-    """
-    values = np.array([item.log_ratio for item in residuals])
-    weights = sources_weights([item.source for item in residuals])
-    middle = weighted_quantile(values, weights, 0.5)
-    away = np.abs(values - middle)
-    common = max(weighted_quantile(away, weights, 0.5), 1e-6)
-    scales: dict[str, float] = {}
-    counts: dict[str, tuple[int, int]] = {}
-    at_least = 0.0
-    for grade in GRADES:
-        own = np.array([item.labels.get("grade", "physics-only") == grade for item in residuals])
-        sources = len({item.source for item, mine in zip(residuals, own, strict=True) if mine})
-        counts[grade] = (int(own.sum()), sources)
-        spread = common
-        if sources:
-            ratio = max(weighted_quantile(away[own], weights[own], 0.5), 1e-6) / common
-            spread = common * math.exp(math.log(ratio) * sources / (sources + _PRIOR_SOURCES))
-        at_least = max(at_least, spread) if sources else at_least
-        scales[grade] = max(spread, at_least)
-    standard = (values - middle) / np.array([scales[item.labels.get("grade", "physics-only")] for item in residuals])
-    half = 0.5 * (1.0 - level)
-    low, high = (weighted_quantile(standard, weights, share) for share in (half, 1.0 - half))
-    return {
-        grade: Multipliers(
-            p05=math.exp(middle + min(low, 0.0) * scales[grade]),
+    def get(
+        self, phase: str, metric: str, grade: str, distance: float = 0.0, traits: Mapping[str, float] | None = None
+    ) -> Multipliers | None:
+        """Multipliers of a question; None when the metric has none. An unknown grade is the worst."""
+        found = self.entries.get((phase, metric))
+        if found is None:
+            return None
+        grade = grade if grade in GRADES else GRADES[-1]
+        scale = found.spread.at(grade, distance, traits or {})
+        low, high = found.ends[grade]
+        middle = found.spread.middle
+        return Multipliers(
+            p05=math.exp(middle + low * scale),
             p50=math.exp(middle),
-            p95=math.exp(middle + max(high, 0.0) * scales[grade]),
-            rows=counts[grade][0],
-            sources=counts[grade][1],
+            p95=math.exp(middle + high * scale),
+            rows=found.counts[grade][0],
+            sources=found.counts[grade][1],
             grade=grade,
         )
-        for grade in GRADES
-    }
 
 
-def _folds(residuals: Sequence[Residual]) -> list[tuple[list[Residual], list[Residual]]]:
-    names = sorted({item.source for item in residuals})
-    return [
-        ([item for item in residuals if item.source != name], [item for item in residuals if item.source == name])
-        for name in names
-    ]
+@dataclass(frozen=True, slots=True)
+class _LeftOut:
+    """Residuals of one metric with the spreads and standard errors that the other sources give them."""
+
+    residuals: Sequence[Residual]
+    middle: Floats
+    scale: Floats
+    fold: NDArray[np.int64]
+    standards: Sequence[Standard]
+
+    def ends(self, level: float) -> tuple[Floats, Floats]:
+        """Ends of the logarithm of each residual at a level."""
+        half = 0.5 * (1.0 - level)
+        low = np.array([min(found.quantile(half), 0.0) for found in self.standards])
+        high = np.array([max(found.quantile(1.0 - half), 0.0) for found in self.standards])
+        return self.middle + low[self.fold] * self.scale, self.middle + high[self.fold] * self.scale
+
+    def covered(self, level: float) -> NDArray[np.bool_]:
+        """Whether each residual lies between its ends."""
+        low, high = self.ends(level)
+        values = np.array([item.log_ratio for item in self.residuals])
+        return np.asarray((low <= values) & (values <= high), dtype=np.bool_)
 
 
-def cross_validated(
-    phase: str, residuals: Sequence[Residual], levels: Mapping[str, float], per_distance: float
-) -> list[Residual]:
+def _left_out(residuals: Sequence[Residual]) -> _LeftOut | None:
+    """Each source seen from the others; None with a single source."""
+    design = design_of(residuals)
+    names = sorted(set(design.sources.tolist()))
+    if len(names) < 2:
+        return None
+    middle, scale = np.zeros(len(residuals)), np.zeros(len(residuals))
+    fold, standards = np.zeros(len(residuals), dtype=np.int64), []
+    for index, name in enumerate(names):
+        own = design.sources == name
+        spread, standard = fit_spread(design, ~own)
+        standards.append(standard)
+        middle[own], scale[own], fold[own] = spread.middle, spread.of(design, own), index
+    return _LeftOut(residuals, middle, scale, fold, standards)
+
+
+def _by_name(residuals: Iterable[Residual]) -> dict[str, list[Residual]]:
+    found: dict[str, list[Residual]] = {}
+    for item in residuals:
+        found.setdefault(item.metric, []).append(item)
+    return dict(sorted(found.items()))
+
+
+def _grades(residuals: Sequence[Residual]) -> list[str]:
+    found = [item.labels.get("grade", GRADES[-1]) for item in residuals]
+    return [grade if grade in GRADES else GRADES[-1] for grade in found]
+
+
+def cross_validated(phase: str, residuals: Sequence[Residual], levels: Mapping[str, float]) -> list[Residual]:
     """Each residual with the interval that the other sources give it; those without other sources keep none."""
     result: list[Residual] = []
-    for seen, left_out in _folds(residuals):
-        table = IntervalTable(_entries(phase, seen, levels), {phase: per_distance}, levels)
-        for item in left_out:
-            found = table.get(phase, item.metric, item.labels.get("grade", "physics-only"), item.distance)
-            if found is not None:
-                result.append(replace(item, low=item.predicted * found.p05, high=item.predicted * found.p95))
+    for metric, own in _by_name(residuals).items():
+        found = _left_out(own)
+        if found is None:
+            continue
+        grades = _grades(own)
+        ends = {grade: found.ends(levels.get(f"{phase} {metric} {grade}", NOMINAL)) for grade in set(grades)}
+        result += [
+            replace(
+                item,
+                low=item.predicted * math.exp(ends[grade][0][index]),
+                high=item.predicted * math.exp(ends[grade][1][index]),
+            )
+            for index, (item, grade) in enumerate(zip(own, grades, strict=True))
+        ]
     return result
 
 
@@ -179,6 +196,18 @@ def coverage(residuals: Sequence[Residual], power: float = 1.0) -> float:
     return float(np.sum(weights * np.array([item.covered for item in residuals])))
 
 
+def coverage_interval(residuals: Sequence[Residual], draws: int = 400, seed: int = 0) -> tuple[float, float]:
+    """90 % interval of the share inside when the sources are drawn anew."""
+    inside: dict[str, list[int]] = {}
+    for item in residuals:
+        inside.setdefault(item.source, []).append(item.covered)
+    counts = np.array([[sum(found), len(found)] for found in inside.values()])
+    picks = np.random.default_rng(seed).integers(len(counts), size=(draws, len(counts)))
+    totals = counts[picks].sum(axis=1)
+    shares = totals[:, 0] / totals[:, 1]
+    return float(np.quantile(shares, 0.05)), float(np.quantile(shares, 0.95))
+
+
 def fit_intervals(residuals: Mapping[str, Sequence[Residual]]) -> IntervalTable:
     """The table whose intervals, drawn from the other sources, cover a left-out source in 90 % of the rows.
 
@@ -186,39 +215,56 @@ def fit_intervals(residuals: Mapping[str, Sequence[Residual]]) -> IntervalTable:
         residuals: phase to its residuals, predicted by coefficients that never saw the row's source.
 
     Returns:
-        The narrowest table over a few levels that reaches the nominal coverage; the level is chosen per metric.
+        For each metric and grade the narrowest level that reaches the nominal coverage on left-out sources.
     """
-    entries: dict[tuple[str, str, str], Multipliers] = {}
-    slopes: dict[str, float] = {}
+    entries: dict[tuple[str, str], Entry] = {}
     levels: dict[str, float] = {}
     for phase, items in residuals.items():
-        if not items:
-            continue
-        slopes[phase] = _slope(items)
-        for metric in sorted({item.metric for item in items}):
-            own = [item for item in items if item.metric == metric]
-            levels[f"{phase} {metric}"] = _level(phase, metric, own, slopes[phase])
-        entries.update(_entries(phase, items, levels))
-    return IntervalTable(entries, slopes, levels)
+        for metric, own in _by_name(items).items():
+            found = _levels(own)
+            levels.update({f"{phase} {metric} {grade}": level for grade, level in found.items()})
+            entries[(phase, metric)] = _entry(own, found)
+    return IntervalTable(entries, levels)
 
 
-def _level(phase: str, metric: str, items: Sequence[Residual], slope: float) -> float:
-    """The narrowest level that covers left-out sources as often as it should."""
-    for level in _LEVELS:
-        if coverage(cross_validated(phase, items, {f"{phase} {metric}": level}, slope)) >= _NOMINAL:
-            return level
-    return _LEVELS[-1]
+def _entry(residuals: Sequence[Residual], levels: Mapping[str, float]) -> Entry:
+    design = design_of(residuals)
+    spread, standard = fit_spread(design, np.ones(len(residuals), dtype=bool))
+    grades = np.array(_grades(residuals))
+    ends, counts = {}, {}
+    low, high = 0.0, 0.0
+    for grade in GRADES:
+        half = 0.5 * (1.0 - levels[grade])
+        low, high = min(standard.quantile(half), low), max(standard.quantile(1.0 - half), high)
+        ends[grade] = (low, high)
+        own = grades == grade
+        counts[grade] = (int(own.sum()), len(set(design.sources[own].tolist())))
+    return Entry(spread, ends, counts)
 
 
-def _slope(items: Sequence[Residual]) -> float:
-    """How much the absolute error grows per unit of distance, relative to the error without distance; 0 to 1."""
-    near = [abs(item.log_ratio) for item in items if item.distance <= 0.5]
-    far = [(item.distance, abs(item.log_ratio)) for item in items if item.distance > 0.5]
-    if len(near) < _FEWEST_ROWS or len(far) < _FEWEST_ROWS:
-        return 0.25
-    base = max(float(np.median(near)), 1e-6)
-    grown = float(np.median([value / base - 1.0 for _, value in far])) / float(np.median([where for where, _ in far]))
-    return min(max(grown, 0.0), 1.0)
+def _levels(residuals: Sequence[Residual]) -> dict[str, float]:
+    """For each grade the narrowest level that covers left-out sources as often as it should.
+
+    A grade with few rows or sources takes the level over all of them. A worse grade never takes a lower one.
+    """
+    found = _left_out(residuals)
+    if found is None:
+        return dict.fromkeys(GRADES, LEVELS[-1])
+    covered = {level: found.covered(level) for level in LEVELS}
+    grades = np.array(_grades(residuals))
+    sources = np.array([item.source for item in residuals])
+
+    def narrowest(rows: NDArray[np.bool_]) -> float:
+        return next((level for level in LEVELS if float(covered[level][rows].mean()) >= NOMINAL), LEVELS[-1])
+
+    overall = narrowest(np.ones(len(residuals), dtype=bool))
+    result: dict[str, float] = {}
+    least = 0.0
+    for grade in GRADES:
+        own = grades == grade
+        enough = own.sum() >= _FEWEST_ROWS and len(set(sources[own].tolist())) >= _FEWEST_SOURCES
+        result[grade] = least = max(narrowest(own) if enough else overall, least)
+    return result
 
 
 # ---------------------------------------------------------------- the shipped table
@@ -226,43 +272,51 @@ def _slope(items: Sequence[Residual]) -> float:
 
 def table_to_yaml(table: IntervalTable, date: str) -> str:
     """The text of the shipped table."""
+
+    def rounded(values: Mapping[str, float]) -> dict[str, float]:
+        return {name: round(value, 5) for name, value in values.items()}
+
     body: dict[str, Any] = {
         "generated_by": "suanzhang.app.validate_record.record (never edited by hand)",
         "date": date,
-        "unit": "measured over predicted, 1",
+        "unit": "logarithm of measured over predicted, 1",
         "level": {name: round(value, 4) for name, value in sorted(table.level.items())},
-        "per_distance": {phase: round(value, 4) for phase, value in sorted(table.per_distance.items())},
         "entries": [
             {
                 "phase": phase,
                 "metric": metric,
-                "grade": grade,
-                "p05": round(found.p05, 5),
-                "p50": round(found.p50, 5),
-                "p95": round(found.p95, 5),
-                "rows": found.rows,
-                "sources": found.sources,
+                "middle": round(found.spread.middle, 5),
+                "base": round(found.spread.base, 5),
+                "slopes": rounded(found.spread.slopes),
+                "means": rounded(found.spread.means),
+                "ends": {grade: [round(value, 5) for value in found.ends[grade]] for grade in GRADES},
+                "counts": {grade: list(found.counts[grade]) for grade in GRADES},
             }
-            for (phase, metric, grade), found in sorted(table.entries.items())
+            for (phase, metric), found in sorted(table.entries.items())
         ],
     }
-    return yaml.safe_dump(body, sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=128)
 
 
 def table_from_yaml(text: str) -> IntervalTable:
     """Read the table again.
 
     Raises:
-        CatalogError: a factor is missing, not positive or out of order.
+        CatalogError: an end is on the wrong side of the median, or a worse grade or more distance would narrow it.
     """
     body = yaml.safe_load(text)
-    entries: dict[tuple[str, str, str], Multipliers] = {}
+    entries: dict[tuple[str, str], Entry] = {}
     for item in body["entries"]:
-        found = Multipliers(item["p05"], item["p50"], item["p95"], item["rows"], item["sources"], item["grade"])
-        if not 0.0 < found.p05 <= found.p50 <= found.p95:
-            raise CatalogError(f"intervals.yaml: factors of {item['phase']} {item['metric']} are out of order")
-        entries[(item["phase"], item["metric"], item["grade"])] = found
-    return IntervalTable(entries, body["per_distance"], body["level"])
+        name = f"{item['phase']} {item['metric']}"
+        ends = {grade: (float(item["ends"][grade][0]), float(item["ends"][grade][1])) for grade in GRADES}
+        counts = {grade: (int(item["counts"][grade][0]), int(item["counts"][grade][1])) for grade in GRADES}
+        if any(not low <= 0.0 <= high for low, high in ends.values()):
+            raise CatalogError(f"intervals.yaml: factors of {name} are out of order")
+        if any(item["slopes"][trait] < 0.0 for trait in GRADE_TRAITS):
+            raise CatalogError(f"intervals.yaml: {name} grows narrower with a worse grade or with distance")
+        spread = Spread(item["middle"], item["base"], item["slopes"], item["means"])
+        entries[(item["phase"], item["metric"])] = Entry(spread, ends, counts)
+    return IntervalTable(entries, body["level"])
 
 
 @cache
@@ -273,7 +327,9 @@ def shipped_table() -> IntervalTable:
     return table_from_yaml(_TABLE.read_text(encoding="utf-8"))
 
 
-def multipliers(phase: str, grade: str, distance: float = 0.0, metric: str = "") -> Multipliers:
+def multipliers(
+    phase: str, grade: str, distance: float = 0.0, metric: str = "", traits: Mapping[str, float] | None = None
+) -> Multipliers:
     """Factors for a prediction.
 
     Args:
@@ -282,6 +338,8 @@ def multipliers(phase: str, grade: str, distance: float = 0.0, metric: str = "")
         distance: how far the question is from what was calibrated; 0 inside.
         metric: name of the metric; the main one of the phase when empty. Quantities without measurements of their own, such
             as days or MFU, take the factors of the metric that carries them.
+        traits: what else is known of the question (see the traits of `validate`); the mean of the evidence where
+            it does not say.
 
     Raises:
         InputError: the phase or the metric has no residuals.
@@ -290,7 +348,7 @@ def multipliers(phase: str, grade: str, distance: float = 0.0, metric: str = "")
     against = False
     if name in _DERIVED:
         phase, name, against = _DERIVED[name]
-    found = shipped_table().get(phase, name, grade, distance)
+    found = shipped_table().get(phase, name, grade, distance, traits)
     if found is None:
         raise InputError(
             f"no residuals of {name!r} in phase {phase!r}", fix="ask for one of the metrics of `suanzhang validate`"

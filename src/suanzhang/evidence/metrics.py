@@ -33,6 +33,7 @@ class Residual:
         distance: how far the question is from what the physics was calibrated on, 0 inside.
         low, high: 90 % interval of our prediction; zeros when none was asked.
         note: what was assumed.
+        traits: what is known before the run about how far off we may be.
     """
 
     row_id: str
@@ -46,6 +47,7 @@ class Residual:
     low: float = 0.0
     high: float = 0.0
     note: str = ""
+    traits: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def error(self) -> float:

@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suanzhang.errors import InputError
-from suanzhang.evidence.conformal import Multipliers, widened
 from suanzhang.evidence.metrics import Residual, ranks, spearman, summarise, weighted_quantile
 from suanzhang.evidence.rows import parse_rows
+from suanzhang.evidence.spread import Spread
 
 positive = st.floats(1e-6, 1e6)
 values = st.lists(positive, min_size=5, max_size=30)
@@ -44,11 +44,13 @@ def test_weighted_quantile_stays_inside(found, share):
     assert min(found) - 1e-12 <= quantile <= max(found) + 1e-12
 
 
-@given(st.floats(0.2, 0.99), st.floats(1.01, 5.0), st.floats(0.0, 5.0), st.floats(0.0, 5.0))
-def test_farther_is_never_narrower(low, high, near, more):
-    base = Multipliers(low, 1.0, high)
-    one, two = widened(base, near, 0.3), widened(base, near + more, 0.3)
-    assert two.p05 <= one.p05 * (1 + 1e-12) and two.p95 >= one.p95 * (1 - 1e-12)
+@given(st.floats(0.0, 3.0), st.floats(0.0, 50.0), st.floats(0.0, 50.0), st.floats(-3.0, 3.0), st.floats(-9.0, 9.0))
+def test_farther_or_of_a_worse_grade_is_never_narrower(slope, near, more, other, value):
+    names = {"not calibrated": slope, "physics only": slope, "distance": slope, "x": other}
+    spread = Spread(0.0, -2.0, names, dict.fromkeys(names, 0.3))
+    found = [spread.at(grade, near, {"x": value}) for grade in ("calibrated", "relative", "physics-only")]
+    assert found == sorted(found)
+    assert spread.at("calibrated", near + more, {"x": value}) >= found[0]
 
 
 json_values = st.sampled_from(

@@ -1,18 +1,18 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from suanzhang.errors import CatalogError
 from suanzhang.evidence.conformal import (
-    IntervalTable,
     Multipliers,
     coverage,
+    coverage_interval,
     cross_validated,
     fit_intervals,
     table_from_yaml,
     table_to_yaml,
-    widened,
 )
 from suanzhang.evidence.metrics import Residual
 
@@ -33,7 +33,7 @@ def evidence(sources=12, rows=30, spread=0.2, grade="calibrated", seed=0, own=0.
 def test_the_interval_covers_left_out_sources():
     rows = evidence()
     table = fit_intervals({"training": rows})
-    judged = cross_validated("training", rows, table.level, table.per_distance["training"])
+    judged = cross_validated("training", rows, table.level)
     assert len(judged) == len(rows)
     assert 0.88 <= coverage(judged) <= 0.94
 
@@ -44,11 +44,54 @@ def test_sources_that_differ_widen_the_interval():
     assert wide.p95 / wide.p05 > 1.3 * narrow.p95 / narrow.p05
 
 
+def spread_by(trait="hot", factor=4.0, distance=False):
+    """Rows whose scatter is ``factor`` times wider where the trait is set."""
+    found = []
+    for item in evidence(sources=16, rows=40):
+        hot = int(item.row_id) % 2
+        wide = math.exp(item.log_ratio * (factor if hot else 1.0))
+        place = {"distance": 2.0 * hot} if distance else {"traits": {trait: float(hot)}}
+        found.append(replace(item, measured=wide, **place))
+    return found
+
+
+def width(found):
+    return math.log(found.p95 / found.p05)
+
+
 def test_distance_widens_round_the_same_median():
-    far = widened(BASE, 2.0, 0.5)
-    assert far.p50 == BASE.p50
-    assert far.p05 < BASE.p05 < BASE.p95 < far.p95
-    assert widened(BASE, 0.0, 0.5).p95 == pytest.approx(BASE.p95)
+    table = fit_intervals({"training": spread_by(distance=True)})
+    near, far = (table.get("training", "step_s", "calibrated", distance) for distance in (0.0, 2.0))
+    assert far.p50 == pytest.approx(near.p50)
+    assert width(far) > 1.8 * width(near)
+
+
+def test_a_trait_of_wide_scatter_widens_and_both_kinds_are_covered():
+    rows = spread_by()
+    table = fit_intervals({"training": rows})
+    calm, hot = (table.get("training", "step_s", "calibrated", traits={"hot": value}) for value in (0.0, 1.0))
+    unknown = table.get("training", "step_s", "calibrated")
+    assert width(hot) > 2.0 * width(calm)
+    assert width(calm) < width(unknown) < width(hot)
+    judged = cross_validated("training", rows, table.level)
+    for value in (0.0, 1.0):
+        own = [item for item in judged if item.traits["hot"] == value]
+        assert 0.84 <= coverage(own) <= 0.96
+
+
+def test_errors_near_the_median_do_not_widen_with_distance():
+    calmer = [
+        replace(item, measured=math.exp(0.2 * item.log_ratio)) if item.distance else item
+        for item in spread_by(factor=1.0, distance=True)
+    ]
+    table = fit_intervals({"training": calmer})
+    near, far = (table.get("training", "step_s", "calibrated", distance) for distance in (0.0, 2.0))
+    assert width(far) == pytest.approx(width(near))
+
+
+def test_coverage_over_sources_is_as_wide_as_sources_differ():
+    low, high = coverage_interval(cross_validated("training", evidence(own=0.5), {}))
+    assert low < high <= 1.0
 
 
 def test_a_worse_grade_is_never_narrower():
@@ -66,8 +109,9 @@ def test_a_noisier_grade_is_wider():
 
 
 def test_an_unknown_grade_is_the_worst_and_an_unknown_metric_has_none():
-    table = IntervalTable({("training", "step_s", "physics-only"): BASE}, {}, {})
-    assert table.get("training", "step_s", "no such grade").p95 == pytest.approx(BASE.p95)
+    table = fit_intervals({"training": evidence() + evidence(spread=0.5, grade="physics-only", seed=3)})
+    worst = table.get("training", "step_s", "physics-only")
+    assert table.get("training", "step_s", "no such grade") == worst
     assert table.get("serving", "step_s", "calibrated") is None
 
 
@@ -89,12 +133,12 @@ def test_the_table_survives_writing_and_refuses_disorder():
     assert again.entries.keys() == table.entries.keys()
     assert table_to_yaml(again, "2026-11-22") == text
     with pytest.raises(CatalogError):
-        table_from_yaml(text.replace("p05: 0.", "p05: 9."))
+        table_from_yaml(text.replace("    calibrated:\n    - -", "    calibrated:\n    - "))
 
 
 def test_a_grade_with_few_sources_leans_on_the_others():
     few = evidence(sources=1, rows=40, spread=0.6, grade="relative") + evidence(sources=9, spread=0.2, grade="calibrated")
     table = fit_intervals({"training": few})
-    alone, firm = (table.entries["training", "step_s", grade] for grade in ("relative", "calibrated"))
+    alone, firm = (table.get("training", "step_s", grade) for grade in ("relative", "calibrated"))
     assert (alone.sources, firm.sources) == (1, 9)
-    assert math.log(alone.p95 / alone.p05) < 2.0 * math.log(firm.p95 / firm.p05)
+    assert width(alone) < 2.8 * width(firm)
