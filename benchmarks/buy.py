@@ -15,6 +15,7 @@ import numpy as np
 
 from suanzhang.money.procurement.scenarios import Uncertainty, draw_scenarios
 from suanzhang.money.procurement.solve import describe, solve_shape
+from suanzhang.money.procurement.watch import Watch
 from suanzhang.source import Quoted
 from suanzhang.spec.buy import ChipCosts, Demand, Need, PurchaseProblem
 from suanzhang.spec.market import LeadTime, Offer
@@ -81,10 +82,10 @@ def run(argv: list[str]) -> dict[str, Any]:
     case = PurchaseProblem(**{name: getattr(case, name) for name in case.__slots__} | {"cvar_weight": arguments.cvar})
     solve_shape(case, draw_scenarios(case, Uncertainty(0.35), 5, 7))
     few = draw_scenarios(case, Uncertainty(0.35), 20, 0)
-    small = solve_shape(case, few)
+    small = solve_shape(case, few, Watch(time.perf_counter))
     scenarios = draw_scenarios(case, Uncertainty(0.35), arguments.scenarios, 0)
     begin = time.perf_counter()
-    solved = solve_shape(case, scenarios)
+    solved = solve_shape(case, scenarios, Watch(time.perf_counter))
     wall = time.perf_counter() - begin
     plan = describe(solved)
     return {

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from suanzhang.app.buy_worth import decision_of, firm_delivery, held_offers, rent_or_buy, swings
 from suanzhang.app.header import header
 from suanzhang.catalog.chips import chip
 from suanzhang.catalog.currency import rate
@@ -15,9 +18,11 @@ from suanzhang.catalog.sources import sources as all_sources
 from suanzhang.errors import Infeasible, InputError
 from suanzhang.money.costs import chip_costs, edited
 from suanzhang.money.figures import figure, figures
-from suanzhang.money.procurement.calendar import month_name, month_number
+from suanzhang.money.procurement.calendar import month_number
 from suanzhang.money.procurement.scenarios import Uncertainty, draw_scenarios
 from suanzhang.money.procurement.solve import ProcurementPlan, describe, solve_shape
+from suanzhang.money.procurement.spread import scenario_outcomes
+from suanzhang.money.procurement.watch import Watch
 from suanzhang.source import Quoted
 from suanzhang.spec.buy import BuyResult, ChipCosts, Demand, Holding, PurchaseProblem, Scenario
 from suanzhang.spec.market import Market, Offer, Site
@@ -36,7 +41,8 @@ class RiskOptions:
         seed: of the scenarios.
         cvar_weight: weight of the mean of the worst tail, 0 to 1.
         cvar_tail: share of scenarios in that tail.
-        values: whether to compute what waiting, the stochastic plan and perfect information are worth.
+        values: whether to compute what waiting, the stochastic plan, perfect information and firm dates are worth.
+        sensitivity: whether to solve again with each fact lower and higher, and with purchase price and rent together.
         gap: relative gap at which the solver may stop.
         time_limit_s: longest time of the main solve.
     """
@@ -46,6 +52,7 @@ class RiskOptions:
     cvar_weight: float = 0.0
     cvar_tail: float = 0.05
     values: bool = False
+    sensitivity: bool = False
     gap: float = 1e-4
     time_limit_s: float = 60.0
 
@@ -64,6 +71,8 @@ def plan_purchases(
     budget_by_month: tuple[float, ...] = (),
     cost_edits: dict[str, dict[str, float]] | None = None,
     risk: RiskOptions | None = None,
+    watch: Watch | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> BuyResult:
     """The cheapest schedule that meets every demand.
 
@@ -80,6 +89,8 @@ def plan_purchases(
         budget_by_month: cash that may have been spent by the end of each month; empty for none.
         cost_edits: cost figures that the user sets, by chip id and figure.
         risk: scenarios and weights; everything as expected when None.
+        watch: the clock, and who may stop the search at the best plan so far; the clock of the machine when None.
+        progress: called with a line for each step.
 
     Returns:
         The schedule; its rows sum to its cost.
@@ -113,7 +124,7 @@ def plan_purchases(
         gap=chosen.gap,
         time_limit_s=chosen.time_limit_s,
     )
-    return solve_problem(problem, where, chosen, (*warnings, *unpowered))
+    return solve_problem(problem, where, chosen, (*warnings, *unpowered), watch=watch, progress=progress)
 
 
 def _with_power(demands: tuple[Demand, ...]) -> tuple[tuple[Demand, ...], tuple[str, ...]]:
@@ -131,48 +142,82 @@ def _with_power(demands: tuple[Demand, ...]) -> tuple[tuple[Demand, ...], tuple[
     return kept, tuple(f"chip {name} is left out: its power is in no source" for name in sorted(dark))
 
 
-def solve_problem(problem: PurchaseProblem, market: Market, risk: RiskOptions, warnings: tuple[str, ...] = ()) -> BuyResult:
+def solve_problem(
+    problem: PurchaseProblem,
+    market: Market,
+    risk: RiskOptions,
+    warnings: tuple[str, ...] = (),
+    *,
+    watch: Watch | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> BuyResult:
     """A ready problem solved and described: the part of :func:`plan_purchases` after names are resolved."""
-    scenarios: tuple[Scenario, ...] = (Scenario(1.0),)
-    if risk.scenarios > 1:
-        sigma = market.price_sigma_per_year.value if market.price_sigma_per_year else 0.0
-        scenarios = draw_scenarios(problem, Uncertainty(sigma), risk.scenarios, risk.seed)
-    solved = solve_shape(problem, scenarios)
+    tell, seen = progress or (lambda _: None), watch or Watch(time.perf_counter)
+    scenarios = _futures(problem, market, risk)
+    solved = solve_shape(problem, scenarios, seen)
     plan = describe(solved)
-    currency, date = problem.currency, problem.start
+    if seen.stop():
+        warnings = (*warnings, f"stopped early: the plan is at most {plan.gap:.2%} above the best there can be")
 
-    def money(amount: float) -> Money:
-        return Money(round(amount, 2), currency, date)
+    def money(amount: float | None) -> Money | None:
+        return None if amount is None else Money(round(amount, 2), problem.currency, problem.start)
 
-    worth = _values(problem, scenarios, plan) if risk.values else (None, None, None)
+    def paid(amount: float) -> Money:
+        return Money(round(amount, 2), problem.currency, problem.start)
+
+    worth = _Values()
+    if risk.values and not seen.stop():
+        worth = _values(problem, scenarios, plan, market, risk, tell)
+    swung = swings(problem, seen, tell) if risk.sensitivity and not seen.stop() else ("", (), ())
     spread = _price_interval(problem, plan, market)
     if len(scenarios) > 1:
         spread = Interval(*(_weighted_quantile(plan, scenarios, level) for level in (0.05, 0.5, 0.95)))
-    vss, evpi, waiting = (None if amount is None else money(amount) for amount in worth)
+        warnings = (
+            *warnings,
+            f"rents, waiting and running are means over {len(scenarios)} futures; orders hold in all",
+        )
     return BuyResult(
         header=header(risk.seed),
         schedule=plan.rows,
-        cost=money(plan.cost),
-        cost_mean=money(plan.cost),
-        cost_p95=money(spread.p95),
+        cost=paid(plan.cost),
+        cost_mean=paid(plan.cost),
+        cost_p95=paid(spread.p95),
         cost_interval=spread,
-        cash=money(plan.cash),
-        lines={name: money(amount) for name, amount in plan.lines.items()},
+        cash=paid(plan.cash),
+        lines={name: paid(amount) for name, amount in plan.lines.items()},
         gap=plan.gap,
         bound=plan.bound,
         solve_s=plan.solve_s,
-        vss=vss,
-        evpi=evpi,
-        value_of_waiting=waiting,
+        vss=money(worth.vss),
+        evpi=money(worth.evpi),
+        value_of_waiting=money(worth.waiting),
+        value_of_firm_delivery=money(worth.firm),
         binding=plan.binding,
         runs=plan.runs,
         shares=plan.shares,
         months=plan.months,
         sources=_source_uses(problem, plan),
-        warnings=(*warnings, *plan.warnings),
+        warnings=warnings,
         assumptions=_assumptions(problem, plan),
         scenarios=len(scenarios),
+        budget=money(problem.budget),
+        waiting=paid(plan.lines["waiting"]),
+        interest=paid(plan.lines["finance"]),
+        value_left=paid(plan.lines["value left"]),
+        rent_or_buy=rent_or_buy(problem),
+        decision=decision_of(plan),
+        swings=swung[1],
+        two_way=swung[2],
+        outcomes=scenario_outcomes(solved) if len(scenarios) > 1 else (),
+        stopped=seen.stop(),
     )
+
+
+def _futures(problem: PurchaseProblem, market: Market, risk: RiskOptions) -> tuple[Scenario, ...]:
+    if risk.scenarios <= 1:
+        return (Scenario(1.0),)
+    sigma = market.price_sigma_per_year.value if market.price_sigma_per_year else 0.0
+    return draw_scenarios(problem, Uncertainty(sigma), risk.scenarios, risk.seed)
 
 
 def usable_offers(market: Market, currency: str) -> tuple[tuple[Offer, ...], tuple[str, ...]]:
@@ -250,29 +295,42 @@ def _price_interval(problem: PurchaseProblem, plan: ProcurementPlan, market: Mar
     return Interval(min(low, plan.cost), plan.cost, max(high, plan.cost))
 
 
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """What planning with scenarios, knowing, waiting a month and firm dates are worth; None when not computed."""
+
+    vss: float | None = None
+    evpi: float | None = None
+    waiting: float | None = None
+    firm: float | None = None
+
+
 def _values(
-    problem: PurchaseProblem, scenarios: tuple[Scenario, ...], plan: ProcurementPlan
-) -> tuple[float | None, float | None, float | None]:
-    """Value of the stochastic solution, of perfect information, and of waiting a month."""
+    problem: PurchaseProblem,
+    scenarios: tuple[Scenario, ...],
+    plan: ProcurementPlan,
+    market: Market,
+    risk: RiskOptions,
+    tell: Callable[[str], None],
+) -> _Values:
     from suanzhang.money.procurement.worth import perfect_information, stochastic_solution
 
-    vss = stochastic_solution(problem, scenarios, plan) if len(scenarios) > 1 else None
-    evpi = perfect_information(problem, scenarios, plan) if len(scenarios) > 1 else None
-    return vss, evpi, waiting_value(problem, scenarios, plan)
+    tell("what waiting a month is worth")
+    waiting = waiting_value(problem, scenarios, plan)
+    if len(scenarios) == 1:
+        return _Values(waiting=waiting)
+    tell("what planning with many futures, and knowing them, is worth")
+    vss, evpi = stochastic_solution(problem, scenarios, plan), perfect_information(problem, scenarios, plan)
+    tell("what firm delivery dates are worth")
+    firm = firm_delivery(problem)
+    sure = describe(solve_shape(firm, _futures(firm, market, risk)))
+    return _Values(vss, evpi, waiting, plan.cost - sure.cost)
 
 
 def waiting_value(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], plan: ProcurementPlan) -> float | None:
     """What is saved (negative: lost) by ordering nothing in the first month; None when that leaves no plan."""
-    later = month_name(problem.start, 1)
-    held = tuple(
-        replace(offer, first_month=later)
-        if offer.kind in ("buy", "lease", "reserve")
-        and (not offer.first_month or month_number(offer.first_month) < month_number(later))
-        else offer
-        for offer in problem.offers
-    )
     try:
-        waited = describe(solve_shape(replace(problem, offers=held), scenarios))
+        waited = describe(solve_shape(held_offers(problem), scenarios))
     except Infeasible:
         return None
     return plan.cost - waited.cost

@@ -21,6 +21,7 @@ from suanzhang.app.question import read_question
 from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.errors import InputError
 from suanzhang.money.costs import HOURS_PER_MONTH
+from suanzhang.money.procurement.watch import Watch
 from suanzhang.spec.buy import BuyResult, Demand, Holding
 from suanzhang.spec.plan import PlanResult
 from suanzhang.spec.question import Question
@@ -84,13 +85,22 @@ def size_question(question: Question, progress: Callable[[str], None]) -> Sized:
     return Sized(question, world, trainings, services, demands)
 
 
-def schedule(sized: Sized, *, deep: bool) -> BuyResult:
-    """The cheapest purchases and rents for sized demands; over many futures when ``deep``."""
+def schedule(
+    sized: Sized,
+    *,
+    deep: bool,
+    risk: RiskOptions | None = None,
+    watch: Watch | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> BuyResult:
+    """The cheapest purchases and rents for sized demands; over many futures when ``deep``, or as ``risk`` says."""
     question, world = sized.question, sized.world
-    risk = RiskOptions(DEEP_SCENARIOS, question.seed, cvar_weight=0.1, values=True, gap=5e-3) if deep else RiskOptions(gap=1e-3)
+    usual = (
+        RiskOptions(DEEP_SCENARIOS, question.seed, cvar_weight=0.1, values=True, gap=5e-3) if deep else RiskOptions(gap=1e-3)
+    )
     return plan_purchases(
         sized.demands, world.market, world.site, budget=question.budget, months=question.months, start=question.start,
-        currency=question.currency, have=_holdings(question), risk=risk,
+        currency=question.currency, have=_holdings(question), risk=risk or usual, watch=watch, progress=progress,
     )  # fmt: skip
 
 

@@ -32,6 +32,18 @@ def scenarios() -> Mapping[str, str]:
     return {name: (function.__doc__ or "").strip() for name, function in sorted(_SCENARIOS.items())}
 
 
+def describe_scenarios() -> str:
+    """All scenarios with their inputs and answers, as text for people."""
+    parts = []
+    for name, words in scenarios().items():
+        what, _, rest = " ".join(words.split()).partition(": inputs ")
+        lines = [f"{name}", f"  {what}"]
+        inputs, _, answers = rest.partition("; answers ")
+        lines += [f"  {head:8} {words.strip(' .')}" for head, words in (("inputs:", inputs), ("answers:", answers)) if words]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
 def run_scenario(asked: Scenario, where: str) -> Answer:
     """The figures of a scenario.
 

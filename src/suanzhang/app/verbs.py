@@ -3,35 +3,87 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from suanzhang.app.plan import schedule, size_question
+from suanzhang.app.plan import DEEP_SCENARIOS, schedule, size_question
 from suanzhang.app.question import read_question
+from suanzhang.errors import InputError
 from suanzhang.spec.buy import BuyResult
 from suanzhang.spec.question import Question
 
 if TYPE_CHECKING:
     from suanzhang.app.calibrate import CalibrationResult
 
+USUAL_SCENARIOS, MOST_SCENARIOS = 20, 200
+_GAP_ONE, _GAP_MANY = 1e-3, 5e-3
 
-def buy(question: Question | str | Path, *, deep: bool = False, progress: Callable[[str], None] | None = None) -> BuyResult:
+
+def buy(
+    question: Question | str | Path,
+    *,
+    scenarios: int | None = None,
+    sensitivity: bool = False,
+    cvar: float = 0.0,
+    deep: bool = False,
+    offers: str | Path | None = None,
+    have: str | Path | None = None,
+    actuals: str | Path | None = None,
+    focus: str | Path | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> BuyResult:
     """Schedule purchases and rents for everything that a question asks.
+
+    The first Ctrl-C stops the search at the best plan so far, with its gap.
 
     Args:
         question: a question, or a file or text that holds one.
-        deep: solve over many futures instead of as expected.
+        scenarios: futures that the orders must hold in, 20 when left out; 1 takes everything as expected and has
+            whole rents and resales.
+        sensitivity: solve again with each fact lower and higher, and with purchase price and rent together.
+        cvar: weight of the mean of the worst twentieth of the futures, 0 to 1.
+        deep: 50 futures, a little weight on the worst, and the sensitivities.
+        offers: vendor quotes (CSV or XLSX) that join the offers of the market.
+        have: chips that are there already (CSV or XLSX), beside those of the question.
+        actuals: what was really paid by month (CSV or XLSX), to set the plan against.
+        focus: where to write the cash of the plan as CSV in the columns of FOCUS 1.2, divided over its jobs.
         progress: called with a line for each step.
 
     Raises:
-        InputError: the question cannot be used.
+        InputError: the question, a file or a number cannot be used.
         Infeasible: no schedule meets the demands; names what binds and the nearest feasible limits.
     """
-    asked = question if isinstance(question, Question) else read_question(question)
-    tell = progress or (lambda _: None)
+    from suanzhang.app.buy import RiskOptions
+    from suanzhang.app.focus import charge_back, focus_csv
+    from suanzhang.app.quotes import compare_actuals, with_files
+    from suanzhang.app.watching import watched
+
+    asked = with_files(question if isinstance(question, Question) else read_question(question), offers, have)
+    tell, deep = progress or (lambda _: None), deep or asked.deep
+    count = scenarios if scenarios is not None else (DEEP_SCENARIOS if deep else USUAL_SCENARIOS)
+    if not 1 <= count <= MOST_SCENARIOS:
+        raise InputError(f"scenarios: must be within 1 and {MOST_SCENARIOS}, got {count}")
+    if not 0.0 <= cvar <= 1.0:
+        raise InputError(f"cvar: must be within 0 and 1, got {cvar:g}")
+    weight = (cvar or (0.1 if deep else 0.0)) if count > 1 else 0.0
+    gap = _GAP_MANY if count > 1 else _GAP_ONE
+    risk = RiskOptions(count, asked.seed, weight, values=True, sensitivity=sensitivity or deep, gap=gap)
     sized = size_question(asked, tell)
     tell("schedule purchases")
-    return schedule(sized, deep=deep or asked.deep)
+    with watched(progress) as (watch, _):
+        found = schedule(sized, deep=deep, risk=risk, watch=watch, progress=tell)
+    found = replace(found, charge_back=charge_back(found))
+    if focus is not None:
+        _write_text(Path(focus), focus_csv(found, asked.title or "plan"))
+    return found if actuals is None else replace(found, actuals=compare_actuals(found, actuals))
+
+
+def _write_text(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {path} ({error.strerror})", fix="give a path that can be written") from None
 
 
 def calibrate(

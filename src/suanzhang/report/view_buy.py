@@ -13,9 +13,11 @@ from suanzhang.units import J_PER_KWH, KILO, MEGA, format_figure
 
 def buy(result: BuyResult) -> Report:
     """The schedule of purchases and rents, its cost and spread, and what binds."""
-    cost, spread = result.cost, result.cost_interval
-    low, high = (format_figure(value, cost.currency) for value in (spread.p05, spread.p95))
-    verdict = f"The plan costs {format_figure(cost.amount, cost.currency)} ({low} to {high})."
+    cost, cash = result.cost, result.cash
+    paid, whole = format_figure(cash.amount, cash.currency), format_figure(cost.amount, cost.currency)
+    verdict = f"The plan pays out {paid}; with interest, the price of waiting and what is left at the end it costs {whole}."
+    if result.decision:
+        verdict += f" Of all chip-months {result.decision}."
     if result.binding:
         verdict += f" What binds most: {result.binding[0].limit}."
     sections = (
@@ -23,36 +25,178 @@ def buy(result: BuyResult) -> Report:
         Section("Schedule", (schedule_table(result),)),
         Section("Chips over time", (chips_chart(result.months),)),
         Section("What binds", (binding_table(result),)),
+        Section("Rent or buy", (_rent_or_buy(result),)),
+        Section("What would change it", (tornado(result), _swings(result), _two_way(result))),
+        Section("Whose cost it is", (_charge_back(result),)),
+        Section("Plan against actuals", (_actuals(result),)),
         Section("Trainings and services", (_runs(result), _shares(result))),
         warnings_section(result.warnings),
+        Section("Each future", (_outcomes(result),), folded=True),
         Section("Months", (months_table(result),), folded=True),
         Section("Assumed figures", (Notes("Assumed figures", result.assumptions),), folded=True),
         sources_section(result.sources),
     )
-    return Report("What to get, when", verdict, sections, main="Schedule")
+    kept = tuple(section for section in sections if any(not _empty(block) for block in section.blocks))
+    return Report("What to get, when", verdict, kept, main="Schedule")
+
+
+def _empty(block: Block) -> bool:
+    return (isinstance(block, Table) and not block.rows) or (isinstance(block, Chart) and not block.points)
 
 
 def cost_facts(result: BuyResult) -> Facts:
-    """The total and its spread, and what waiting and knowing would be worth."""
-    spread = f"over {result.scenarios} scenarios" if result.scenarios > 1 else "from the spread of prices"
+    """What is paid, what is only priced, the total and its spread, and what waiting and knowing would be worth."""
+    spread = f"over {result.scenarios} futures" if result.scenarios > 1 else "from the spread of prices"
+    limited = (
+        f"; the budget of {format_figure(result.budget.amount, result.budget.currency)} limits this" if result.budget else ""
+    )
     return Facts(
         "Cost",
         (
-            money_fact("cost", result.cost, result.cost_interval, spread),
-            money_fact("mean over scenarios", result.cost_mean),
-            money_fact("95th percentile over scenarios", result.cost_p95),
-            money_fact("cash paid out", result.cash, note="without waiting, interest and value left"),
+            money_fact("cash paid out", result.cash, note=f"what leaves the account{limited}"),
+            *_optional("+ interest on tied capital", result.interest, "priced, not in the cash"),
+            *_optional("+ price of waiting", result.waiting, "priced, never paid"),
+            *_optional("+ value left at the end", result.value_left, "what chips and servers would fetch, an income"),
+            money_fact("= cost", result.cost, result.cost_interval, spread),
+            money_fact(f"95th percentile {spread}", result.cost_p95),
             Fact("proved gap to the optimum", result.gap, "fraction"),
-            *_optional("value of the stochastic solution", result.vss),
-            *_optional("value of perfect information", result.evpi),
-            *_optional("value of waiting a month", result.value_of_waiting),
+            *_optional("value of planning with many futures (VSS)", result.vss, "against the plan for the expected future"),
+            *_optional("value of knowing the future (EVPI)", result.evpi, "at most worth paying for certainty"),
+            *_optional("value of waiting a month", result.value_of_waiting, "negative: waiting costs"),
+            *_optional("value of firm delivery dates", result.value_of_firm_delivery, "every order at its median"),
             Fact("solve", result.solve_s, "s"),
         ),
     )
 
 
-def _optional(name: str, money: Money | None) -> tuple[Fact, ...]:
-    return (money_fact(name, money),) if money is not None else ()
+def _optional(name: str, money: Money | None, note: str = "") -> tuple[Fact, ...]:
+    return (money_fact(name, money, note=note),) if money is not None else ()
+
+
+def _rent_or_buy(result: BuyResult) -> Table:
+    currency = result.cost.currency
+    columns = (
+        Column("chip"),
+        Column("rent", f"{currency}/chip-hour"),
+        Column("own, always at work", f"{currency}/chip-hour"),
+        Column("owning pays above", "% of the time"),
+        Column("owning pays after", "months"),
+        Column("buy from", optional=True),
+        Column("rent from", optional=True),
+    )
+    rows = tuple(
+        (r.chip, r.rent_per_chip_h.amount, r.own_per_chip_h.amount, 100.0 * r.utilisation, r.month, r.buy, r.rent)
+        for r in result.rent_or_buy
+    )
+    return Table("Rent or buy", columns, rows, "over the months of the plan; the last but without any resale")
+
+
+def tornado(result: BuyResult) -> Chart:
+    """What each fact adds to or takes from the cost, the largest swing first."""
+    base = next((cell.cost for cell in result.two_way if cell.factor_a == 1.0 and cell.factor_b == 1.0), None)
+    points = []
+    for swing in result.swings:
+        for series, cost in (("fact lower", swing.cost_low), ("fact higher", swing.cost_high)):
+            if cost is not None and base is not None:
+                points.append(Point(swing.fact, series, (cost.amount - base.amount) / MEGA))
+    return Chart(
+        "Change of the cost when one fact is a quarter off", "bars", "fact", "change of cost",
+        f"million {result.cost.currency}", tuple(points),
+    )  # fmt: skip
+
+
+def _swings(result: BuyResult) -> Table:
+    currency = result.cost.currency
+    columns = (
+        Column("fact"),
+        Column("lower"),
+        Column("cost then", currency),
+        Column("higher"),
+        Column("cost if higher", currency),
+        Column("flips the decision"),
+        Column("decision if lower", optional=True),
+        Column("decision if higher", optional=True),
+    )
+    rows = tuple(
+        (
+            s.fact, s.low, s.cost_low.amount if s.cost_low else None, s.high, s.cost_high.amount if s.cost_high else None,
+            s.flips, s.decision_low, s.decision_high,
+        )
+        for s in result.swings
+    )  # fmt: skip
+    return Table("One fact at a time", columns, rows, "the plan is solved again each time, with one future as expected")
+
+
+def _two_way(result: BuyResult) -> Table:
+    if not result.two_way:
+        return Table("Two facts at a time", (Column("fact"),), ())
+    columns = (
+        Column(result.two_way[0].fact_a, "times"),
+        Column(result.two_way[0].fact_b, "times"),
+        Column("cost", result.cost.currency),
+        Column("decision"),
+    )
+    rows = tuple((c.factor_a, c.factor_b, c.cost.amount if c.cost else None, c.decision) for c in result.two_way)
+    return Table("Two facts at a time", columns, rows)
+
+
+def _charge_back(result: BuyResult) -> Table:
+    currency = result.cost.currency
+    columns = (
+        Column("job"),
+        Column("cash", currency),
+        Column("cost", currency),
+        Column("chip-months", "chip-months"),
+        Column("cost per chip-hour", currency),
+    )
+    rows = tuple(
+        (c.demand, c.cash.amount, c.cost.amount, c.chip_months, c.cost_per_chip_h.amount if c.cost_per_chip_h else None)
+        for c in result.charge_back
+    )
+    return Table("Charge-back", columns, rows, "divided by the chips that each uses; the parts sum to cash and cost")
+
+
+def _actuals(result: BuyResult) -> Table:
+    currency = result.cost.currency
+    columns = (
+        Column("month"),
+        Column("planned", currency),
+        Column("paid", currency),
+        Column("paid ahead of plan so far", currency),
+        Column("planned chips", "chips"),
+        Column("chips", "chips"),
+        Column("planned energy", "kWh"),
+        Column("energy", "kWh"),
+    )
+    rows = tuple(
+        (
+            a.month, a.planned.amount, a.paid.amount, a.ahead.amount, a.planned_chips, a.chips, a.planned_energy_kwh,
+            a.energy_kwh,
+        )
+        for a in result.actuals
+    )  # fmt: skip
+    return Table("Plan against actuals", columns, rows)
+
+
+def _outcomes(result: BuyResult) -> Table:
+    columns = (
+        Column("future"),
+        Column("cost", result.cost.currency),
+        Column("prices", "times today"),
+        Column("rents", "times today"),
+        Column("delivery", "months"),
+        Column("demand", "times expected"),
+        Column("rented by the hour", "chip-months"),
+        Column("waits", "%"),
+    )
+    rows = tuple(
+        (
+            str(o.scenario), o.cost.amount, o.price_factor, o.rent_factor, o.delay_months, o.growth_factor,
+            o.rented_chip_months, 100.0 * o.waiting_fraction,
+        )
+        for o in result.outcomes
+    )  # fmt: skip
+    return Table("Each future", columns, rows, "the same orders in every future; rents and waiting adapt", limit=200)
 
 
 def lines_chart(lines: Mapping[str, Money], title: str = "Cost by line") -> Chart:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from suanzhang.source import Quoted
+from suanzhang.spec.buy_worth import ActualRow, ChargeBack, Outcome, RentOrBuy, Swing, TwoWay
 from suanzhang.spec.market import Offer
 from suanzhang.spec.result import Header, Interval, Money, SourceUse
 
@@ -316,6 +317,19 @@ class BuyResult:
         warnings: what a reader must know.
         assumptions: figures of grade assumed that entered.
         scenarios: how many.
+        budget: the limit of ``cash``; None when not limited.
+        waiting: the price of what waits: part of ``cost``, never paid.
+        interest: on the capital that is tied up: part of ``cost``, not of ``cash``.
+        value_left: what chips and servers would fetch at the end, an income: part of ``cost``, not of ``cash``.
+        value_of_firm_delivery: what dates that hold (delivery at its median) would save; None when not computed.
+        rent_or_buy: break-even of each kind of chip that can be bought and rented.
+        decision: how most chip-months are had, in words.
+        swings: what each fact does to the plan, the largest first; empty when not computed.
+        two_way: purchase price and rent changed together; empty when not computed.
+        outcomes: the plan in each scenario; empty with one scenario.
+        stopped: whether the user stopped the search at the best plan so far.
+        charge_back: cash and cost by training and service.
+        actuals: the plan against what really happened; empty when nothing was given.
     """
 
     header: Header
@@ -340,3 +354,16 @@ class BuyResult:
     warnings: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     scenarios: int = 1
+    budget: Money | None = None
+    waiting: Money | None = None
+    interest: Money | None = None
+    value_left: Money | None = None
+    value_of_firm_delivery: Money | None = None
+    rent_or_buy: tuple[RentOrBuy, ...] = ()
+    decision: str = ""
+    swings: tuple[Swing, ...] = ()
+    two_way: tuple[TwoWay, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    stopped: bool = False
+    charge_back: tuple[ChargeBack, ...] = ()
+    actuals: tuple[ActualRow, ...] = ()

@@ -1,0 +1,212 @@
+"""Beside a purchase plan: break-even of rent and buying, what facts would flip it, what firm dates would be worth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from suanzhang.errors import Infeasible
+from suanzhang.money.costs import HOURS_PER_MONTH
+from suanzhang.money.economics import break_even
+from suanzhang.money.procurement.calendar import month_name, month_number
+from suanzhang.money.procurement.solve import ProcurementPlan, describe, solve_shape
+from suanzhang.money.procurement.watch import Watch
+from suanzhang.spec.buy import ChipCosts, Demand, PurchaseProblem, Scenario
+from suanzhang.spec.buy_worth import RentOrBuy, Swing, TwoWay
+from suanzhang.spec.market import Offer
+from suanzhang.spec.result import Money
+
+RENTED = ("rent", "spot", "lease", "reserve")
+_LONGEST_MONTHS = 120.0
+_SWING_GAP = 2e-3
+_STEP = 0.25
+_TREND_STEP = 0.15
+
+
+def rent_or_buy(problem: PurchaseProblem) -> tuple[RentOrBuy, ...]:
+    """Break-even of each kind of chip that the market both sells and lets, by its cheapest offers."""
+    found = []
+    for chip, costs in sorted(problem.costs.items()):
+        buys = [offer for offer in problem.offers if offer.chip == chip and offer.kind == "buy"]
+        rents = [offer for offer in problem.offers if offer.chip == chip and offer.kind == "rent"]
+        if buys and rents:
+            buy, rent = min(buys, key=_price), min(rents, key=_price)
+            found.append(_one(problem, costs, buy, rent))
+    return tuple(found)
+
+
+def _price(offer: Offer) -> float:
+    return offer.price.value
+
+
+def _one(problem: PurchaseProblem, costs: ChipCosts, buy: Offer, rent: Offer) -> RentOrBuy:
+    infra = costs.network + costs.storage + (0.0 if buy.includes_host else costs.host)
+    upfront = buy.price.value + infra
+    kwh = costs.busy_w * costs.pue * HOURS_PER_MONTH / 1000.0
+    capital = problem.interest_per_year / 12.0 * 0.5 * upfront
+    run = costs.room + costs.spares + costs.support + costs.staff + kwh * costs.energy_per_kwh + capital
+    chip_part = buy.price.value - (costs.host if buy.includes_host else 0.0)
+    life = float(problem.months)
+    left = chip_part * costs.resale[problem.months] + (infra + buy.price.value - chip_part) * max(
+        1.0 - life / costs.infra_life_months, 0.0
+    )
+    even = break_even(upfront, run, rent.price.value, life, left)
+    own = ((upfront - left) / life + run) / HOURS_PER_MONTH
+
+    def money(amount: float) -> Money:
+        return Money(amount, problem.currency, problem.start)
+
+    month = even.month if math.isfinite(even.month) and even.month <= _LONGEST_MONTHS else None
+    return RentOrBuy(costs.chip, buy.id, rent.id, money(rent.price.value), money(own), even.utilisation, month)
+
+
+def decision_of(plan: ProcurementPlan) -> str:
+    """How most chip-months are had: the way with the most of them, its share and its main kind of chip."""
+    ways: dict[tuple[str, str], float] = {}
+    for state in plan.months:
+        for chip, chips in state.owned.items():
+            ways["own", chip] = ways.get(("own", chip), 0.0) + chips
+        for chip, chips in state.rented.items():
+            ways["contract", chip] = ways.get(("contract", chip), 0.0) + chips
+    for row in plan.rows:
+        if row.action in ("rent", "spot"):
+            ways["rent", row.chip] = ways.get(("rent", row.chip), 0.0) + row.chips
+            ways["contract", row.chip] = ways.get(("contract", row.chip), 0.0) - row.chips
+    total = sum(ways.values())
+    if total <= 0.0:
+        return "tokens" if any(row.action == "api" for row in plan.rows) else "nothing"
+    by_way = {way: sum(v for (w, _), v in ways.items() if w == way) for way in ("own", "contract", "rent")}
+    way = max(by_way, key=lambda name: by_way[name])
+    chip = max((c for w, c in ways if w == way), key=lambda name: ways[way, name])
+    words = {"own": "bought", "contract": "under contract", "rent": "rented by the hour"}
+    return f"{by_way[way] / total:.0%} {words[way]}, most of them {chip}"
+
+
+def _main_of(decision: str) -> str:
+    return decision.partition(" ")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class _Fact:
+    name: str
+    low: str
+    high: str
+    change: Callable[[PurchaseProblem, float], PurchaseProblem]
+    step: float = _STEP
+
+
+def _offers(problem: PurchaseProblem, kinds: tuple[str, ...], factor: float) -> PurchaseProblem:
+    changed = tuple(
+        replace(o, price=replace(o.price, value=o.price.value * factor)) if o.kind in kinds else o for o in problem.offers
+    )
+    return replace(problem, offers=changed)
+
+
+def _costs(problem: PurchaseProblem, change: Callable[[ChipCosts], ChipCosts]) -> PurchaseProblem:
+    return replace(problem, costs={name: change(costs) for name, costs in problem.costs.items()})
+
+
+def _demand(problem: PurchaseProblem, factor: float) -> PurchaseProblem:
+    def scaled(demand: Demand) -> Demand:
+        if demand.kind != "serve":
+            return demand
+        options = tuple(replace(need, chips=need.chips * factor) for need in demand.options)
+        return replace(demand, options=options, api_mtokens=demand.api_mtokens * factor, wait_price=demand.wait_price * factor)
+
+    return replace(problem, demands=tuple(scaled(demand) for demand in problem.demands))
+
+
+def _delivery(problem: PurchaseProblem, factor: float) -> PurchaseProblem:
+    offers = tuple(
+        replace(o, lead=replace(o.lead, median_months=o.lead.median_months * factor, p90_months=o.lead.p90_months * factor))
+        for o in problem.offers
+    )
+    return replace(problem, offers=offers)
+
+
+def _resale(problem: PurchaseProblem, factor: float) -> PurchaseProblem:
+    return _costs(problem, lambda c: replace(c, resale=tuple(min(value * factor, 1.0) for value in c.resale)))
+
+
+def _trend(problem: PurchaseProblem, factor: float) -> PurchaseProblem:
+    return replace(problem, price_change_per_year=problem.price_change_per_year + factor - 1.0)
+
+
+_FACTS = (
+    _Fact("purchase prices", "25 % lower", "25 % higher", lambda p, f: _offers(p, ("buy",), f)),
+    _Fact("rents", "25 % lower", "25 % higher", lambda p, f: _offers(p, RENTED, f)),
+    _Fact("size of the services", "25 % smaller", "25 % larger", _demand),
+    _Fact("delivery", "25 % faster", "25 % slower", _delivery),
+    _Fact("what used chips fetch", "25 % less", "25 % more", _resale),
+    _Fact("trend of prices", "15 points a year lower", "15 points a year higher", _trend, _TREND_STEP),
+    _Fact(
+        "price of energy", "25 % lower", "25 % higher",
+        lambda p, f: _costs(p, lambda c: replace(c, energy_per_kwh=c.energy_per_kwh * f)),
+    ),
+    _Fact(
+        "hosts, network and storage", "25 % cheaper", "25 % dearer",
+        lambda p, f: _costs(p, lambda c: replace(c, host=c.host * f, network=c.network * f, storage=c.storage * f)),
+    ),
+    _Fact(
+        "interest", "25 % lower", "25 % higher", lambda p, f: replace(p, interest_per_year=p.interest_per_year * f)
+    ),
+)  # fmt: skip
+
+
+def swings(
+    problem: PurchaseProblem, watch: Watch, tell: Callable[[str], None]
+) -> tuple[str, tuple[Swing, ...], tuple[TwoWay, ...]]:
+    """The decision as expected; each fact lower and higher, the largest swing first; purchase price and rent together."""
+    case = replace(problem, gap=max(problem.gap, _SWING_GAP), cvar_weight=0.0)
+
+    def again(changed: PurchaseProblem) -> tuple[Money | None, str]:
+        if watch.stop():
+            return None, "stopped"
+        try:
+            plan = describe(solve_shape(changed, (Scenario(1.0),), Watch(watch.clock, watch.stop)))
+        except Infeasible:
+            return None, "no plan exists"
+        return Money(plan.cost, problem.currency, problem.start), decision_of(plan)
+
+    _, base = again(case)
+    found = []
+    for fact in _FACTS:
+        tell(f"what if: {fact.name}")
+        (low, low_words), (high, high_words) = (again(fact.change(case, f)) for f in (1.0 - fact.step, 1.0 + fact.step))
+        flips = any(_main_of(words) != _main_of(base) for words in (low_words, high_words))
+        found.append(Swing(fact.name, fact.low, fact.high, low, high, low_words, high_words, flips))
+    found.sort(key=lambda swing: -_size(swing))
+    cells = []
+    buy, rent = _FACTS[0], _FACTS[1]
+    for a in (1.0 - _STEP, 1.0, 1.0 + _STEP):
+        for b in (1.0 - _STEP, 1.0, 1.0 + _STEP):
+            tell(f"what if: purchase prices x {a:g}, rents x {b:g}")
+            cost, words = again(rent.change(buy.change(case, a), b))
+            cells.append(TwoWay(buy.name, rent.name, a, b, cost, words))
+    return base, tuple(found), tuple(cells)
+
+
+def _size(swing: Swing) -> float:
+    if swing.cost_low is None or swing.cost_high is None:
+        return math.inf
+    return abs(swing.cost_high.amount - swing.cost_low.amount)
+
+
+def firm_delivery(problem: PurchaseProblem) -> PurchaseProblem:
+    """The same problem with dates that hold: every order comes at the median of its lead time."""
+    offers = tuple(replace(o, lead=replace(o.lead, p90_months=o.lead.median_months)) for o in problem.offers)
+    return replace(problem, offers=offers)
+
+
+def held_offers(problem: PurchaseProblem) -> PurchaseProblem:
+    """The same problem when nothing is ordered in the first month; rents by the hour stay open."""
+    later = month_name(problem.start, 1)
+    held = tuple(
+        replace(offer, first_month=later)
+        if offer.kind in ("buy", "lease", "reserve")
+        and (not offer.first_month or month_number(offer.first_month) < month_number(later))
+        else offer
+        for offer in problem.offers
+    )
+    return replace(problem, offers=held)

@@ -1,0 +1,217 @@
+"""Tables of the user: vendor quotes as offers, chips that are there already, and what was really paid."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from suanzhang.app.question_schema import HoldingModel, OfferModel
+from suanzhang.errors import InputError, nearest_names
+from suanzhang.money.procurement.calendar import month_number
+from suanzhang.spec.buy import BuyResult
+from suanzhang.spec.buy_worth import ActualRow
+from suanzhang.spec.question import Holding, OfferAsk, Question
+from suanzhang.spec.result import Money
+from suanzhang.units import J_PER_KWH, parse_quantity
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_OFFER_COLUMNS = (
+    "id", "kind", "chip", "price", "currency", "includes_host", "term_months", "lead_months", "lead_p90_months", "stock_chips",
+    "stock_per_month", "min_order_chips", "lot_chips", "first_month", "last_month", "interruption_per_month",
+)  # fmt: skip
+_HAVE_COLUMNS = ("chip", "chips", "kind", "since", "until", "price_per_chip_h")
+_ACTUAL_COLUMNS = ("month", "paid", "chips", "energy_kwh")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a table: its cells by column, empty ones left out, and where it stands for error lines."""
+
+    cells: Mapping[str, Any]
+    where: str
+
+
+def read_table(path: str | Path, columns: tuple[str, ...]) -> tuple[Row, ...]:
+    """The rows of a CSV file, or of the first sheet of a workbook (XLSX, with the package openpyxl).
+
+    Raises:
+        InputError: the file cannot be read, or has a column that is not known.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise InputError(f"{file}: there is no such file", fix="give the path of a CSV or XLSX file")
+    lines = _workbook_lines(file) if file.suffix.lower() == ".xlsx" else _csv_lines(file)
+    if not lines:
+        raise InputError(f"{file.name}: is empty", fix=f"start with a line of columns: {', '.join(columns)}")
+    names = [str(name).strip().lower() for name in lines[0] if name not in (None, "")]
+    for name in names:
+        if name not in columns:
+            near = nearest_names(name, columns)
+            fix = f"did you mean {near[0]}?" if near else f"it may have {', '.join(columns)}"
+            raise InputError(f"{file.name}: unknown column {name!r}", fix=fix)
+    rows = []
+    for number, line in enumerate(lines[1:], start=2):
+        cells = {name: value for name, value in zip(names, line, strict=False) if value not in (None, "")}
+        if cells:
+            rows.append(Row(cells, f"{file.name}, row {number}"))
+    return tuple(rows)
+
+
+def _csv_lines(file: Path) -> list[list[Any]]:
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            return [[cell.strip() for cell in line] for line in csv.reader(stream)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{file.name}: cannot be read as CSV ({error})", fix="save it as CSV in UTF-8") from None
+
+
+def _workbook_lines(file: Path) -> list[list[Any]]:
+    try:
+        openpyxl = importlib.import_module("openpyxl")
+    except ImportError:
+        raise InputError(f"{file.name}: reading XLSX needs the package openpyxl", fix="install it, or save as CSV") from None
+    try:
+        book = openpyxl.load_workbook(file, read_only=True, data_only=True)
+        return [list(line) for line in book.worksheets[0].iter_rows(values_only=True)]
+    except Exception as error:  # noqa: BLE001 - openpyxl raises many kinds on a broken file
+        raise InputError(f"{file.name}: cannot be read as a workbook ({type(error).__name__})", fix="save it again") from None
+
+
+def _checked(model: type[Model], cells: Mapping[str, Any], where: str) -> Model:
+    try:
+        return model.model_validate({key: _scalar(value) for key, value in cells.items()})
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        context = first.get("ctx", {})
+        words = str(context.get("message") or first["msg"])
+        raise InputError(f"{where}, {place}: {words}", fix=str(context.get("fix") or "correct the cell")) from None
+
+
+def _scalar(value: Any) -> Any:
+    """A cell as the question file would hold it: numbers in texts become numbers, yes and no become truth values."""
+    if hasattr(value, "strftime"):
+        return value.strftime("%Y-%m")
+    if not isinstance(value, str):
+        return value
+    if value.lower() in ("true", "yes", "false", "no"):
+        return value.lower() in ("true", "yes")
+    try:
+        number = float(value.replace(",", "")) if value.replace(",", "").replace(".", "", 1).isdigit() else None
+    except ValueError:
+        number = None
+    if number is None:
+        return value
+    return int(number) if number.is_integer() and "." not in value else number
+
+
+def read_offers(path: str | Path) -> tuple[OfferAsk, ...]:
+    """Vendor quotes as offers: one row each, the id of an offer of the market changes it, another id adds one.
+
+    Raises:
+        InputError: a row cannot be used; names file, row and column.
+    """
+    found = []
+    for row in read_table(path, _OFFER_COLUMNS):
+        cells = dict(row.cells)
+        leads = [cells.pop(name, None) for name in ("lead_months", "lead_p90_months")]
+        months = [None if lead is None else parse_quantity(_scalar(lead), "count", f"{row.where}, lead") for lead in leads]
+        part = _checked(OfferModel, cells, row.where)
+        found.append(
+            OfferAsk(
+                id=part.id,
+                kind=part.kind,
+                chip=part.chip or "",
+                price=part.price,
+                currency=part.currency or "",
+                includes_host=part.includes_host,
+                term_months=part.term_months,
+                stock_chips=part.stock_chips,
+                stock_per_month=part.stock_per_month,
+                min_order_chips=part.min_order_chips,
+                lot_chips=part.lot_chips,
+                lead_months=months[0],
+                lead_p90_months=months[1] if months[1] is not None else months[0],
+                first_month=part.first_month or "",
+                last_month=part.last_month or "",
+                interruption_per_month=part.interruption_per_month,
+            )
+        )
+    return tuple(found)
+
+
+def read_fleet(path: str | Path) -> tuple[Holding, ...]:
+    """Chips that are there already, one row for each lot of them.
+
+    Raises:
+        InputError: a row cannot be used; names file, row and column.
+    """
+    parts = [_checked(HoldingModel, row.cells, row.where) for row in read_table(path, _HAVE_COLUMNS)]
+    return tuple(Holding(p.chip, p.chips, p.kind, p.since or "", p.until or "", p.price_per_chip_h) for p in parts)
+
+
+def with_files(question: Question, offers: str | Path | None = None, have: str | Path | None = None) -> Question:
+    """A question whose market and fleet are extended by files; an offer of a file replaces one of the same id."""
+    if offers is not None:
+        quoted = read_offers(offers)
+        ids = {offer.id for offer in quoted}
+        kept = tuple(offer for offer in question.market.offers if offer.id not in ids)
+        question = replace(question, market=replace(question.market, offers=(*kept, *quoted)))
+    if have is not None:
+        question = replace(question, have=(*question.have, *read_fleet(have)))
+    return question
+
+
+def compare_actuals(result: BuyResult, path: str | Path) -> tuple[ActualRow, ...]:
+    """A plan against what really happened, month by month; months that are not in the file are left out.
+
+    Args:
+        result: the plan.
+        path: table with month, paid (cash in the currency of the plan), and where known chips and energy_kwh.
+
+    Raises:
+        InputError: a row cannot be used, or its month is not one of the plan.
+    """
+    given = {row.where: row for row in read_table(path, _ACTUAL_COLUMNS)}
+    by_month: dict[str, tuple[float, float | None, float | None]] = {}
+    known = [state.month for state in result.months]
+    for where, row in given.items():
+        month = str(_scalar(row.cells.get("month", "")))
+        month_number(month, where)
+        if month not in known or month in by_month:
+            problem = "stands twice" if month in by_month else f"is not in the plan ({known[0]} to {known[-1]})"
+            raise InputError(f"{where}: {month} {problem}", fix="correct the month")
+        if "paid" not in row.cells:
+            raise InputError(f"{where}: paid is missing", fix="give what was paid in the month")
+        figures = [
+            parse_quantity(_scalar(row.cells[name]), "count", f"{where}, {name}") if name in row.cells else None
+            for name in ("paid", "chips", "energy_kwh")
+        ]
+        assert figures[0] is not None
+        by_month[month] = (figures[0], figures[1], figures[2])
+    return tuple(_actual_rows(result, by_month))
+
+
+def _actual_rows(result: BuyResult, by_month: Mapping[str, tuple[float, float | None, float | None]]) -> Iterable[ActualRow]:
+    planned_sum = paid_sum = 0.0
+
+    def money(amount: float) -> Money:
+        return Money(round(amount, 2), result.cost.currency, result.cost.date)
+
+    for state in result.months:
+        if state.month not in by_month:
+            continue
+        paid, chips, energy = by_month[state.month]
+        planned_sum, paid_sum = planned_sum + state.cash, paid_sum + paid
+        planned_chips = sum(state.owned.values()) + sum(state.rented.values())
+        yield ActualRow(
+            state.month, money(state.cash), money(paid), money(paid_sum - planned_sum), planned_chips, chips,
+            state.energy_j / J_PER_KWH, energy,
+        )  # fmt: skip

@@ -1,0 +1,69 @@
+"""The verbs of money: buy, audit, backtest."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from suanzhang.cli.faces import Call
+from suanzhang.errors import InputError
+
+QuestionFile = Annotated[Path, typer.Argument(metavar="QUESTION", help="Question file (YAML).")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+Table = Path | None
+
+
+def buy(
+    question: QuestionFile,
+    scenarios: Annotated[
+        int | None, typer.Option("--scenarios", min=1, max=200, help="Futures that the orders must hold in; 20 if left out.")
+    ] = None,
+    sensitivity: Annotated[bool, typer.Option("--sensitivity", help="Solve again with each fact lower and higher.")] = False,
+    cvar: Annotated[float, typer.Option("--cvar", min=0.0, max=1.0, help="Weight of the worst twentieth of futures.")] = 0.0,
+    deep: Annotated[bool, typer.Option("--deep", help="50 futures, and the sensitivities.")] = False,
+    offers: Annotated[Table, typer.Option("--offers", help="Vendor quotes (CSV or XLSX) that join the market.")] = None,
+    have: Annotated[Table, typer.Option("--have", help="Chips that are there already (CSV or XLSX).")] = None,
+    actuals: Annotated[Table, typer.Option("--actuals", help="What was really paid by month (CSV or XLSX).")] = None,
+    focus: Annotated[Table, typer.Option("--focus", help="Write the cash as FOCUS 1.2 CSV, divided over the jobs.")] = None,
+) -> Call:
+    """Schedule purchases and rents over months."""
+    named: dict[str, object] = {
+        "scenarios": scenarios,
+        "sensitivity": sensitivity,
+        "cvar": cvar or None,
+        "deep": deep,
+        "offers": str(offers) if offers else None,
+        "have": str(have) if have else None,
+        "actuals": str(actuals) if actuals else None,
+        "focus": str(focus) if focus else None,
+    }
+    return Call("buy", (question,), named, "scheduling purchases", progress=True)
+
+
+def audit(
+    claims: Annotated[Path | None, typer.Argument(metavar="CLAIMS", help="Claims file (YAML).")] = None,
+    scenarios: Annotated[bool, typer.Option("--scenarios", help="List the scenarios with their inputs.")] = False,
+    seed: Seed = 0,
+) -> Call | None:
+    """Recompute the claims of a file."""
+    if scenarios:
+        from suanzhang.app.scenarios import describe_scenarios
+
+        sys.stdout.write(describe_scenarios())
+        return None
+    if claims is None:
+        raise InputError("no claims file given", fix="try `suanzhang audit examples/gpu-rush-2023/claims.yaml`")
+    return Call("audit", (claims,), {"seed": seed or None}, "recomputing claims")
+
+
+def backtest(
+    chips: Annotated[int, typer.Option("--chips", min=1, help="Chips that must be at work in every month.")] = 64,
+    horizon: Annotated[int, typer.Option("--horizon", min=6, max=60, help="Months of each replay.")] = 24,
+    seed: Seed = 0,
+) -> Call:
+    """Replay recorded prices without foresight."""
+    named = {"chips": chips, "horizon": horizon, "seed": seed or None}
+    return Call("backtest", (), named, "replaying price history", progress=True)

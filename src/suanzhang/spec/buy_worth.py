@@ -1,0 +1,124 @@
+"""What stands beside a purchase plan: break-even, what would change the decision, and the plan in each scenario."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from suanzhang.spec.result import Money
+
+
+@dataclass(frozen=True, slots=True)
+class RentOrBuy:
+    """Rent against buying one kind of chip with the offers of the market, over the months of the plan.
+
+    Args:
+        chip: catalog id.
+        buy, rent: ids of the cheapest offers.
+        rent_per_chip_h: the rent.
+        own_per_chip_h: what an owned chip costs per hour when it always works, its worth at the end taken off.
+        utilisation: share of the time above which owning is cheaper over the plan; above 1 it never is.
+        month: month of use from which on renting has cost more than owning, without any resale; None when it never has
+            within ten years.
+    """
+
+    chip: str
+    buy: str
+    rent: str
+    rent_per_chip_h: Money
+    own_per_chip_h: Money
+    utilisation: float
+    month: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Swing:
+    """What one fact does to the plan when it is lower or higher; the plan is solved again each time.
+
+    Args:
+        fact: in words.
+        low, high: the changed fact in words.
+        cost_low, cost_high: cost of the best plan then; None when there is none.
+        decision_low, decision_high: how most chip-months are had then, in words.
+        flips: whether one of them is another decision than that of the plan.
+    """
+
+    fact: str
+    low: str
+    high: str
+    cost_low: Money | None
+    cost_high: Money | None
+    decision_low: str
+    decision_high: str
+    flips: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TwoWay:
+    """The best plan when two facts change together: factors on each, cost (None without a plan) and decision."""
+
+    fact_a: str
+    fact_b: str
+    factor_a: float
+    factor_b: float
+    cost: Money | None
+    decision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The plan in one of the scenarios.
+
+    Args:
+        scenario: its number, from 1.
+        weight: its probability.
+        cost: what the plan costs in it.
+        price_factor: mean purchase price of the second half of the plan over today's.
+        rent_factor: the same for rents.
+        delay_months: mean months from order to use over the offers that are ordered.
+        growth_factor: mean level of the services over the expected one.
+        rented_chip_months: chips rented by the hour, times months.
+        waiting_fraction: share of the services that waits, mean over the months in which they are wanted.
+    """
+
+    scenario: int
+    weight: float
+    cost: Money
+    price_factor: float
+    rent_factor: float
+    delay_months: float
+    growth_factor: float
+    rented_chip_months: float
+    waiting_fraction: float
+
+
+@dataclass(frozen=True, slots=True)
+class ActualRow:
+    """A plan against what happened in one month.
+
+    Args:
+        month: ISO month.
+        planned, paid: cash of the month.
+        ahead: cash paid so far over the plan's (negative: less was paid).
+        planned_chips, chips: chips that stand; None where not told.
+        planned_energy_kwh, energy_kwh: energy of the month; None where not told.
+    """
+
+    month: str
+    planned: Money
+    paid: Money
+    ahead: Money
+    planned_chips: float
+    chips: float | None
+    planned_energy_kwh: float
+    energy_kwh: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeBack:
+    """What one training or service is charged: its part of the cash and of the whole cost, and the chips it used."""
+
+    demand: str
+    cash: Money
+    cost: Money
+    chip_months: float
+    cost_per_chip_h: Money | None
