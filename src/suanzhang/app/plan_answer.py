@@ -51,7 +51,7 @@ def assemble(
 ) -> PlanResult:
     """The whole answer from the sized question and its schedule."""
     question = sized.question
-    costs = cost_by_demand(bought, tuple(demand.name for demand in sized.demands))
+    costs = cost_by_demand(bought, {demand.name: demand.api_mtokens for demand in sized.demands})
     factors = _physics_factors(sized, bought)
     lines = _cost_lines(sized, bought, costs, factors)
     trainings = tuple(_training(one, sized, bought, costs, factors) for one in sized.trainings)
@@ -228,8 +228,8 @@ def _service(
     for share in bought.shares:
         if share.demand == name and share.chip != "waiting":
             stands[_index(question.start, share.month, question.months)] += share.share
-    served = [min(share, 1.0) for share in stands]
     wanted = next(demand for demand in sized.demands if demand.name == name)
+    served = [min(share / level, 1.0) for share, level in zip(stands, wanted.level, strict=True)]
     full = next((m for m in range(wanted.first_month, question.months) if all(s >= _WHOLE for s in served[m:])), None)
     responses = sum(
         one.service.requests_per_s * MONTH_S * level * share for level, share in zip(wanted.level, served, strict=True)
@@ -237,7 +237,7 @@ def _service(
     cost, interval = _cost_of(name, sized, costs, factors)
     last = month_name(question.start, question.months - 1)
     fleet = tuple(
-        FleetShare(share.chip or "tokens", round(share.chips), share.share)
+        FleetShare(share.chip or "tokens", round(share.chips), share.share / wanted.level[-1])
         for share in bought.shares
         if share.demand == name and share.month == last and share.chip != "waiting"
     )

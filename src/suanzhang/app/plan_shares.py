@@ -19,19 +19,35 @@ def chip_months(bought: BuyResult) -> dict[str, dict[str, float]]:
     return {demand: dict(kinds) for demand, kinds in used.items()}
 
 
-def cost_by_demand(bought: BuyResult, demands: tuple[str, ...]) -> dict[str, float]:
+def token_shares(bought: BuyResult, mtokens: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Share of each month's bought tokens by demand; ``mtokens`` says how many million each takes a month at level 1."""
+    weight: dict[str, dict[str, float]] = defaultdict(dict)
+    for share in bought.shares:
+        if not share.chip and mtokens.get(share.demand, 0.0) > 0.0:
+            weight[share.month][share.demand] = share.share * mtokens[share.demand]
+    return {month: {name: part / sum(parts.values()) for name, part in parts.items()} for month, parts in weight.items()}
+
+
+def cost_by_demand(bought: BuyResult, mtokens: Mapping[str, float]) -> dict[str, float]:
     """The total cost divided over demands; the parts sum to the total.
 
-    What a kind of chip costs is divided by chip-months on it; waiting belongs to who waits; the rest (chips that
-    nobody uses, tokens) by the cost so far.
+    What a kind of chip costs is divided by chip-months on it; waiting belongs to who waits, tokens to the services
+    that they answer; the rest (chips that nobody uses) by the cost so far.
+
+    Args:
+        bought: the schedule.
+        mtokens: every demand with the million output tokens that it takes a month at level 1, for offers of tokens.
     """
-    used = chip_months(bought)
+    used, tokens = chip_months(bought), token_shares(bought, mtokens)
     by_chip: dict[str, float] = defaultdict(float)
-    parts = dict.fromkeys(demands, 0.0)
+    parts = dict.fromkeys(mtokens, 0.0)
     rest = 0.0
     for row in bought.schedule:
         if row.offer in parts and row.action == "wait":
             parts[row.offer] += row.cost.amount
+        elif row.action == "api" and row.month in tokens:
+            for name, share in tokens[row.month].items():
+                parts[name] += share * row.cost.amount
         elif row.chip:
             by_chip[row.chip] += row.cost.amount
         else:

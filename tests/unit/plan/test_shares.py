@@ -1,0 +1,49 @@
+"""Whose cost is it: growth, tokens and waiting."""
+
+from dataclasses import replace
+
+import pytest
+
+from suanzhang.app.plan import plan
+from suanzhang.app.question import read_question
+from suanzhang.spec.question import MarketAsk, OfferAsk, Question
+
+QUESTION = """
+title: a growing service
+currency: USD
+start: 2026-10
+months: 6
+market: us-2026-10
+chips: {allow: [h100-sxm-80]}
+train:
+  - {name: tune, model: llama-3.1-8b, tokens: 5B, seq_len: 4096, global_batch: 512, deadline: 30 d}
+serve:
+  - name: chat
+    model: llama-3.1-70b
+    visits_per_day: 1e6
+    tokens: {input: 500, output: 200}
+    load: {shape: diurnal, peak_to_mean: 2, growth_per_month: 20%}
+    slo: {ttft_p99: 3 s, tpot_p99: 100 ms}
+"""
+
+
+@pytest.fixture(scope="module")
+def question() -> Question:
+    return read_question(QUESTION)
+
+
+def test_shares_of_a_growing_fleet_are_shares(question: Question) -> None:
+    answer = plan(replace(question, market=MarketAsk("us-2026-10", exclude=("llama-3.1-70b-tokens",))))
+    served = answer.serve[0]
+    assert all(0.0 <= share <= 1.0 for share in served.served)
+    assert sum(share.share for share in served.fleet) == pytest.approx(1.0, rel=0.2)
+    assert sum(share.chips for share in served.fleet) > served.sized.chips
+
+
+def test_tokens_belong_to_the_service_that_they_answer(question: Question) -> None:
+    cheap = OfferAsk("cheap-tokens", kind="api", chip="llama-3.1-70b", price=0.01)
+    answer = plan(replace(question, market=MarketAsk("us-2026-10", offers=(cheap,))))
+    bought = sum(row.cost.amount for row in answer.buy.schedule if row.action == "api")
+    assert bought > 0.0
+    assert answer.serve[0].cost.amount >= 0.999 * bought
+    assert answer.serve[0].cost_per_response.amount > 0.0
