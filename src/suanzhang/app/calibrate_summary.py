@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from suanzhang.app.calibrate_fit import log_error, thinned
-from suanzhang.app.physics import mean_surface
+from suanzhang.app.physics import host_bound, mean_surface
 from suanzhang.app.physics_data import relative_when_left_out
 from suanzhang.app.surfaces import SURFACES, peaks_of
 from suanzhang.evidence.calibration.fit import Floats, median_abs_pct
@@ -37,6 +37,7 @@ class SurfaceSummary:
         chip_left_out_pct: the same when the chips that would stand in for this one predict it [%]; None without one.
         stand_in: those chips; empty without one.
         same_architecture: whether they share the architecture.
+        host_bound: whether it was timed without graph replay, so that predictions take another engine's surface if any.
     """
 
     op: str
@@ -49,6 +50,7 @@ class SurfaceSummary:
     chip_left_out_pct: float | None
     stand_in: tuple[str, ...]
     same_architecture: bool
+    host_bound: bool
 
 
 def read_summary(folder: Path) -> tuple[SurfaceSummary, ...]:
@@ -97,7 +99,7 @@ def _judge(profile: Profile, surface: FittedSurface, chip: ChipSpec, items: Iter
     used = tuple(name for name, one in zip(names, found, strict=True) if one is not None) if error is not None else ()
     close = bool(kin and kin.close)
     record = (surface.op, chip.id, profile.stack, surface.dtype, surface.rows, surface.median_abs_pct)
-    return SurfaceSummary(*record, shapes, error, used, close)
+    return SurfaceSummary(*record, shapes, error, used, close, host_bound(surface))
 
 
 def _surface(folder: Path, chip_id: str, stack: str, like: FittedSurface) -> FittedSurface | None:

@@ -174,6 +174,14 @@ def _without(profile: Profile, ops: Iterable[str]) -> Profile:
     )
 
 
+def host_bound(surface: FittedSurface) -> bool:
+    """Whether a kernel was timed without graph replay, so that its fixed time is that of the host's code.
+
+    Engines that replay graphs do not pay it; another engine's or version's timings of the same kernel are nearer.
+    """
+    return surface.coefficients.get("launch_s", 0.0) > constant("host_bound_s")
+
+
 class _Finder:
     """Looks for surfaces in an ordered list of profiles and remembers which it used."""
 
@@ -182,13 +190,14 @@ class _Finder:
         self.used: list[str] = []
 
     def first(self, op: str, dtypes: tuple[str, ...]) -> FittedSurface | None:
-        """The surface of the nearest dtype; among equals that of the first profile."""
+        """The surface of the nearest dtype; among equals the first that was timed on the chip and not on its host."""
         for dtype in dtypes:
-            for profile in self.profiles:
-                surface = profile.surface(op, dtype)
-                if surface is not None:
-                    self.used.append(profile.id)
-                    return surface
+            found = [(profile, profile.surface(op, dtype)) for profile in self.profiles]
+            have = [(profile, surface) for profile, surface in found if surface is not None]
+            have.sort(key=lambda item: host_bound(item[1]))
+            if have:
+                self.used.append(have[0][0].id)
+                return have[0][1]
         return None
 
     def nearest(self) -> _Finder:

@@ -70,6 +70,8 @@ MODELLED_FILES = (
 )
 """Names of the AIConfigurator files that are read, without ``_perf.parquet``."""
 _MLA_PREFILL_DIMS = (192.0, 128.0)
+_RARE_KERNEL = 0.15
+"""Share of the rows below which a kernel serves only shapes that the usual one refuses (widths that it cannot align)."""
 _PLAIN_TOPK, _PLAIN_HIDDEN = 22, 2688
 """Shapes of the timed models whose experts have no gate (Nemotron 3); engines run other kernels for them."""
 
@@ -205,6 +207,9 @@ def _known(frame: pl.DataFrame, column: str) -> pl.DataFrame:
 def _gemm(path: Path, frame: pl.DataFrame) -> _Read:
     _need(path, frame, ("gemm_dtype", "m", "n", "k", "latency"))
     frame = _known(frame, "gemm_dtype")
+    if "kernel_source" in frame.columns and frame.height:
+        here = pl.len().over("gemm_dtype", "kernel_source") / pl.len().over("gemm_dtype")
+        frame = frame.filter(here >= _RARE_KERNEL)
     return frame, "gemm", [DTYPES[x] for x in frame["gemm_dtype"]], [_numbers(path, frame, c) for c in ("m", "n", "k")]
 
 
@@ -218,11 +223,22 @@ def _window(path: Path, frame: pl.DataFrame) -> Floats:
     return _numbers(path, frame, "window_size") if "window_size" in frame.columns else np.zeros(frame.height)
 
 
+def _one_kernel(frame: pl.DataFrame) -> pl.DataFrame:
+    """For each cache format and width the rows of the commonest kernel: what else was timed there does not run by default."""
+    if "kernel_source" not in frame.columns:
+        return frame
+    keys = ["attn_dtype", "kv_cache_dtype", "head_dim"]
+    counted = frame.group_by(*keys, "kernel_source").len().sort("len", "kernel_source")
+    kept = counted.group_by(keys, maintain_order=True).last().select(*keys, "kernel_source")
+    return frame.join(kept, on=[*keys, "kernel_source"], how="semi", maintain_order="left")
+
+
 def _context(path: Path, frame: pl.DataFrame) -> _Read:
     needed = ("batch_size", "isl", "num_heads", "num_key_value_heads", "head_dim", "attn_dtype", "kv_cache_dtype", "latency")
     _need(path, frame, needed)
     if "window_size" in frame.columns:
         frame = frame.filter(pl.col("window_size") == 0)
+    frame = _one_kernel(frame)
     dtypes = [_attention_dtype(a, c) for a, c in frame.select("attn_dtype", "kv_cache_dtype").rows()]
     columns = [_numbers(path, frame, name) for name in needed[:5]]
     return frame, "prefill", dtypes, [*columns, columns[4], _window(path, frame)]
@@ -233,6 +249,7 @@ def _generation(path: Path, frame: pl.DataFrame) -> _Read:
     _need(path, frame, needed)
     if "window_size" in frame.columns:
         frame = frame.filter(pl.col("window_size") == 0)
+    frame = _one_kernel(frame)
     dtypes = [_attention_dtype(a, c) for a, c in frame.select("attn_dtype", "kv_cache_dtype").rows()]
     batch, step, heads, kv_heads, dim = (_numbers(path, frame, name) for name in needed[:5])
     elem = np.where(frame["kv_cache_dtype"].to_numpy() == "fp8", 1.0, 2.0)
