@@ -111,8 +111,15 @@ _KIN: Mapping[str, tuple[str, ...]] = {
 _CONTAINER = re.compile(r"(?<![\d.])(2[2-9])\.(0[1-9]|1[0-2])(?![\d])|\b20(2\d)(0[1-9]|1[0-2])\b")
 
 
+_OLDER_THAN_PAPER = ((r"zero bubble", "2022-12"),)
+"""Papers whose code is a fork of software older than themselves."""
+
+
 def _released(row: TrainRow) -> str:
-    """Month of the software by its container or file name, else the middle of the year."""
+    """Month of the software by its container or file name, else the end of the year; of a fork, that of what it forked."""
+    for pattern, month in _OLDER_THAN_PAPER:
+        if re.search(pattern, row.source, re.IGNORECASE):
+            return month
     match = _CONTAINER.search(" ".join((row.id, row.where, row.notes)))
     if match:
         year, month = (match.group(1), match.group(2)) if match.group(1) else (match.group(3), match.group(4))
@@ -393,6 +400,15 @@ def _zero_of(row: TrainRow, stack: TrainStack, flags: list[str]) -> tuple[int, b
     return stack.default_zero_stage, offload
 
 
+def _shard_ranks_of(row: TrainRow) -> int:
+    """Data ranks that share what is sharded, where the row says that it is not all of them."""
+    text = f"{row.layout.get('zero') or ''} {row.layout.get('fsdp') or ''}"
+    stated = re.search(r"within (\d+)|fsdp (\d+) inside", text, re.IGNORECASE)
+    if stated:
+        return int(stated.group(1) or stated.group(2))
+    return row.chips_per_node or 8 if re.search(r"hsdp|hybrid|hierarchical", text, re.IGNORECASE) else 0
+
+
 def _layout_of(row: TrainRow, chips: int, batch: int, stack: TrainStack, flags: list[str]) -> tuple[TrainLayout, bool]:
     """The layout, and whether the row leaves open what is recomputed."""
     stated = row.layout
@@ -436,6 +452,7 @@ def _layout_of(row: TrainRow, chips: int, batch: int, stack: TrainStack, flags: 
         overlap_pp=not _no_overlap(row),
         offload_optimizer=offload_optimizer,
         offload_activations=offload,
+        shard_ranks=_shard_ranks_of(row),
     )
     if recompute is None:
         flags.append("recomputation not stated: the least that fits is meant")
@@ -451,6 +468,20 @@ def _default_chunks(row: TrainRow, stack: TrainStack, pp: int, micro_batches: in
     per_stage = layers // pp
     flags.append(f"interleaving not stated, {stack.title}'s default taken")
     return max((v for v in range(1, per_stage // smallest + 1) if per_stage % v == 0), default=1)
+
+
+def _sharded_if_needed(
+    row: TrainRow, layout: TrainLayout, model: ModelSpec, chip: ChipSpec, stack: TrainStack, flags: list[str]
+) -> TrainLayout:
+    """Parameters sharded over the data ranks where the row does not say and whole copies cannot fit."""
+    open_stage = row.layout.get("zero") is None and row.layout.get("fsdp") is None
+    if not open_stage or layout.zero_stage == 3 or layout.pp > 1 or layout.dp < 2 or model.moe is not None:
+        return layout
+    whole = model.params / layout.tp * (stack.param_bytes + stack.grad_bytes)
+    if whole < 0.85 * chip.hbm_bytes:
+        return layout
+    flags.append("sharding stage not stated and whole copies do not fit: parameters sharded")
+    return replace(layout, zero_stage=3)
 
 
 def _no_overlap(row: TrainRow) -> bool:
@@ -506,6 +537,9 @@ def _case(row: TrainRow) -> TrainCase:
     precision, frozen = precision_of(row, chip)
     batch = row.global_batch or _batch_without(row, flags)
     layout, open_recompute = _layout_of(row, row.chips, batch, stack, flags)
+    if layout.zero_stage == 3 and stack.id.startswith("megatron-lm") and stack.attention == "fused-softmax":
+        stack = _stack_named("megatron-deepspeed", _released(row))  # Megatron-LM of that time shards no parameters
+    layout = _sharded_if_needed(row, layout, model, chip, stack, flags)
     method, rank = _method_of(row, frozen)
     job = TrainJob(
         name=row.id,

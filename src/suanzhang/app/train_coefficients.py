@@ -14,14 +14,14 @@ from suanzhang.errors import CatalogError
 from suanzhang.perf.training.args import Coefficients
 from suanzhang.spec.chip import ChipSpec
 
-GENERATIONS = ("volta", "ampere", "hopper", "blackwell", "tpu", "other")
+GENERATIONS = ("volta", "ampere", "hopper", "blackwell", "tpu", "trillium", "other")
 """Generations of chips that share how far sustained clocks fall below those of an isolated kernel."""
 
 
 def generation(chip: ChipSpec) -> str:
     """Generation of a chip by its maker and the formats of its arithmetic."""
     if chip.vendor.lower() == "google":
-        return "tpu"
+        return "trillium" if "fp8" in chip.peak_flop_per_s or chip.peak_flop_per_s.get("bf16", 0.0) > 6e14 else "tpu"
     if chip.vendor.lower() != "nvidia":
         return "other"
     peaks = chip.peak_flop_per_s
@@ -30,6 +30,41 @@ def generation(chip: ChipSpec) -> str:
     if "fp8" in peaks:
         return "hopper"
     return "ampere" if "bf16" in peaks else "volta"
+
+
+_WATT_PER_FLOP = {"volta": 300.0 / 125e12, "ampere": 400.0 / 312e12, "hopper": 700.0 / 989.4e12, "blackwell": 1000.0 / 2250e12}
+"""Nameplate power over dense 16-bit peak of the usual part of a generation [W s/FLOP]."""
+_POWER_RANGE = (0.93, 1.35)
+
+
+def power_factor(chip: ChipSpec) -> float:
+    """Time of sustained products over that of the usual part of the generation, by what power allows.
+
+    Model:    under a power limit the clock follows the cube root of the power, as voltage falls with the clock.
+
+    Args:
+        chip: the chip.
+
+    Returns:
+        Factor on the time of products, 1 for the usual part.
+
+    Equation: f = (w P / W)^(1/3), w power per peak of the usual part, P peak and W power of the chip, kept in 0.93 to 1.35.
+
+    Validity: variants of one silicon: lower power limits, board and rack versions.
+
+    Sources:  [horowitz2014] energy goes with the square of the voltage.
+    """
+    usual = _WATT_PER_FLOP.get(generation(chip), 0.0)
+    peak = chip.peak_flop_per_s.get("bf16") or chip.peak_flop_per_s.get("fp16") or 0.0
+    if not (usual and peak and chip.tdp_w):
+        return 1.0
+    low, high = _POWER_RANGE
+    return float(min(max((usual * peak / chip.tdp_w) ** (1.0 / 3.0), low), high))
+
+
+def is_narrow(precision: str) -> bool:
+    """Whether the operands of products are floating-point numbers of less than 16 bits."""
+    return precision in ("fp8", "fp4", "nvfp4", "mxfp8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +92,11 @@ class TrainCoefficients:
     note: str
     residuals: Mapping[str, tuple[float, float, float]]
 
-    def on(self, chip: ChipSpec) -> Coefficients:
-        """The coefficients of a chip."""
-        kind = generation(chip)
-        return self.values._replace(gemm=self.gemm[kind], attention=self.attention[kind])
+    def on(self, chip: ChipSpec, precision: str = "") -> Coefficients:
+        """The coefficients of a chip at the precision of its products."""
+        kind, power = generation(chip), power_factor(chip)
+        gemm = self.gemm.get(kind, self.gemm["other"]) * power * (self.values.narrow if is_narrow(precision) else 1.0)
+        return self.values._replace(gemm=gemm, attention=self.attention.get(kind, self.attention["other"]) * power)
 
 
 @cache
@@ -73,12 +109,12 @@ def shipped_coefficients() -> TrainCoefficients:
     path = files("suanzhang.evidence") / "data" / "coefficients" / "training.yaml"
     raw: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     values: dict[str, Any] = raw.get("values", {})
-    missing = [name for name in Coefficients._fields if name not in values]
+    missing = [name for name in Coefficients._fields if name not in values and name != "narrow"]
     missing += [f"{name}.{kind}" for name in ("gemm", "attention") for kind in GENERATIONS if kind not in values.get(name, {})]
     if missing or "fit" not in raw or "residuals" not in raw:
         raise CatalogError(f"coefficients/training.yaml lacks {', '.join(missing) or 'its record'}", fix="fit them again")
     fit = raw["fit"]
-    shared = {name: float(values[name]) for name in Coefficients._fields if name not in ("gemm", "attention")}
+    shared = {name: float(values.get(name, 1.0)) for name in Coefficients._fields if name not in ("gemm", "attention")}
     return TrainCoefficients(
         Coefficients(gemm=1.0, attention=1.0, **shared),
         {kind: float(values["gemm"][kind]) for kind in GENERATIONS},

@@ -12,7 +12,14 @@ from numba.typed import List
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from suanzhang.app.train_coefficients import GENERATIONS, TrainCoefficients, generation, shipped_coefficients
+from suanzhang.app.train_coefficients import (
+    GENERATIONS,
+    TrainCoefficients,
+    generation,
+    is_narrow,
+    power_factor,
+    shipped_coefficients,
+)
 from suanzhang.app.train_model import pack
 from suanzhang.errors import InputError, PlannerError
 from suanzhang.perf.training.args import Coefficients
@@ -36,9 +43,13 @@ PRIORS: dict[str, tuple[float, float]] = {
     "jitter": (0.004, 0.8),
     "launch": (1.0, 0.3),
     "quantize": (1.2, 0.4),
+    "narrow": (1.0, 0.12),
 }
 """What is believed before the fit: median, and standard deviation of its logarithm."""
 GEMM_PRIOR = (1.1, 0.12)
+UNTIMED_PRIOR = (0.8, 0.25)
+"""The same for chips whose kernels nobody timed: typical shares of the peak stand in, which suit large tiles badly."""
+_UNTIMED = ("tpu", "trillium")
 ATTENTION_PRIOR = (1.1, 0.25)
 LARGE_RESIDUAL = 0.15
 """Logarithmic error from which on a run counts less than by its square."""
@@ -69,6 +80,8 @@ class Prepared:
     Args:
         questions: typed list of the arguments.
         generations: index of the chip generation of each run.
+        power: what the power of its chip does to its products.
+        narrow: whether its products are in 8 or 4 bit.
         log_step: logarithm of the measured time.
         sources: of each run.
         skipped: runs that cannot be evaluated, by reason.
@@ -76,6 +89,8 @@ class Prepared:
 
     questions: Any
     generations: NDArray[np.int64]
+    power: Floats
+    narrow: NDArray[np.bool_]
     log_step: Floats
     sources: tuple[str, ...]
     skipped: Counter[str]
@@ -83,7 +98,7 @@ class Prepared:
 
 def prepare(runs: Sequence[FittedRun]) -> Prepared:
     """Pack the runs; what cannot be evaluated is counted with its reason."""
-    questions, kinds, logs, sources = List(), [], [], []
+    questions, kinds, power, narrow, logs, sources = List(), [], [], [], [], []
     skipped: Counter[str] = Counter()
     start = shipped_coefficients()
     for run in runs:
@@ -98,14 +113,25 @@ def prepare(runs: Sequence[FittedRun]) -> Prepared:
             continue
         questions.append((packed.shape, packed.run, row, packed.ops, packed.ops16))
         kinds.append(GENERATIONS.index(generation(run.chip)))
+        power.append(power_factor(run.chip))
+        narrow.append(is_narrow(run.job.precision))
         logs.append(float(np.log(run.step_s)))
         sources.append(run.source)
-    return Prepared(questions, np.asarray(kinds, dtype=np.int64), np.asarray(logs), tuple(sources), skipped)
+    return Prepared(
+        questions,
+        np.asarray(kinds, dtype=np.int64),
+        np.asarray(power),
+        np.asarray(narrow),
+        np.asarray(logs),
+        tuple(sources),
+        skipped,
+    )
 
 
 def _names() -> tuple[list[str], Floats, Floats]:
     names = list(PRIORS) + [f"gemm.{g}" for g in GENERATIONS] + [f"attention.{g}" for g in GENERATIONS]
-    priors = list(PRIORS.values()) + [GEMM_PRIOR] * len(GENERATIONS) + [ATTENTION_PRIOR] * len(GENERATIONS)
+    gemm = [UNTIMED_PRIOR if g in _UNTIMED else GEMM_PRIOR for g in GENERATIONS]
+    priors = [*PRIORS.values(), *gemm] + [ATTENTION_PRIOR] * len(GENERATIONS)
     return names, np.log([median for median, _ in priors]), np.asarray([spread for _, spread in priors])
 
 
@@ -114,8 +140,9 @@ def predict_log(prepared: Prepared, log_values: Floats) -> Floats:
     values = np.exp(log_values)
     shared = dict(zip(PRIORS, values, strict=False))
     count = len(PRIORS)
-    gemm = values[count : count + len(GENERATIONS)][prepared.generations]
-    attention = values[count + len(GENERATIONS) :][prepared.generations]
+    gemm = values[count : count + len(GENERATIONS)][prepared.generations] * prepared.power
+    gemm = gemm * np.where(prepared.narrow, shared["narrow"], 1.0)
+    attention = values[count + len(GENERATIONS) :][prepared.generations] * prepared.power
     fit = Coefficients(gemm=1.0, attention=1.0, **shared)
     return np.log(many_steps(prepared.questions, gemm, attention, fit))
 

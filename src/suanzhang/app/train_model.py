@@ -109,7 +109,7 @@ def pack(
     ops = _operators(chip.id, job.precision, stack.profile, key)
     ops16 = _operators(chip.id, sixteen_bit(chip, job.precision), stack.profile, key)
     run = run_args(job, chip, stack, max(1.0, ops.link.node_chips), imbalance)
-    return Packed(shape_args(job.model), run, ops, ops16, coefficients.on(chip), chip.peak(job.precision))
+    return Packed(shape_args(job.model), run, ops, ops16, coefficients.on(chip, job.precision), chip.peak(job.precision))
 
 
 def check_layout(packed: Packed, layout: TrainLayout) -> None:
@@ -155,7 +155,7 @@ def estimate_packed(packed: Packed, layout: TrainLayout, chip: ChipSpec) -> Trai
         terms=named,
         memory=memory,
         memory_bytes=worst,
-        fits=worst <= chip.hbm_bytes,
+        fits=worst <= packed.run.hbm_bytes,
         mfu=flop / rate,
         hfu=flop * (1.0 + again) / rate,
         tokens_per_s_per_chip=packed.run.seq * packed.run.global_batch / step_s / layout.chips,

@@ -29,6 +29,7 @@ class TrainLayout:
         schedule: pipeline schedule.
         overlap_dp, overlap_tp, overlap_pp: whether that traffic runs beside compute.
         offload_optimizer, offload_activations: whether they live in host memory.
+        shard_ranks: neighbouring data ranks that share what is sharded; 0 for all of them.
     """
 
     tp: int = 1
@@ -49,6 +50,7 @@ class TrainLayout:
     overlap_pp: bool = False
     offload_optimizer: bool = False
     offload_activations: bool = False
+    shard_ranks: int = 0
 
     @property
     def chips(self) -> int:

@@ -42,6 +42,15 @@ class TrainStack:
         sequence_parallel: the stack can shard norms and dropout over the tensor group.
         reserve_bytes: memory of the driver, the libraries and the communication buffers.
         fragmentation: share of the allocated memory that the allocator cannot use again.
+        bf16_grad_bytes: the same as ``grad_bytes`` under bf16 where that differs (an optimizer of its own); 0 otherwise.
+        whole_reduce: ranks that shard only the optimizer still sum whole gradients.
+        owner_s: time that each owner of a shard takes to send out what it updated, one after another; 0 for an all-gather.
+        loss_bytes: bytes per logit that a plain loss holds at its fullest; 0 for the 16-bit logits, a 32-bit copy and a
+            gradient.
+        loss_tokens: tokens whose logits exist at once; 0 for all of a micro-batch.
+        overlap_ep: share of the traffic between experts that may hide behind compute.
+        shard_calls: exchanges of one layer and pass where parameters are sharded: one per layer, or one per parameter.
+        unpack_bytes: traffic to unpack one frozen 4-bit weight for a product; 0 when the product reads it packed.
     """
 
     id: str
@@ -71,6 +80,14 @@ class TrainStack:
     sequence_parallel: bool = True
     reserve_bytes: float = 2.0e9
     fragmentation: float = 0.04
+    bf16_grad_bytes: float = 0.0
+    whole_reduce: bool = False
+    owner_s: float = 0.0
+    loss_bytes: float = 0.0
+    loss_tokens: float = 0.0
+    overlap_ep: float = 0.0
+    shard_calls: float = 1.0
+    unpack_bytes: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +124,8 @@ class ServeStack:
         pads_heads: a tensor size that does not divide the heads is allowed; the heads are padded.
         alltoall: experts exchange tokens by all-to-all; otherwise by all-gather and reduce-scatter.
         policy: batch policy for the event simulation.
+        direct_allreduce: small all-reduces go through peer memory in a kernel of the engine; otherwise NCCL does them all.
+        fused_prefill: attention of prompts keeps its scores on the chip; early engines wrote them to memory.
     """
 
     id: str
@@ -138,3 +157,5 @@ class ServeStack:
     pads_heads: bool = False
     alltoall: bool = False
     policy: Literal["vllm-v1", "sglang", "trtllm", "static"] = "vllm-v1"
+    direct_allreduce: bool = True
+    fused_prefill: bool = True

@@ -116,7 +116,7 @@ def test_batch_equals_the_single_formula(packed):
         micro_batches = packed.run.global_batch / (row.dp * row.micro_batch)
         expected = fullest_stage_bytes(packed.shape, packed.run, row, micro_batches, packed.run.capacity)
         assert memory[index] == pytest.approx(expected, rel=1e-12)
-        assert (reason[index] > 0.0) == (expected > CHIP.hbm_bytes)
+        assert (reason[index] > 0.0) == (expected > packed.run.hbm_bytes)
 
 
 @given(layouts)

@@ -32,6 +32,8 @@ def _attention_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs) -> floa
         keys = shape.heads * (shape.qk_dim + shape.v_dim)
     latent = shape.q_lora + shape.kv_lora + shape.rope_dim
     out = shape.heads * shape.v_dim
+    if shape.kv_lora > 0.0 and layout.recompute != RECOMPUTE_NONE:
+        query, keys = 0.0, 0.0
     kept = tokens * run.element_bytes * ((query + keys + out) / layout.tp + latent)
     if run.attention >= FLASH1:
         return kept + tokens * shape.heads * 4.0 / layout.tp
@@ -99,7 +101,8 @@ def moe_layer_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, imbalanc
 
     Model:    as a dense layer, with the shared experts as a feed-forward of their width, the routed tokens
               (``topk`` copies, times the imbalance of the fullest expert rank) before and after their products, and
-              the scores of the router in 32 bits.
+              the scores of the router in 32 bits. Selective recompute repeats the activation and the up-projections of a
+              latent attention and does not keep what the experts return.
 
     Args:
         shape: the model.
@@ -121,6 +124,9 @@ def moe_layer_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, imbalanc
     routed_tokens = tokens / shard * shape.topk * imbalance * layout.etp
     width = shape.matrices * shape.expert_ffn / layout.etp
     routed = routed_tokens * run.element_bytes * (2.0 * shape.hidden / layout.etp + width)
+    if layout.recompute != RECOMPUTE_NONE:
+        width = (shape.matrices - 1.0) * shape.expert_ffn / layout.etp
+        routed = routed_tokens * (run.gemm_bytes * shape.hidden / layout.etp + run.element_bytes * width)
     router = tokens / shard * shape.experts * 8.0
     return (
         _residual_bytes(shape, run, layout)

@@ -53,7 +53,12 @@ class RunArgs(NamedTuple):
     before each product (8-bit and 4-bit formats); ``frozen`` 1 when only low-rank adapters train;
     ``host_bytes_per_s`` of the link of one chip to the host; ``domain`` chips that share the scale-up link;
     ``attention_slowdown`` time of the stack's attention kernel over the profiled one; ``capacity`` tokens of the
-    fullest expert rank over the mean.
+    fullest expert rank over the mean; ``whole_reduce`` 1 when ranks that shard only the optimizer still sum whole
+    gradients; ``owner_s`` time that each owner takes to send out what it updated, one after another; ``loss_bytes``
+    bytes per logit that the loss holds at its fullest; ``loss_tokens`` tokens whose logits exist at once, 0 for all;
+    ``overlap_ep`` share of the expert traffic that may hide behind compute; ``shard_calls`` exchanges of one layer and
+    pass where parameters are sharded; ``unpack_bytes`` traffic to unpack one frozen 4-bit weight; ``weight_grad`` time of
+    a weight gradient over that of a product in the format in use.
     """
 
     seq: float
@@ -88,10 +93,21 @@ class RunArgs(NamedTuple):
     domain: float
     attention_slowdown: float
     capacity: float
+    whole_reduce: float = 0.0
+    owner_s: float = 0.0
+    loss_bytes: float = 8.0
+    loss_tokens: float = 0.0
+    overlap_ep: float = 0.0
+    shard_calls: float = 1.0
+    unpack_bytes: float = 0.0
+    weight_grad: float = 1.0
 
 
 class LayoutArgs(NamedTuple):
-    """A training layout as numbers, in the order of the columns of a batch; see ``TrainLayout``."""
+    """A training layout as numbers, in the order of the columns of a batch; see ``TrainLayout``.
+
+    ``shard_ranks`` data ranks share what is sharded; 0 for all of them. A batch has no column for it.
+    """
 
     tp: float
     pp: float
@@ -111,9 +127,10 @@ class LayoutArgs(NamedTuple):
     overlap_pp: float
     offload_optimizer: float
     offload_activations: float
+    shard_ranks: float = 0.0
 
 
-COLUMNS = LayoutArgs._fields
+COLUMNS = LayoutArgs._fields[:-1]
 
 
 class MemoryParts(NamedTuple):
@@ -189,7 +206,8 @@ class Coefficients(NamedTuple):
     traffic; ``tensor``, ``data``, ``expert``, ``pipeline`` time of a collective in the step over its isolated time;
     ``hidden`` share of overlapped traffic that still slows the compute it hides behind; ``jitter`` relative
     growth of a step per doubling of the nodes; ``launch`` host time per kernel over the stack's figure;
-    ``quantize`` traffic of conversions to 8 bit over the least traffic.
+    ``quantize`` traffic of conversions to 8 bit over the least traffic; ``narrow`` that of ``gemm`` in 8 and 4 bit over
+    that in 16 bit.
     """
 
     gemm: float
@@ -203,3 +221,4 @@ class Coefficients(NamedTuple):
     jitter: float
     launch: float
     quantize: float
+    narrow: float = 1.0

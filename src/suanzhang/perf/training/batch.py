@@ -36,7 +36,7 @@ def row_layout(row: Floats) -> LayoutArgs:
     """A layout from one row of a batch."""
     return LayoutArgs(
         row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[9],
-        row[10], row[11], row[12], row[13], row[14], row[15], row[16], row[17],
+        row[10], row[11], row[12], row[13], row[14], row[15], row[16], row[17], 0.0,
     )  # fmt: skip
 
 
@@ -197,7 +197,7 @@ def many_steps(
         shape, run, layout, ops, ops16 = questions[index]
         own = Coefficients(
             gemm[index], attention[index], fit.memory, fit.tensor, fit.data, fit.expert, fit.pipeline,
-            fit.hidden, fit.jitter, fit.launch, fit.quantize,
+            fit.hidden, fit.jitter, fit.launch, fit.quantize, fit.narrow,
         )  # fmt: skip
         result[index] = step_total_s(explain_step(shape, run, layout, ops, ops16, own))
     return result

@@ -13,21 +13,31 @@ from suanzhang.perf.gemm import gemm_s
 from suanzhang.perf.moe import grouped_gemm_s
 from suanzhang.perf.training.activations import tokens_per_micro_batch
 from suanzhang.perf.training.args import FLASH1, Coefficients, LayerTimes, LayoutArgs, RunArgs, ShapeArgs
+from suanzhang.perf.training.overlap import exposed_s
 from suanzhang.perf.training.params import dense_layer_params, moe_layer_params, routed_params
 
 FUSED_PASSES = 5.0
 """Times that the score matrix crosses memory with a fused causal softmax: product out, softmax in (half, the rest is
 masked) and out, dropout in and out (with a mask of one byte), product in."""
-UNFUSED_BACKWARD = 1.8
-"""Backward over forward of unfused attention: four products for two, nine crossings for five."""
+UNFUSED_BACKWARD = 1.6
+"""Backward over forward of unfused attention: four products for two, seven crossings for five."""
+MEMORY_BACKWARD = 1.35
+"""Backward over forward traffic of norms, activations and residual sums: three streams for two in norms and activations,
+no more than forward in sums."""
 UNFUSED_PASSES = 12.0
 """The same with scale, mask, cast, softmax and dropout as separate kernels."""
 
+MISALIGNED, ODD = 12.0, 25.0
+"""Time of plain attention products whose head size is no multiple of 8 (16 bytes), or odd, over that of aligned ones: the
+tensor cores load 16 bytes at a time, and the library falls back to kernels without them."""
+
+SHARD_CALL_S = 1.5e-4
+"""Host time to fetch or give up one sharded parameter: hooks of the framework, not the message."""
 ADAPTER_KERNELS = 14.0
 """Kernels that low-rank adapters add to the forward pass of one layer: two products for each of seven maps."""
-ADAPTER_TRAFFIC = 1.3
-"""Traffic between products with adapters over that without: their inputs and sums."""
-EAGER_PASSES = 2.0
+ADAPTER_TRAFFIC = 1.8
+"""Traffic between products with adapters over that without: dropout of their inputs, two thin products, and their sums."""
+EAGER_PASSES = 2.5
 """Traffic of norms, residual sums and activations run one by one (with 32-bit copies) over that of fused kernels."""
 
 
@@ -62,6 +72,14 @@ def three_products(m: float, n: float, k: float, args: GemmArgs) -> tuple[float,
 
 
 @formula
+def aligned_dim(head_dim: float) -> float:
+    """Head size that plain products of a head size that is no multiple of 8 cost as much as."""
+    if head_dim % 2.0 > 0.0:
+        return ODD * head_dim
+    return MISALIGNED * head_dim if head_dim % 8.0 > 0.0 else head_dim
+
+
+@formula
 def attention_times(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, ops: OperatorArgs) -> tuple[float, float]:
     """Forward and backward time of the attention products of one layer on one chip [s].
 
@@ -77,7 +95,7 @@ def attention_times(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, ops: Ope
     Returns:
         Forward and backward time [s].
 
-    Equation: see :mod:`suanzhang.perf.attention`; backward of the unfused kernel is 1.8 times its forward.
+    Equation: see :mod:`suanzhang.perf.attention`; backward of the unfused kernel is 1.6 times its forward.
 
     Validity: heads divisible by the tensor size.
 
@@ -89,7 +107,7 @@ def attention_times(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, ops: Ope
     args = ops.mla if shape.kv_lora > 0.0 else ops.attention
     if run.attention < FLASH1:
         passes = UNFUSED_PASSES if run.attention < 1.0 else FUSED_PASSES
-        forward = unfused_attention_s(batch, run.seq, run.seq, heads, shape.qk_dim, passes, args) / layout.cp
+        forward = unfused_attention_s(batch, run.seq, run.seq, heads, aligned_dim(shape.qk_dim), passes, args) / layout.cp
         return forward, UNFUSED_BACKWARD * forward
     forward = prefill_attention_s(batch, run.seq, run.seq, heads, kv_heads, shape.qk_dim, shape.v_dim, shape.causal, 0.0, args)
     backward = attention_backward_s(
@@ -307,7 +325,7 @@ def expert_times(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, ops: Operat
     """Forward, backward-input, backward-weight and sorting time of the routed experts of one layer on one chip [s].
 
     Model:    grouped products over the experts that the chip holds, on the tokens that its expert ranks send;
-              sorting and adding up cost a fixed time and a time per token-expert pair each way.
+              sorting, the activation and adding up pass over the pairs in memory a fitted number of times each way.
 
     Args:
         shape: the model.
@@ -334,7 +352,8 @@ def expert_times(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, ops: Operat
     forward += grouped_gemm_s(rows, local, shape.hidden, width, run.capacity, args)
     backward = grouped_gemm_s(rows, local, shape.hidden, up, run.capacity, args)
     backward += grouped_gemm_s(rows, local, width, shape.hidden, run.capacity, args)
-    sort = args.fixed_s + rows * run.capacity * args.row_s
+    passes = shape.hidden * (args.row_passes + args.pair_passes) + width * args.width_passes
+    sort = args.fixed_s + rows * run.capacity * passes * run.element_bytes / args.gemm.hbm_bytes_per_s
     return forward, backward, backward, sort
 
 
@@ -401,7 +420,7 @@ def layer_times(
     gemm_f, gemm_i, gemm_w = pf + ff, pi + fi, pw + fw
     traffic = memory_traffic_bytes(shape, run, layout, width)
     memory_f = memory_bound_s(traffic * fit.memory, ops.memory)
-    memory_b = 2.0 * memory_f
+    memory_b = MEMORY_BACKWARD * memory_f
     quantize = memory_bound_s(quantize_bytes(shape, run, layout, width) * fit.quantize, ops.memory)
     expert_f, expert_b = 0.0, 0.0
     kernels = run.layer_kernels
@@ -410,8 +429,9 @@ def layer_times(
         gemm_f, gemm_i, gemm_w = gemm_f + ef, gemm_i + ei, gemm_w + ew
         memory_f += sort
         memory_b += sort
-        expert_f = fit.expert * expert_comm_s(shape, run, layout, ops)
-        expert_b = expert_f
+        messages = fit.expert * expert_comm_s(shape, run, layout, ops)
+        expert_f = exposed_s(messages, fit.gemm * gemm_f, run.overlap_ep, fit.hidden)
+        expert_b = exposed_s(messages, fit.gemm * (gemm_i + gemm_w), run.overlap_ep, fit.hidden)
         kernels += 20.0
     if run.quantized > 0.0:
         memory_f += quantize
@@ -421,15 +441,27 @@ def layer_times(
         kernels += ADAPTER_KERNELS
         gemm_w = 0.0
         memory_f *= ADAPTER_TRAFFIC
+        memory_b *= ADAPTER_TRAFFIC
+        if run.unpack_bytes > 0.0:
+            unpack = memory_bound_s(dense_layer_params(shape, layout) * run.unpack_bytes, ops.memory)
+            memory_f += unpack
+            memory_b += unpack
     else:
+        gemm_w *= run.weight_grad
         gemm_w += accumulate_s(shape, run, layout, ops, mixture) / fit.gemm
     attention_f, attention_b = attention_times(shape, run, layout, ops)
-    attention_f, attention_b = attention_f * fit.attention, attention_b * fit.attention
+    if run.attention >= FLASH1:
+        attention_f, attention_b = attention_f * fit.attention, attention_b * fit.attention
     tensor = fit.tensor * tensor_comm_s(shape, run, layout, ops)
     ring = fit.pipeline * context_comm_s(shape, run, layout, ops)
     host = run.launch_s * fit.launch * (0.05 if run.graphs > 0.0 else 1.0)
     selective = attention_f if run.attention < FLASH1 else 0.5 * memory_f
     selective += run.selective_products * fit.gemm * gemm_f
+    if shape.kv_lora > 0.0:
+        up = shape.q_lora * shape.heads * shape.qk_dim
+        up += shape.kv_lora * shape.heads * (shape.qk_dim - shape.rope_dim + shape.v_dim)
+        selective += up / shape.attention_params * fit.gemm * pf
+    calls = SHARD_CALL_S * run.shard_calls if layout.zero >= 3.0 else 0.0
     return LayerTimes(
         gemm_f * fit.gemm,
         gemm_i * fit.gemm,
@@ -444,7 +476,7 @@ def layer_times(
         max(0.0, 2.0 * ring - attention_b) + fit.hidden * min(2.0 * ring, attention_b),
         expert_f,
         expert_b,
-        kernels * host,
-        2.0 * kernels * host,
+        kernels * host + calls,
+        2.0 * kernels * host + calls,
         selective,
     )

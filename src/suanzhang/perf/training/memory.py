@@ -24,12 +24,20 @@ from suanzhang.perf.training.pipeline import in_flight
 
 
 @formula
+def sharing_ranks(layout: LayoutArgs) -> float:
+    """Data ranks that share what is sharded: all of them, or a group."""
+    ranks = layout.dp * layout.cp
+    return min(layout.shard_ranks, ranks) if layout.shard_ranks > 0.0 else ranks
+
+
+@formula
 def state_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, stage: float) -> MemoryParts:
     """Weights, gradients and optimizer states of one chip of one stage [bytes].
 
     Model:    dense parameters are sharded over the data and context ranks by the ZeRO stage, routed experts over the
               data ranks that hold the same experts. With frozen weights only the adapters have gradients and states.
-              Under stage 3 two layers are gathered at a time.
+              Under stage 3 two layers are gathered at a time; a pipeline keeps what it gathered, and whole gradients, through
+              the step.
 
     Args:
         shape: the model.
@@ -66,10 +74,11 @@ def state_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, stage: float
     routed = mixture * routed_one
     if stage == layout.pp - 1.0:
         routed += shape.mtp_layers * routed_one
-    ranks = layout.dp * layout.cp
-    expert_ranks = max(1.0, ranks * layout.tp / (layout.ep * layout.etp))
+    ranks = sharing_ranks(layout)
+    expert_ranks = min(ranks, max(1.0, layout.dp * layout.cp * layout.tp / (layout.ep * layout.etp)))
     copies = 2.0 if layout.schedule == 4.0 else 1.0
     weight_plain = 1.0 / ranks if layout.zero >= 3.0 else 1.0
+    kept = 1.0 if layout.zero >= 3.0 and layout.pp > 1.0 else 0.0
     weight_routed = 1.0 / expert_ranks if layout.zero >= 3.0 else 1.0
     weights = copies * (plain * weight_plain + routed * weight_routed)
     trained = 1.0
@@ -85,6 +94,8 @@ def state_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, stage: float
         if stage == 0.0:
             biggest = max(biggest, embedding_params(shape, layout))
         buffers = 2.0 * biggest * run.element_bytes
+    if kept > 0.0:
+        buffers = (plain + routed) * (run.element_bytes + trained * run.grad_bytes)
     grad_plain = 1.0 / ranks if layout.zero >= 2.0 else 1.0
     grad_routed = 1.0 / expert_ranks if layout.zero >= 2.0 else 1.0
     gradients = trained * (plain * grad_plain + routed * grad_routed) * run.grad_bytes
@@ -117,7 +128,7 @@ def logits_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs) -> float:
     """Logits, their 32-bit copy and their gradient on the last stage, for one micro-batch [bytes].
 
     Model:    the product of the head in the activation format, the loss in 32 bits beside it unless it is fused,
-              and the gradient.
+              and the gradient; a tiled loss keeps the logits of one tile only.
 
     Args:
         shape: the model.
@@ -127,14 +138,17 @@ def logits_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs) -> float:
     Returns:
         Bytes on one chip of the last stage.
 
-    Equation: T V / t (2 e + 4), e bytes of an activation; T V / t (e + 2) when the loss is fused.
+    Equation: T V / t l, l bytes per logit (8 plain, 14 with two 32-bit copies); T V / t (e + 2) when the loss is fused.
 
     Validity: vocabulary split over the tensor group.
 
     Sources:  [megatron-core] vocabulary-parallel cross entropy.
     """
-    per_value = run.element_bytes + 2.0 if run.fused_loss > 0.0 else 2.0 * run.element_bytes + 4.0
-    return tokens_per_micro_batch(run, layout) * shape.vocab / layout.tp * per_value
+    per_value = run.element_bytes + 2.0 if run.fused_loss > 0.0 else run.loss_bytes
+    tokens = tokens_per_micro_batch(run, layout)
+    if run.loss_tokens > 0.0:
+        tokens = min(tokens, run.loss_tokens)
+    return tokens * shape.vocab / layout.tp * per_value
 
 
 @formula

@@ -29,6 +29,9 @@ ATTENTION_CODES: dict[AttentionKernel, float] = {
 }
 OPTIMIZER_STATE_BYTES = {"adam": 8.0, "adamw": 8.0, "adam8bit": 2.0, "adafactor": 4.0, "muon": 4.0, "sgd": 4.0}
 """Bytes of the moments per parameter, without the 32-bit master copy."""
+NAMEPLATE_BYTES = 1.055
+"""Usable over nameplate memory: stacks of memory hold binary gigabytes (2^30 / 10^9), of which firmware keeps about 2 %
+([nvidia-smi]: 81,559 MiB on a chip of 80 GB)."""
 HOST_LINK_BYTES_PER_S = 25.0e9
 """PCIe generation 4 x16 as reached by pinned copies; one direction."""
 
@@ -82,6 +85,14 @@ def attention_slowdown(kernel: AttentionKernel, chip: ChipSpec) -> float:
     return {"flash1": 2.0 * newest, "flash2": newest}.get(kernel, 1.0)
 
 
+def int8_weight_grad(precision: str, chip: ChipSpec) -> float:
+    """Time of a weight gradient over that of a product in the format in use: quantised training in int8 keeps it in 16 bit."""
+    if precision != "int8":
+        return 1.0
+    peaks = chip.peak_flop_per_s
+    return max(1.0, peaks["int8"] / peaks["bf16"]) if "int8" in peaks and "bf16" in peaks else 1.0
+
+
 def run_args(job: TrainJob, chip: ChipSpec, stack: TrainStack, domain: float, imbalance: float = 1.0) -> RunArgs:
     """Numbers of a job on a chip with a stack.
 
@@ -110,7 +121,7 @@ def run_args(job: TrainJob, chip: ChipSpec, stack: TrainStack, domain: float, im
         seq=float(job.seq_len),
         global_batch=float(job.global_batch),
         param_bytes=max(stack.param_bytes, element) if element == 4.0 else stack.param_bytes,
-        grad_bytes=stack.grad_bytes,
+        grad_bytes=stack.bf16_grad_bytes if job.precision == "bf16" and stack.bf16_grad_bytes else stack.grad_bytes,
         optimizer_bytes=8.0 if element == 4.0 and adam else states,
         reduce_bytes=stack.reduce_bytes,
         element_bytes=element,
@@ -133,12 +144,20 @@ def run_args(job: TrainJob, chip: ChipSpec, stack: TrainStack, domain: float, im
         selective_products=stack.selective_products,
         reserve_bytes=stack.reserve_bytes,
         fragmentation=stack.fragmentation,
-        hbm_bytes=chip.hbm_bytes,
+        hbm_bytes=NAMEPLATE_BYTES * chip.hbm_bytes,
         hbm_bytes_per_s=chip.hbm_bytes_per_s,
         host_bytes_per_s=HOST_LINK_BYTES_PER_S,
         domain=domain,
         attention_slowdown=attention_slowdown(stack.attention, chip),
         capacity=imbalance,
+        whole_reduce=float(stack.whole_reduce),
+        owner_s=stack.owner_s,
+        loss_bytes=stack.loss_bytes or 2.0 * element + 4.0,
+        loss_tokens=stack.loss_tokens,
+        overlap_ep=stack.overlap_ep,
+        shard_calls=stack.shard_calls,
+        unpack_bytes=stack.unpack_bytes if job.method == "qlora" else 0.0,
+        weight_grad=int8_weight_grad(job.precision, chip),
     )
 
 
@@ -163,6 +182,7 @@ def layout_args(layout: TrainLayout) -> LayoutArgs:
         overlap_pp=float(layout.overlap_pp),
         offload_optimizer=float(layout.offload_optimizer),
         offload_activations=float(layout.offload_activations),
+        shard_ranks=float(layout.shard_ranks),
     )
 
 
@@ -189,4 +209,5 @@ def unpack_layout(row: LayoutArgs) -> TrainLayout:
         overlap_pp=bool(row.overlap_pp),
         offload_optimizer=bool(row.offload_optimizer),
         offload_activations=bool(row.offload_activations),
+        shard_ranks=int(row.shard_ranks),
     )

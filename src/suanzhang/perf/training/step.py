@@ -18,7 +18,8 @@ from suanzhang.perf.training.args import (
     ShapeArgs,
     StepTerms,
 )
-from suanzhang.perf.training.memory import adapter_share
+from suanzhang.perf.training.memory import adapter_share, sharing_ranks
+from suanzhang.perf.training.overlap import exposed_s
 from suanzhang.perf.training.params import (
     dense_layer_params,
     embedding_params,
@@ -30,7 +31,7 @@ from suanzhang.perf.training.params import (
     stage_layers,
 )
 from suanzhang.perf.training.pipeline import bubble_s
-from suanzhang.perf.training.traffic import exposed_s, gradient_comm_s, optimizer_s, parameter_comm_s
+from suanzhang.perf.training.traffic import gradient_comm_s, optimizer_s, parameter_comm_s, ring_latency_s
 
 SMALL_KERNELS = 60.0
 """Kernels of embedding, head, loss and bookkeeping that each micro-batch launches besides the layers."""
@@ -100,8 +101,10 @@ def data_comm_s(
 
     Model:    gradients are added up once per step behind the backward pass of the last micro-batch (every
               micro-batch under ZeRO 2 and 3); a sharded optimizer gathers parameters once per step behind the first
-              forward pass; under ZeRO 3 every micro-batch gathers them twice, layer by layer, behind both passes.
-              Routed experts are added up over the data ranks that hold the same experts.
+              forward pass; under ZeRO 3 every micro-batch gathers them twice, layer by layer, behind both passes, each
+              call a ring round all ranks; once per step in a pipeline, whose stages keep what they gathered.
+              Routed experts are added up over the data ranks that hold the same experts. Where owners send out what they
+              updated one after another, each takes a fixed time.
 
     Args:
         shape: the model.
@@ -130,20 +133,23 @@ def data_comm_s(
     overlap = run.overlap_dp * layout.overlap_dp
     expert_ranks = max(1.0, ranks * layout.tp / (layout.ep * layout.etp))
     trained = adapter_share(shape, run) if run.frozen > 0.0 else 1.0
-    grads = gradient_comm_s(trained * plain, ranks, layout.tp, layout.zero, run, link)
-    gather = parameter_comm_s(plain, ranks, layout.tp, run, link)
+    group = sharing_ranks(layout)
+    grads = gradient_comm_s(trained * plain, ranks, group, layout.tp, layout.zero, run, link)
+    gather = parameter_comm_s(plain, group, layout.tp, run, link)
     if routed > 0.0:
         stride = layout.ep * layout.etp
-        grads += gradient_comm_s(trained * routed, expert_ranks, stride, layout.zero, run, link)
-        gather += parameter_comm_s(routed, expert_ranks, stride, run, link)
+        grads += gradient_comm_s(trained * routed, expert_ranks, min(group, expert_ranks), stride, layout.zero, run, link)
+        gather += parameter_comm_s(routed, min(group, expert_ranks), stride, run, link)
     grads, gather = grads * fit.data, gather * fit.data
     if layout.zero >= 3.0:
+        empty = run.shard_calls * shape.layers / layout.pp * ring_latency_s(group, layout.tp, run, link)
+        gather, grads = gather + empty, grads + empty
         once = exposed_s(gather, forward_s, overlap, fit.hidden) + exposed_s(gather + grads, backward_s, overlap, fit.hidden)
-        return micro_batches * once
+        return once if layout.pp > 1.0 else micro_batches * once
     times = micro_batches if layout.zero >= 2.0 and layout.pp <= 1.0 else 1.0
     total = times * exposed_s(grads, backward_s + 0.5 * idle_s, overlap, fit.hidden)
     if layout.zero >= 1.0:
-        total += exposed_s(trained * gather, forward_s + 0.5 * idle_s, overlap, fit.hidden)
+        total += exposed_s(trained * gather, forward_s + 0.5 * idle_s, overlap, fit.hidden) + run.owner_s * group
     return total
 
 
@@ -264,9 +270,9 @@ def step_terms(
     compute_f = forward + 0.3 * ends_s
     compute_b = by_input + by_weight + again + 0.7 * ends_s
     data = data_comm_s(shape, run, layout, link, fit, plain, routed, micro_batches, compute_f, compute_b, bubble)
-    ranks = layout.dp * layout.cp
+    ranks = sharing_ranks(layout)
     trained = adapter_share(shape, run) if run.frozen > 0.0 else 1.0
-    expert_ranks = max(1.0, ranks * layout.tp / (layout.ep * layout.etp))
+    expert_ranks = min(ranks, max(1.0, layout.dp * layout.cp * layout.tp / (layout.ep * layout.etp)))
     updated = trained * (plain + routed)
     if layout.zero >= 1.0:
         updated = trained * (plain / ranks + routed / expert_ranks)

@@ -13,14 +13,19 @@ from suanzhang.perf.training.layer import ranks_per_node
 
 
 @formula
-def gradient_comm_s(params: float, ranks: float, stride: float, zero: float, run: RunArgs, link: LinkArgs) -> float:
+def gradient_comm_s(
+    params: float, ranks: float, group: float, stride: float, zero: float, run: RunArgs, link: LinkArgs
+) -> float:
     """Time to add up the gradients of ``params`` parameters of one chip over its data ranks [s].
 
-    Model:    an all-reduce, or a reduce-scatter when the optimizer is sharded.
+    Model:    an all-reduce, or a reduce-scatter when the optimizer is sharded; where a group of the ranks shares the states,
+              a reduce-scatter inside it and an all-reduce of each share between the groups. Some software sums whole
+              gradients although it shards the optimizer.
 
     Args:
         params: parameters of one chip.
         ranks: data ranks.
+        group: ranks that share what is sharded.
         stride: chips between two neighbours of the group.
         zero: sharding stage.
         run: job, stack and chip.
@@ -29,7 +34,8 @@ def gradient_comm_s(params: float, ranks: float, stride: float, zero: float, run
     Returns:
         Time [s].
 
-    Equation: allreduce(P r) or reducescatter(P r), r bytes of a gradient on the wire.
+    Equation: allreduce(P r), reducescatter(P r) or reducescatter_g(P r) + allreduce_(n/g)(P r / g), r bytes of a
+              gradient on the wire.
 
     Validity: hierarchical collectives, one network port per chip.
 
@@ -40,8 +46,12 @@ def gradient_comm_s(params: float, ranks: float, stride: float, zero: float, run
     near = ranks_per_node(ranks, stride, run.domain)
     nodes = math.ceil(ranks / near)
     size = params * run.reduce_bytes
-    if zero >= 1.0:
-        return reducescatter_s(size, near, nodes, link)
+    if zero >= 2.0 or (zero >= 1.0 and run.whole_reduce <= 0.0):
+        if group >= ranks:
+            return reducescatter_s(size, near, nodes, link)
+        own = ranks_per_node(group, stride, run.domain)
+        inside = reducescatter_s(size, own, math.ceil(group / own), link)
+        return inside + allreduce_s(size / group, 1.0, math.ceil(ranks / group), link)
     return allreduce_s(size, near, nodes, link)
 
 
@@ -55,33 +65,11 @@ def parameter_comm_s(params: float, ranks: float, stride: float, run: RunArgs, l
 
 
 @formula
-def exposed_s(comm_s: float, compute_s: float, overlap: float, hidden: float) -> float:
-    """What is left of a message that may hide behind compute [s].
-
-    Model:    the share ``overlap`` runs beside the compute as far as that lasts; what is hidden still slows the
-              compute by ``hidden`` of its own time, because it takes cores and bandwidth.
-
-    Args:
-        comm_s: the message alone.
-        compute_s: the compute it may hide behind.
-        overlap: share that may hide, 0 to 1.
-        hidden: slow-down per hidden second, 0 to 1.
-
-    Returns:
-        Exposed time [s].
-
-    Equation: c - h + hidden h, h = min(overlap c, compute).
-
-    Validity: 0 <= overlap, hidden <= 1.
-
-    Sources:  [zero2020]; [megatron-core].
-
-    Example:
-        >>> exposed_s(2.0, 10.0, 1.0, 0.1)
-        0.2
-    """
-    behind = min(overlap * comm_s, compute_s)
-    return comm_s - behind + hidden * behind
+def ring_latency_s(ranks: float, stride: float, run: RunArgs, link: LinkArgs) -> float:
+    """Time of the empty steps of one gather or scatter round a ring of all data ranks [s]: one hop per rank."""
+    near = ranks_per_node(ranks, stride, run.domain)
+    nodes = math.ceil(ranks / near)
+    return (ranks - nodes) * link.hop_s + (nodes - 1.0) * link.nic_hop_s
 
 
 @formula
