@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from suanzhang import __version__
-from suanzhang.cli import verbs
+from suanzhang.cli import verbs, verbs_trust
 from suanzhang.cli.faces import faced
 from suanzhang.cli.failures import EXIT_INTERRUPTED, report_failure, unexpected
 from suanzhang.errors import InputError, PlannerError
@@ -42,6 +42,8 @@ def _root(
 
 
 for _verb in (verbs.plan, verbs.train, verbs.serve, verbs.buy, verbs.audit, verbs.validate, verbs.calibrate, verbs.catalog):
+    app.command(_verb.__name__)(faced(_verb))
+for _verb in (verbs_trust.explain, verbs_trust.cite, verbs_trust.replay, verbs_trust.diff):
     app.command(_verb.__name__)(faced(_verb))
 app.command("rest")(verbs.rest)
 

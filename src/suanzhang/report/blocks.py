@@ -117,7 +117,27 @@ class Notes:
     lines: tuple[str, ...]
 
 
-Block = Facts | Table | Chart | Notes
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One line of a tree, what stands beside it, and what lies below it (which a page hides when ``folded``)."""
+
+    name: str
+    value: str = ""
+    detail: str = ""
+    below: tuple[Branch, ...] = ()
+    folded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """What a figure is made of, level by level; a terminal shows ``depth`` levels."""
+
+    title: str
+    lines: tuple[Branch, ...]
+    depth: int = 4
+
+
+Block = Facts | Table | Chart | Notes | Tree
 
 
 @dataclass(frozen=True, slots=True)

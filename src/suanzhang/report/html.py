@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from suanzhang.report.blocks import Chart, Facts, Report, Table, show_fact, show_interval, show_number
+from suanzhang.report.blocks import Chart, Facts, Report, Table, Tree, show_fact, show_interval, show_number
 from suanzhang.report.figures import svg
 from suanzhang.report.jsonable import to_text
 
@@ -26,6 +26,7 @@ def _template() -> jinja2.Template:
         facts=lambda block: isinstance(block, Facts),
         table=lambda block: isinstance(block, Table),
         chart=lambda block: isinstance(block, Chart),
+        tree=lambda block: isinstance(block, Tree),
     )
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
 

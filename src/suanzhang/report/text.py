@@ -13,9 +13,11 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
+from rich.tree import Tree as RichTree
 
 from suanzhang.report.blocks import (
     Block,
+    Branch,
     Chart,
     Column,
     Facts,
@@ -23,6 +25,7 @@ from suanzhang.report.blocks import (
     Report,
     Section,
     Table,
+    Tree,
     show_fact,
     show_interval,
     show_number,
@@ -120,11 +123,22 @@ def _print_block(block: Block, out: Console) -> None:
     elif isinstance(block, Chart):
         for line in chart_lines(block, max(20, out.width - 4), color=not out.no_color and out.is_terminal):
             out.print(Padding(line, (0, 0, 0, 2), expand=False))
+    elif isinstance(block, Tree):
+        for branch in block.lines:
+            out.print(Padding(_tree(branch, block.depth), (0, 0, 0, 2), expand=False))
     elif isinstance(block, Notes):
         for note in block.lines:
             grid = RichTable.grid(padding=(0, 1))
             grid.add_row("•", escape(note))
             out.print(Padding(grid, (0, 0, 0, 2), expand=False))
+
+
+def _tree(branch: Branch, depth: int) -> RichTree:
+    line = Text.assemble(branch.name, "  ", (branch.value, "bold"), "  " if branch.detail else "", (branch.detail, "dim"))
+    tree = RichTree(line, guide_style="dim")
+    for below in branch.below if depth > 1 else ():
+        tree.children.append(_tree(below, depth - 1))
+    return tree
 
 
 def _facts(block: Facts) -> RichTable:

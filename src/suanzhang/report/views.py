@@ -18,6 +18,10 @@ VIEWS: dict[str, str] = {
     "AuditResult": "suanzhang.report.view_audit:audit",
     "CatalogResult": "suanzhang.report.view_catalog:catalog",
     "ValidateResult": "suanzhang.report.view_validate:validate",
+    "ExplainResult": "suanzhang.report.view_trust:explain",
+    "CiteResult": "suanzhang.report.view_trust:cite",
+    "ReplayResult": "suanzhang.report.view_trust:replay",
+    "DiffResult": "suanzhang.report.view_trust:diff",
 }
 """Name of a result's type to the function that shows it. Types without an entry are shown key by key."""
 

@@ -1,0 +1,137 @@
+"""The verb ``explain``: the tree of terms behind a result, each with its formula, its figures and their sources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from suanzhang.app.explain_tree import dotted, flags_of, summed
+from suanzhang.app.header import header
+from suanzhang.app.replay_inputs import given_back, read_result
+from suanzhang.errors import InputError
+from suanzhang.spec.question import Question
+from suanzhang.spec.result import Header
+from suanzhang.spec.trust import ExplainResult, Given, Node
+
+EXPLAINED = ("train", "serve", "plan", "buy", "audit")
+"""Verbs whose results can be explained."""
+
+
+def explain(result: str | Path | Mapping[str, Any]) -> ExplainResult:
+    """What the answers of a result are made of.
+
+    Args:
+        result: a file that ``--json`` or ``--out`` wrote, or its body.
+
+    Returns:
+        A tree for each answer, the figures of weak origin that weigh on it, and where the formulas of this version give
+        another value than the result holds.
+
+    Raises:
+        InputError: the file is no result, or of a verb that is not explained, or lacks what it was asked.
+    """
+    body = read_result(result)
+    verb = str(body["verb"]).removesuffix("_question")
+    where = str(result) if isinstance(result, (str, Path)) else "result"
+    if verb not in EXPLAINED:
+        raise InputError(f"{where}: results of {verb or 'this kind'} have no terms", fix=f"give one of {', '.join(EXPLAINED)}")
+    try:
+        with given_back(body.get("inputs") or {}, where) as inputs:
+            trees, warnings = _trees(verb, body, inputs, where)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise InputError(f"{where}: is damaged, or of another version ({error!r})"[:200], fix="repeat the command") from None
+    shown = tuple(summed(tree) for tree in trees)
+    return ExplainResult(header(int(body["seed"])), verb, made_with(body), shown, flags_of(shown), tuple(warnings))
+
+
+def made_with(body: Mapping[str, Any]) -> Header:
+    """The header of a stored result."""
+    prints = body.get("fingerprints")
+    return Header(
+        str(body["version"]), str(body["catalog_date"]), int(body["seed"]), str(body.get("verb", "")), {},
+        dict(prints) if isinstance(prints, Mapping) else {},
+    )  # fmt: skip
+
+
+def _trees(verb: str, body: Mapping[str, Any], inputs: Mapping[str, Any], where: str) -> tuple[list[Node], list[str]]:
+    if verb == "train":
+        from suanzhang.app.explain_train import explain_train
+
+        return explain_train(body, inputs)
+    if verb == "serve":
+        from suanzhang.app.explain_serve import explain_serve
+
+        return explain_serve(body, inputs)
+    if verb == "audit":
+        return _audit(body), []
+    return _plan(body, question_of(inputs, where))
+
+
+def question_of(inputs: Mapping[str, Any], where: str) -> Question:
+    """The question that a plan was asked.
+
+    Raises:
+        InputError: the result does not hold it.
+    """
+    from suanzhang.app.question import read_question
+
+    found = inputs.get("question")
+    if found is None:
+        raise InputError(f"{where}: does not hold its question", fix="repeat the plan with this version, with --json")
+    return found if isinstance(found, Question) else read_question(str(found))
+
+
+def _plan(body: Mapping[str, Any], question: Question) -> tuple[list[Node], list[str]]:
+    from suanzhang.app.explain_cost import cost_tree
+    from suanzhang.app.explain_serve import Replica, latencies, memory
+    from suanzhang.app.explain_train import explain_option, plan_job
+
+    trees = [cost_tree(body.get("buy", body), question)]
+    warnings: list[str] = []
+    asks = {ask.name: ask for ask in question.train}
+    for one in body.get("train", ()):
+        job, stack = plan_job(asks[one["name"]], question, str(one["option"]["chip"]))
+        found, words = explain_option(str(one["name"]), job, one["option"], stack)
+        trees, warnings = trees + found, warnings + words
+    for one in body.get("serve", ()):
+        replica = Replica.of(one["sized"]["peak"], str(one["sized"]["chip"]))
+        of = f" of {one['name']}"
+        trees += [*latencies(replica, replica.stored, of), memory(replica, of)]
+    return trees, warnings
+
+
+def _audit(body: Mapping[str, Any]) -> list[Node]:
+    trees = []
+    for row in body["claims"]:
+        if row["computed"] is None:
+            continue
+        given = tuple(_claim_input(str(name), value) for name, value in row["inputs"].items())
+        stated = Node("stated", row["stated"], row["unit"], "given", note=str(row["says"]))
+        trees.append(
+            Node(str(row["id"]), row["computed"], row["unit"], "formula", _scenario_home(str(row["verb"])), given, (stated,),
+                 note=f"{row['verdict']}: {row['quantity']}")
+        )  # fmt: skip
+    return trees
+
+
+def _claim_input(name: str, value: Any) -> Given:
+    """An input of a claim; a model or chip that it names brings the source of its figures."""
+    from suanzhang.catalog.chips import chip
+    from suanzhang.catalog.models import model
+
+    words = name.replace("_", " ")
+    if name == "model":
+        return Given(words, str(value), "", model(str(value)).source, "published")
+    if name == "chip":
+        quotes = chip(str(value)).quotes
+        peak = next((quotes[key] for key in ("peak_flop_per_s.bf16", "peak_flop_per_s.fp16") if key in quotes), None)
+        return Given(words, str(value), "", peak.source if peak else "", peak.grade if peak else "assumed")
+    return Given(words, float(value) if isinstance(value, (int, float)) else str(value), "", "claim", "asked")
+
+
+def _scenario_home(verb: str) -> str:
+    from suanzhang.app import scenarios_jobs, scenarios_money
+
+    name = verb.replace("-", "_")
+    return next((dotted(getattr(home, name)) for home in (scenarios_jobs, scenarios_money) if hasattr(home, name)), "")

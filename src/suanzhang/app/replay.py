@@ -1,0 +1,173 @@
+"""The verb ``replay``: compute a stored answer again and say which values moved, and what can have moved them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import suanzhang
+from suanzhang.app.explain import made_with
+from suanzhang.app.header import header
+from suanzhang.app.replay_inputs import fingerprints, given_back, read_result
+from suanzhang.errors import InputError
+from suanzhang.spec.result import Header
+from suanzhang.spec.trust import Moved, ReplayResult
+from suanzhang.spec.trust_plain import plain
+
+TIMINGS = ("search_s", "size_s", "solve_s", "wall_s")
+"""Keys of clock readings: no run repeats them, so none is compared."""
+ORIGIN = ("version", "catalog_date", "seed", "fingerprints", "verb", "inputs")
+"""Keys that say where an answer comes from, not what it is."""
+REPLAYED = ("audit", "buy", "plan", "serve", "serve_question", "train")
+"""Verbs whose answers hold what they were asked."""
+
+
+def replay(result: str | Path | Mapping[str, Any], *, progress: Callable[[str], None] | None = None) -> ReplayResult:
+    """Compute a stored answer again from what it was asked.
+
+    Args:
+        result: a file that ``--json`` or ``--out`` wrote, or its body.
+        progress: called with a line for each step.
+
+    Returns:
+        Whether every byte but the clock readings is the same, the values that moved, and what changed since.
+
+    Raises:
+        InputError: the file is no result, does not hold what it was asked, or a trace that it names is gone.
+    """
+    where = str(result) if isinstance(result, (str, Path)) else "result"
+    body = read_result(result)
+    verb = str(body["verb"])
+    if verb not in REPLAYED:
+        raise InputError(
+            f"{where}: results of {verb or 'this kind'} cannot be repeated", fix=f"give one of {', '.join(REPLAYED)}"
+        )
+    if not body.get("inputs"):
+        raise InputError(f"{where}: does not hold what it was asked", fix="write it with this version, with --json or --out")
+    with given_back(body["inputs"], where) as inputs:
+        named = {**inputs, "progress": progress} if progress and verb in ("buy", "plan") else inputs
+        try:
+            again = getattr(suanzhang, verb)(**named)
+        except TypeError as error:
+            raise InputError(
+                f"{where}: its inputs are not those of {verb} ({error})", fix="write it with this version"
+            ) from None
+    now = flat(plain(again))
+    then = flat(body)
+    same = _text(body) == _text(plain(again))
+    moved = sorted(moved_between(then, now), key=lambda item: -(abs(item.change) if item.change is not None else math.inf))
+    made, current = made_with(body), Header(**{**_parts(header(int(body["seed"]))), "fingerprints": fingerprints()})
+    reasons = () if same else reasons_between(made, current)
+    left = tuple(sorted({key.rpartition(".")[2] for key in _leaves(body) if key.rpartition(".")[2] in TIMINGS}))
+    return ReplayResult(current, made, verb, same, len(then), tuple(moved), reasons, left)
+
+
+def _parts(head: Header) -> dict[str, Any]:
+    return {"version": head.version, "catalog_date": head.catalog_date, "seed": head.seed}
+
+
+def _cleaned(value: Any) -> Any:
+    """A body without clock readings and without what only says where it comes from."""
+    if isinstance(value, Mapping):
+        return {key: _cleaned(item) for key, item in value.items() if key not in TIMINGS and key != "header"}
+    return [_cleaned(item) for item in value] if isinstance(value, list) else value
+
+
+def _answer(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: item for key, item in _cleaned(body).items() if key not in ORIGIN}
+
+
+def _text(body: Mapping[str, Any]) -> str:
+    return json.dumps(_answer(body), ensure_ascii=False)
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _leaves(item, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _leaves(item, f"{path}[{index}]")
+    else:
+        yield path
+
+
+def flat(body: Any) -> dict[str, Any]:
+    """Every value of a result by its path, clock readings and origins left out; rows go by what names them."""
+    found: dict[str, Any] = {}
+    _flatten(_answer(body), "", found)
+    return found
+
+
+_NAMES = frozenset(("id", "name", "month", "offer", "action", "chip", "how", "demand", "limit", "change", "key", "condition"))
+"""Keys whose texts name a row."""
+
+
+def _flatten(value: Any, path: str, found: dict[str, Any]) -> None:
+    if isinstance(value, Mapping) and set(value) == {"amount", "currency", "date"}:
+        found[f"{path}_{str(value['currency']).lower()}"] = value["amount"]
+        found[f"{path}.date"] = value["date"]
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            _flatten(item, f"{path}.{key}" if path else str(key), found)
+    elif isinstance(value, list):
+        seen: dict[str, int] = {}
+        for index, item in enumerate(value):
+            name = _row_name(item, index)
+            seen[name] = seen.get(name, 0) + 1
+            rest = item
+            if isinstance(item, Mapping) and name != str(index):
+                rest = {key: part for key, part in item.items() if not (key in _NAMES and isinstance(part, str))}
+            _flatten(rest, f"{path}[{name}{f' #{seen[name]}' if seen[name] > 1 else ''}]", found)
+    else:
+        found[path] = value
+
+
+def _row_name(item: Any, index: int) -> str:
+    if isinstance(item, Mapping):
+        words = [text for key, text in item.items() if key in _NAMES and isinstance(text, str) and text]
+        if words:
+            return " ".join(words)
+    return str(index)
+
+
+def moved_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Moved]:
+    """What differs between two flat results, in the order of their keys."""
+    for key in dict.fromkeys([*before, *after]):
+        one, two = before.get(key), after.get(key)
+        if one == two and type(one) is type(two):
+            continue
+        yield Moved(key, one, two, _change(one, two))
+
+
+def _change(one: Any, two: Any) -> float | None:
+    numbers = all(isinstance(item, (int, float)) and not isinstance(item, bool) for item in (one, two))
+    if not numbers or one == 0:
+        return None
+    return float(two) / float(one) - 1.0
+
+
+def reasons_between(before: Header, after: Header) -> tuple[str, ...]:
+    """What changed between two runs that can move numbers, in words."""
+    found = []
+    if before.version != after.version:
+        found.append(f"version {before.version} became {after.version}: CHANGELOG.md says which numbers moved")
+    if before.catalog_date != after.catalog_date:
+        found.append(f"the catalog of {before.catalog_date} became that of {after.catalog_date}: prices and figures of chips")
+    words = {
+        "program": "the program (formulas and verbs) has changed",
+        "catalog": "data of the catalog (chips, models, prices, cost figures) has changed",
+        "evidence": "fitted evidence (kernel profiles, coefficients, intervals) has changed",
+    }
+    for part, sentence in words.items():
+        one, two = before.fingerprints.get(part), after.fingerprints.get(part)
+        if one and two and one != two:
+            found.append(f"{sentence}: {one} became {two}")
+        elif one is None or two is None:
+            found.append(f"no fingerprint of the {part} is kept: {sentence.replace('has changed', 'may have changed')}")
+    if not found:
+        found.append("nothing that is installed has changed: another machine, library or thread count remains")
+    return tuple(found)

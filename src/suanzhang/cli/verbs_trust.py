@@ -1,0 +1,62 @@
+"""The verbs that look behind an answer: flags in, a call of the Python API out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from suanzhang.cli.faces import Call, choose
+
+ResultFile = Annotated[Path, typer.Argument(metavar="RESULT.json", help="An answer that --json or --out wrote.")]
+
+
+def explain(result: ResultFile) -> Call:
+    """Show what an answer is made of, with sources.
+
+    A tree for each answer of train, serve, plan, buy or audit: every term with its unit, its share of the answer, the
+    formula that computes it, and the figures that enter it with source and grade. Figures of grade unverified or assumed
+    that weigh more than 5 % of an answer come first. --html gives a page whose branches fold.
+    """
+    return Call("explain", (result,), {}, "walking through the terms")
+
+
+def cite(
+    result: ResultFile,
+    format_: Annotated[
+        str, typer.Option("--format", help="text, bibtex or csl-json: print the references alone, to be saved.")
+    ] = "",
+) -> Call | None:
+    """List the sources of exactly what an answer used.
+
+    Without --format a report with what each source was used for; with it the bare references on stdout.
+    """
+    if not format_:
+        return Call("cite", (result,), {}, "collecting references")
+    call = Call(
+        "cite", (result,), {"format": choose("format", format_, ("text", "bibtex", "csl-json"))}, "collecting references"
+    )
+    sys.stdout.write(str(call.run().text))
+    return None
+
+
+def replay(result: ResultFile) -> Call:
+    """Compute an answer again and compare every byte.
+
+    The answer holds what it was asked, files included. Clock readings (search_s, size_s, solve_s, wall_s) are left out;
+    whatever else moved is listed with what changed since: version, catalog, fitted evidence or program.
+    """
+    return Call("replay", (result,), {}, "computing it again", progress=True)
+
+
+def diff(
+    before: Annotated[Path, typer.Argument(metavar="A.json", help="An answer that --json or --out wrote.")],
+    after: Annotated[Path, typer.Argument(metavar="B.json", help="Another answer of the same verb.")],
+) -> Call:
+    """Compare two answers: what was asked, what came out.
+
+    Inputs that differ come first, then versions, then chips, costs, layouts and the rest of what moved.
+    """
+    return Call("diff", (before, after), {}, "comparing")

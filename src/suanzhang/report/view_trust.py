@@ -1,0 +1,160 @@
+"""The reports of ``explain``, ``cite``, ``replay`` and ``diff``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from suanzhang.report.blocks import Branch, Column, Fact, Facts, Notes, Report, Scalar, Section, Table, Tree, show_fact
+from suanzhang.report.common import in_words, unit_of_key
+from suanzhang.spec.result import Header
+from suanzhang.spec.trust import CiteResult, DiffResult, ExplainResult, Flag, Given, Moved, Node, ReplayResult
+
+_OPEN_TREES = 2
+_QUANTILES = ("p05", "p50", "p95", "mean", "p90", "p99")
+_WEAK = ("unverified", "assumed")
+_JOINED = {"sum": "sum of", "product": "product of", "formula": "from", "given": ""}
+
+
+def explain(result: ExplainResult) -> Report:
+    """A tree for each answer, the weak figures that weigh, and every term as a row."""
+    first = result.trees[0] if result.trees else None
+    verdict = f"{first.name}: {show_fact(first.value, first.unit)}." if first else "Nothing to explain."
+    heavy = result.flags[0] if result.flags else None
+    if heavy:
+        verdict += (
+            f" {len(result.flags)} figures of weak origin weigh more than 5 %, most of all {heavy.figure} ({heavy.grade})."
+        )
+    else:
+        verdict += " No figure of grade unverified or assumed weighs more than 5 %."
+    notes = (Section("Warnings", (Notes("Warnings", result.warnings),)),) if result.warnings else ()
+    trees = tuple(
+        Section(f"Where {tree.name} comes from", (Tree("", (_branch(tree, 0),)),), folded=number >= _OPEN_TREES)
+        for number, tree in enumerate(result.trees)
+    )
+    rows = tuple(row for tree in result.trees for row in _rows(tree, tree.name, ""))
+    columns = (
+        Column("answer"), Column("term"), Column("value", "in its unit"), Column("unit"), Column("share", "fraction"),
+        Column("formula"), Column("source"), Column("grade"), Column("note"),
+    )  # fmt: skip
+    terms = Section("Terms", (Table("Terms", columns, rows),), folded=True)
+    title = f"What the answer of {result.verb} is made of"
+    made = Section("Made with", (Facts("Made with", _header_facts(result.made_with)),), folded=True)
+    return Report(title, verdict, (*notes, _flags(result.flags), *trees, terms, made), main="Terms")
+
+
+def _branch(node: Node, level: int) -> Branch:
+    parts = [part for part in node.parts if part.value or part.parts]
+    below = tuple(_branch(part, level + 1) for part in parts) + tuple(_given(given) for given in node.inputs)
+    percent = f"{100.0 * node.share:.1f} %" if node.share is not None and level else ""
+    formula = f"{_JOINED[node.joined]} {node.formula}()".strip() if node.formula else ""
+    detail = " · ".join(text for text in (percent, formula, node.note) if text)
+    return Branch(node.name, show_fact(node.value, node.unit), detail, below, folded=level > 1)
+
+
+def _given(given: Given) -> Branch:
+    value = given.value if isinstance(given.value, str) else show_fact(given.value, given.unit)
+    mark = f"⚠ {given.grade}" if given.grade in _WEAK else given.grade
+    detail = " · ".join(text for text in (f"[{given.source}]" if given.source else "", mark, given.note) if text)
+    return Branch(f"← {given.name}", value, detail)
+
+
+def _rows(node: Node, answer: str, path: str) -> Iterable[tuple[Scalar, ...]]:
+    here = f"{path} > {node.name}" if path else node.name
+    yield (answer, here, node.value, node.unit, node.share, node.formula, "", "", node.note)
+    for given in node.inputs:
+        number = given.value if isinstance(given.value, float) else None
+        words = given.note if number is not None else f"{given.value}; {given.note}".rstrip("; ")
+        yield (answer, f"{here} < {given.name}", number, given.unit, None, "", given.source, given.grade, words)
+    for part in node.parts:
+        yield from _rows(part, answer, here)
+
+
+def _flags(flags: tuple[Flag, ...]) -> Section:
+    columns = (Column("figure"), Column("grade"), Column("weight", "fraction"), Column("on"), Column("source"))
+    rows = tuple((flag.figure, flag.grade, flag.share, flag.answer, flag.source) for flag in flags)
+    note = "the part of the answer whose terms rest on the figure; at most 1"
+    return Section("Weak figures that weigh more than 5 %", (Table("", columns, rows, note),) if rows else ())
+
+
+def _header_facts(header: Header) -> tuple[Fact, ...]:
+    facts = [Fact("version", header.version), Fact("catalog", header.catalog_date), Fact("seed", str(header.seed))]
+    facts += [Fact(f"fingerprint of the {name}", value) for name, value in header.fingerprints.items()]
+    return tuple(facts)
+
+
+def cite(result: CiteResult) -> Report:
+    """The references, and the weak figures that weigh."""
+    verdict = f"{len(result.references)} sources stand behind this answer of {result.verb}."
+    columns = (
+        Column("key"),
+        Column("title"),
+        Column("date"),
+        Column("grade"),
+        Column("address", optional=True),
+        Column("used for"),
+    )
+    rows = tuple(
+        (r.source.key, r.source.title, r.source.date, ", ".join(r.grades), r.source.url, _some(r.used_for))
+        for r in result.references
+    )
+    sections = (
+        Section("Sources", (Table("Sources", columns, rows, limit=200),)),
+        _flags(result.flags),
+        Section("As text", (Notes("As text", tuple(line for line in result.text.splitlines() if line.strip())),), folded=True),
+    )
+    return Report(f"References of an answer of {result.verb}", verdict, sections, main="Sources")
+
+
+def _some(names: tuple[str, ...], most: int = 4) -> str:
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def replay(result: ReplayResult) -> Report:
+    """Whether the numbers came again, and what moved them."""
+    left = f" Clock readings ({', '.join(result.left_out)}) are not compared." if result.left_out else ""
+    if result.identical:
+        verdict = f"Byte for byte the same: {result.keys:,} values of {result.verb} came again.{left}"
+    else:
+        verdict = f"{len(result.moved):,} of {result.keys:,} values of {result.verb} moved.{left}"
+    sections = (
+        Section("Why", (Notes("Why", result.reasons),)),
+        Section("What moved", (_moved("What moved", result.moved),)),
+        Section("Then", (Facts("Then", _header_facts(result.made_with)),), folded=True),
+        Section("Now", (Facts("Now", _header_facts(result.header)),), folded=True),
+    )
+    return Report(f"{result.verb} again", verdict, sections, main="What moved")
+
+
+def diff(result: DiffResult) -> Report:
+    """Inputs first, then what they did to the answers."""
+    asked = f"{len(result.inputs)} inputs differ" if result.inputs else "both were asked the same"
+    count = sum(len(moved) for moved in result.answers.values()) + len(result.rest)
+    verdict = (
+        f"{asked.capitalize()}; {count:,} values of the answers differ."
+        if count or result.inputs
+        else "The two answers are the same."
+    )
+    sections = [Section("What was asked otherwise", (_moved("Inputs", result.inputs),) if result.inputs else ())]
+    sections += [Section("Why else", (Notes("Why else", result.why),) if result.why else ())]
+    sections += [Section(name.capitalize(), (_moved(name.capitalize(), moved),)) for name, moved in result.answers.items()]
+    sections += [Section("Everything else", (_moved("Everything else", result.rest),) if result.rest else (), folded=True)]
+    return Report(f"Two answers of {result.verb}", verdict, tuple(sections))
+
+
+def _moved(title: str, moved: tuple[Moved, ...]) -> Table:
+    columns = (Column("key"), Column("before"), Column("after"), Column("change", "%"))
+    rows = tuple(
+        (in_words(item.key.replace(".", " · ")), _value(item.key, item.before), _value(item.key, item.after),
+         None if item.change is None else 100.0 * item.change)
+        for item in moved
+    )  # fmt: skip
+    return Table(title, columns, rows, limit=30)
+
+
+def _value(key: str, value: Scalar) -> str:
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return "none" if value is None else "yes" if value is True else "no" if value is False else value
+    steps = key.split(".")
+    named = [step for step in steps if step not in _QUANTILES] or steps
+    return show_fact(value, unit_of_key(named[-1].partition("[")[0].removesuffix("_interval")))

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import csv
+import importlib
+import inspect
+import json
+import pkgutil
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import suanzhang
+from suanzhang.app import physics_data
+from suanzhang.app.cite import formula_keys
+from suanzhang.catalog.chips import chips
+from suanzhang.catalog.markets import markets
+from suanzhang.catalog.models import models
+from suanzhang.catalog.sites import sites
+from suanzhang.catalog.sources import bibtex, sources
+from suanzhang.catalog.stacks import serve_stacks, train_stacks
+from suanzhang.errors import InputError
+from suanzhang.money import figures as money_figures
+from suanzhang.source import Quoted
+
+
+def quotes(value: Any) -> Iterator[Quoted]:
+    if isinstance(value, Quoted):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from quotes(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from quotes(item)
+    elif hasattr(value, "__dataclass_fields__"):
+        for name in value.__dataclass_fields__:
+            yield from quotes(getattr(value, name))
+    elif hasattr(value, "items"):
+        yield from quotes(dict(value.items()))
+
+
+def formulas() -> Iterator[tuple[str, Any]]:
+    for room in ("perf", "money", "sim", "search"):
+        package = importlib.import_module(f"suanzhang.{room}")
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            module = importlib.import_module(found.name)
+            for name, value in vars(module).items():
+                function = getattr(value, "py_func", value)
+                if inspect.isfunction(function) and function.__module__ == found.name:
+                    yield f"{found.name}.{name}", function
+
+
+def yaml_sources(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("source"), str):
+            yield value["source"]
+        for item in value.values():
+            yield from yaml_sources(item)
+
+
+def test_every_value_of_the_catalog_resolves_to_a_source() -> None:
+    everything = [dict(chips()), dict(models()), dict(markets()), dict(sites())]
+    used = [quote.source for quote in quotes(everything)]
+    assert len(used) > 1000
+    used += [item.source for item in (*train_stacks().values(), *serve_stacks().values(), *models().values())]
+    used += [figure.quoted.source for figure in money_figures.figures().values()]
+    used += list(yaml_sources(physics_data._data()))
+    with (money_figures.DATA / "resale.csv").open(encoding="utf-8", newline="") as file:
+        used += [row["source"] for row in csv.DictReader(file)]
+    assert sorted(set(used) - set(sources())) == []
+
+
+def test_every_reference_of_every_formula_resolves_to_a_source() -> None:
+    found = [(name, key) for name, function in formulas() for key in formula_keys(function)]
+    assert len(found) > 60
+    assert [(name, key) for name, key in found if key not in sources()] == []
+
+
+def test_every_source_gives_a_bibtex_entry_of_its_own() -> None:
+    text = bibtex()
+    keys = re.findall(r"^@misc\{([^,]+),$", text, flags=re.M)
+    assert sorted(keys) == sorted(sources())
+    assert text.count("{") == text.count("}")
+
+
+def test_keys_are_read_from_the_sources_section_alone() -> None:
+    def one() -> None:
+        """One.
+
+        Args:
+            x: in [metres].
+
+        Sources:  [first2020] eq. 1;
+            [second-2021].
+
+        Example:
+            >>> [third2022]
+        """
+
+    assert formula_keys(one) == ("first2020", "second-2021")
+
+
+def test_a_training_cites_its_papers_figures_and_software(train_file: Path) -> None:
+    result = suanzhang.cite(train_file)
+    keys = {reference.source.key for reference in result.references}
+    assert {"epoch-ml-hardware", "llama-3", "daly2006", "training-fit"} <= keys
+    assert "question" not in keys
+    assert all(reference.used_for and reference.grades for reference in result.references)
+    assert result.text.count("\n") == len(keys)
+
+
+def test_a_plan_cites_its_prices(plan_file: Path) -> None:
+    by_key = {reference.source.key: reference for reference in suanzhang.cite(plan_file).references}
+    assert any(name.startswith("price of") for reference in by_key.values() for name in reference.used_for)
+    assert "assumed-costs" in by_key
+
+
+def test_formats(train_file: Path) -> None:
+    text = suanzhang.cite(train_file, format="bibtex").text
+    entries = json.loads(suanzhang.cite(train_file, format="csl-json").text)
+    assert sorted(re.findall(r"@misc\{([^,]+),", text)) == sorted(entry["id"] for entry in entries)
+    assert all(entry["title"] for entry in entries)
+    with pytest.raises(InputError, match="format"):
+        suanzhang.cite(train_file, format="ris")

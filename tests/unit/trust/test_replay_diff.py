@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import suanzhang
+from suanzhang.app.question import read_question
+from suanzhang.app.replay import TIMINGS, reasons_between
+from suanzhang.app.replay_inputs import given_back, inputs_of
+from suanzhang.errors import InputError
+from suanzhang.report.jsonable import to_json
+from suanzhang.spec.layout import ServeLayout
+from suanzhang.spec.question import Question
+from suanzhang.spec.result import Header
+from suanzhang.spec.trust_plain import plain, rebuilt
+
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "gpu-rush-2023"
+
+
+@pytest.mark.parametrize("which", ["train_file", "serve_file", "plan_file"])
+def test_a_result_comes_again_byte_for_byte(which: str, request: pytest.FixtureRequest) -> None:
+    result = suanzhang.replay(request.getfixturevalue(which))
+    assert result.identical, result.moved[:5]
+    assert not result.moved
+    assert result.keys > 80
+    assert set(result.left_out) <= set(TIMINGS)
+
+
+def test_a_changed_value_and_a_changed_catalog_are_told(train_file: Path) -> None:
+    held = json.loads(train_file.read_text())
+    held["days"] *= 1.5
+    held["search_s"] = 99.0
+    held["version"] = "0.0.1"
+    held["fingerprints"]["catalog"] = "0" * 12
+    result = suanzhang.replay(held)
+    assert not result.identical
+    (moved,) = result.moved
+    assert moved.key == "days"
+    assert moved.change == pytest.approx(1 / 1.5 - 1)
+    assert len(result.reasons) == 2
+    assert any("version 0.0.1" in line for line in result.reasons)
+    assert any("catalog" in line for line in result.reasons)
+
+
+def test_the_same_installation_leaves_the_machine_as_reason() -> None:
+    head = Header("1", "2026", 0, fingerprints={"program": "a", "catalog": "b", "evidence": "c"})
+    assert "another machine" in reasons_between(head, head)[0]
+
+
+def test_a_result_without_its_question_cannot_be_repeated(plan_file: Path) -> None:
+    held = json.loads(plan_file.read_text())
+    held["inputs"] = {}
+    with pytest.raises(InputError, match="what it was asked"):
+        suanzhang.replay(held)
+
+
+def test_a_result_holds_the_question_file_itself(plan_file: Path) -> None:
+    held = json.loads(plan_file.read_text())
+    assert held["inputs"]["question"]["content"] == (EXAMPLES / "question.yaml").read_text()
+    assert list(held)[:6] == ["version", "catalog_date", "seed", "verb", "inputs", "fingerprints"]
+
+
+def test_a_question_given_as_a_value_comes_back() -> None:
+    question = read_question(EXAMPLES / "question.yaml")
+    kept = inputs_of(suanzhang.plan, question)
+    with given_back(json.loads(json.dumps(kept)), "here") as inputs:
+        assert inputs["question"] == question
+
+
+def test_defaults_are_left_out_and_layouts_kept() -> None:
+    kept = inputs_of(suanzhang.serve, "a", "b", isl=5.0, seed=0, layout=ServeLayout(tp=2))
+    assert set(kept) == {"model", "chip", "isl", "layout"}
+    with given_back(kept, "here") as inputs:
+        assert inputs["layout"] == ServeLayout(tp=2)
+
+
+def test_a_trace_that_changed_is_refused(tmp_path: Path) -> None:
+    trace = tmp_path / "t.csv"
+    trace.write_text("a")
+    kept = inputs_of(suanzhang.serve, "a", "b", trace=str(trace))
+    assert "content" not in kept["trace"]
+    trace.write_text("b")
+    with pytest.raises(InputError, match="has changed"), given_back(kept, "here"):
+        pass
+
+
+def test_rebuilt_names_what_is_wrong() -> None:
+    with pytest.raises(InputError, match="unknown key 'colour'"):
+        rebuilt(ServeLayout, {"tp": 1, "colour": 2})
+    question = read_question(EXAMPLES / "question.yaml")
+    assert rebuilt(Question, plain(question)) == question
+
+
+def test_diff_says_inputs_first(plan_file: Path, folder: Path) -> None:
+    text = (EXAMPLES / "question.yaml").read_text().replace("pue: 1.3", "pue: 1.60") + "# a comment\n"
+    other = to_json(suanzhang.plan(text))
+    result = suanzhang.diff(plan_file, other)
+    assert [moved.key for moved in result.inputs] == ["question.site.pue"]
+    assert (result.inputs[0].before, result.inputs[0].after) == (1.3, 1.6)
+    assert any(moved.key == "cost_cny" for moved in result.answers["costs"])
+    assert not result.why
+    same = suanzhang.diff(plan_file, plan_file)
+    assert not same.inputs and not same.answers and not same.rest
+
+
+def test_diff_refuses_two_verbs(plan_file: Path, train_file: Path) -> None:
+    with pytest.raises(InputError, match="one verb"):
+        suanzhang.diff(plan_file, train_file)
