@@ -20,12 +20,12 @@ from suanzhang.app.validate_fit import (
     LEFT_OUT,
     SHIPPED,
     Folds,
-    fit_folds,
-    folds_to_yaml,
+    folds_to_json,
     judges_of,
     left_out_judges,
     recorded_folds,
 )
+from suanzhang.app.validate_folds import Say, fit_folds
 from suanzhang.app.validate_predict import Outcome
 from suanzhang.errors import CatalogError
 from suanzhang.evidence import conformal
@@ -144,7 +144,12 @@ def firm_residuals(outcomes: list[Outcome]) -> dict[str, list[Residual]]:
 
 
 def record(
-    date: str, *, folder: Path = DATA, refit: bool = True, progress: Progress | None = None
+    date: str,
+    *,
+    folder: Path = DATA,
+    refit: bool = True,
+    progress: Progress | None = None,
+    say: Say = lambda text: None,
 ) -> dict[str, ValidateResult]:
     """Validate the shipped rows, draw the intervals anew and write the files.
 
@@ -153,15 +158,16 @@ def record(
         folder: where the files are written.
         refit: fit the coefficients with each source left out; otherwise the recorded ones judge.
         progress: called with (rows done, rows in all).
+        say: told of the fits, one line at a time.
 
     Returns:
         Phase to its result, with the new intervals.
     """
     table = rows_of(None, None)
-    folds = fit_folds(table) if refit else recorded_folds()
+    folds = fit_folds(table, say) if refit else recorded_folds()
     judges = judges_of(folds, _title(folds)) if refit else left_out_judges(PHASES)
     if refit:
-        _replace_file(folder / FOLDS_FILE.name, folds_to_yaml(folds, date))
+        _replace_file(folder / FOLDS_FILE.name, folds_to_json(folds, date))
         recorded_folds.cache_clear()
     outcomes = predict(table, judges, progress)
     intervals = conformal.fit_intervals(firm_residuals(outcomes))

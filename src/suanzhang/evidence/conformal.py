@@ -231,7 +231,8 @@ def _entry(residuals: Sequence[Residual], levels: Mapping[str, float]) -> Entry:
     design = design_of(residuals)
     spread, standard = fit_spread(design, np.ones(len(residuals), dtype=bool))
     grades = np.array(_grades(residuals))
-    ends, counts = {}, {}
+    ends: dict[str, tuple[float, float]] = {}
+    counts: dict[str, tuple[int, int]] = {}
     low, high = 0.0, 0.0
     for grade in GRADES:
         half = 0.5 * (1.0 - levels[grade])
@@ -308,8 +309,12 @@ def table_from_yaml(text: str) -> IntervalTable:
     entries: dict[tuple[str, str], Entry] = {}
     for item in body["entries"]:
         name = f"{item['phase']} {item['metric']}"
-        ends = {grade: (float(item["ends"][grade][0]), float(item["ends"][grade][1])) for grade in GRADES}
-        counts = {grade: (int(item["counts"][grade][0]), int(item["counts"][grade][1])) for grade in GRADES}
+        ends: dict[str, tuple[float, float]] = {
+            grade: (float(item["ends"][grade][0]), float(item["ends"][grade][1])) for grade in GRADES
+        }
+        counts: dict[str, tuple[int, int]] = {
+            grade: (int(item["counts"][grade][0]), int(item["counts"][grade][1])) for grade in GRADES
+        }
         if any(not low <= 0.0 <= high for low, high in ends.values()):
             raise CatalogError(f"intervals.yaml: factors of {name} are out of order")
         if any(item["slopes"][trait] < 0.0 for trait in GRADE_TRAITS):

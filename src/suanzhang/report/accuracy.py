@@ -301,7 +301,12 @@ def refresh(date: str, root: Path, *, refit: bool = True) -> tuple[Path, ...]:
     """
     from suanzhang.app.validate_record import record
 
-    return write_accuracy(record(date, refit=refit), root / "docs" / "accuracy.md", root / "docs" / "figures", date)
+    return write_accuracy(record(date, refit=refit, say=_say), root / "docs" / "accuracy.md", root / "docs" / "figures", date)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
