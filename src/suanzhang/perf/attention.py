@@ -18,9 +18,32 @@ LATENT_HEADS = 16.0
 
 @formula
 def visible_pairs(q_len: float, kv_len: float, causal: float, window: float) -> float:
-    """Query-key pairs that the mask leaves for one head of one sequence [1].
+    """Query-key pairs that the mask leaves for one head of one sequence.
 
-    The queries are the last ``q_len`` of ``kv_len`` positions; ``causal`` is 1 or 0; ``window`` 0 means none.
+    Model:
+        The queries are the last ``q_len`` of ``kv_len`` positions; a window keeps the latest positions of each.
+
+    Args:
+        q_len: new tokens of each [1].
+        kv_len: positions that they may see, the new ones included [1].
+        causal: 1 with a causal mask, 0 without.
+        window: width of a sliding window, 0 without [1].
+
+    Returns:
+        The pairs [1].
+
+    Equation:
+        N = sum over queries i of min(past + i, window), i = 1 .. q; past = kv - q
+
+    Validity:
+        Any lengths with q_len <= kv_len.
+
+    Sources:
+        [flashattention-2] masks skip whole tiles.
+
+    Example:
+        >>> visible_pairs(4.0, 4.0, 1.0, 0.0), visible_pairs(4.0, 4.0, 1.0, 2.0)
+        (10.0, 7.0)
     """
     if causal == 0.0:
         return q_len * (min(kv_len, window) if window > 0.0 else kv_len)
@@ -44,7 +67,37 @@ def prefill_closed_s(
     window: float,
     args: AttentionArgs,
 ) -> float:
-    """Time of fused attention by the closed form alone [s]; see :func:`prefill_attention_s`."""
+    """Time of fused attention by the closed form alone.
+
+    Model:
+        As :func:`prefill_attention_s`, without the measured tables.
+
+    Args:
+        batch: sequences [1].
+        q_len: new tokens of each [1].
+        kv_len: positions that they may see, the new ones included [1].
+        heads, kv_heads: query heads and key/value heads on this chip [1].
+        qk_dim, v_dim: width of a key and of a value [1].
+        causal: 1 with a causal mask, 0 without.
+        window: width of a sliding window, 0 without [1].
+        args: chip, dtype and kernel.
+
+    Returns:
+        The time [s].
+
+    Equation:
+        T = T_launch + 2 pairs (d_qk + d_v) (1 + l_0 / q) w / (P e) + bytes / (B e_B), w = whole over started waves
+
+    Validity:
+        Any shape; see :func:`prefill_attention_s`.
+
+    Sources:
+        [flashattention-2] tiling; [aiconfigurator-2026] timings.
+
+    Example:
+        >>> 2 * visible_pairs(128.0, 128.0, 1.0, 0.0) * (128 + 128)  # FLOP of one head and tile
+        4227072.0
+    """
     pairs = batch * heads * visible_pairs(q_len, kv_len, causal, window)
     waves = batch * heads * math.ceil(q_len / QUERY_TILE) / args.sms
     filled = 1.0 + args.wave_weight * (math.ceil(waves) / waves - 1.0)
@@ -120,7 +173,38 @@ def attention_backward_s(
     window: float,
     args: AttentionArgs,
 ) -> float:
-    """Time of the backward pass of fused attention: five products for the two of the forward pass [s]."""
+    """Time of the backward pass of fused attention.
+
+    Model:
+        Five products for the two of the forward pass (scores again, and gradients of values, weights, queries, keys) at the
+        share of the peak that the backward pass sustains; 2.5 times the bytes of the forward pass beside them.
+
+    Args:
+        batch: sequences [1].
+        q_len: new tokens of each [1].
+        kv_len: positions that they may see, the new ones included [1].
+        heads, kv_heads: query heads and key/value heads on this chip [1].
+        qk_dim, v_dim: width of a key and of a value [1].
+        causal: 1 with a causal mask, 0 without.
+        window: width of a sliding window, 0 without [1].
+        args: chip, dtype and kernel.
+
+    Returns:
+        The time [s].
+
+    Equation:
+        T = 2 T_launch + hypot(2 pairs (3 d_qk + 2 d_v) (1 + l_0 / q) / (P e_b), 2.5 bytes / (B e_B))
+
+    Validity:
+        Not timed by itself: its share of the peak is published for two chips and carried over to the others.
+
+    Sources:
+        [flashattention-2], [flashattention-3] backward over forward.
+
+    Example:
+        >>> 2 * (3 * 128 + 2 * 128) / (2 * (128 + 128))  # work over that of the forward pass
+        2.5
+    """
     pairs = batch * heads * visible_pairs(q_len, kv_len, causal, window)
     flop = 2.0 * pairs * (3.0 * qk_dim + 2.0 * v_dim) * (1.0 + args.ramp_len / q_len)
     moved = 2.5 * batch * args.elem_bytes * (heads * q_len + kv_heads * kv_len) * (qk_dim + v_dim)
@@ -133,7 +217,36 @@ def attention_backward_s(
 def unfused_attention_s(
     batch: float, q_len: float, kv_len: float, heads: float, head_dim: float, passes: float, args: AttentionArgs
 ) -> float:
-    """Time of attention whose score matrix goes through memory ``passes`` times (no mask is skipped) [s]."""
+    """Time of attention whose score matrix goes through memory.
+
+    Model:
+        Two products over all pairs (no mask is skipped), then each pass reads or writes all scores.
+
+    Args:
+        batch: sequences [1].
+        q_len: new tokens of each [1].
+        kv_len: positions that they may see, the new ones included [1].
+        heads: query heads on this chip [1].
+        head_dim: width of a head [1].
+        passes: times that the scores pass through memory, each a kernel [1].
+        args: chip, dtype and kernel.
+
+    Returns:
+        The time [s].
+
+    Equation:
+        T = p T_launch + 4 b h q kv d / (P e) + p b h q kv bytes / (B e_B)
+
+    Validity:
+        Stacks before fused attention; not timed by itself.
+
+    Sources:
+        [flashattention-2] what fusing avoids.
+
+    Example:
+        >>> 2048 * 2048 * 2 / 2**20  # MiB of scores of one head and 2,048 tokens in 16 bit
+        8.0
+    """
     scores = batch * heads * q_len * kv_len
     compute_s = 4.0 * scores * head_dim / (args.peak_flop_per_s * args.efficiency)
     memory_s = passes * scores * args.elem_bytes / (args.hbm_bytes_per_s * args.hbm_efficiency)
@@ -159,7 +272,35 @@ def decode_closed_s(
     kv_elem_bytes: float,
     args: AttentionArgs,
 ) -> float:
-    """Time of one decode step by the closed form alone [s]; see :func:`decode_attention_s`."""
+    """Time of one decode step of attention by the closed form alone.
+
+    Model:
+        As :func:`decode_attention_s`, without the measured tables.
+
+    Args:
+        batch: sequences [1].
+        context_sum: cached positions of all of them together [1].
+        heads, kv_heads: query heads and key/value heads on this chip [1].
+        qk_dim, v_dim: width of a key and of a value [1].
+        kv_elem_bytes: bytes of one cached value [B].
+        args: chip, dtype and kernel.
+
+    Returns:
+        The time [s].
+
+    Equation:
+        T = T_launch + b h_kv t_p / S + hypot(bytes (1 + s_0 S / items) / (B e_B), flop / (P e_d))
+
+    Validity:
+        Any shape; see :func:`decode_attention_s`.
+
+    Sources:
+        [flash-decoding-2023] splitting over the context; [aiconfigurator-2026] timings.
+
+    Example:
+        >>> 4 * 4096 * 32 * 128  # FLOP of one token over 4,096 positions, 32 heads of width 128
+        67108864
+    """
     pairs = batch * kv_heads
     moved = context_sum * kv_heads * (qk_dim + v_dim) * kv_elem_bytes
     moved += 2.0 * batch * heads * (qk_dim + v_dim) * args.elem_bytes
@@ -220,7 +361,36 @@ def decode_attention_s(
 def mla_closed_s(
     batch: float, context_sum: float, heads: float, kv_lora: float, rope_dim: float, kv_elem_bytes: float, args: AttentionArgs
 ) -> float:
-    """Time of one absorbed decode step by the closed form alone [s]; see :func:`mla_decode_s`."""
+    """Time of one decode step over a latent cache by the closed form alone.
+
+    Model:
+        As :func:`mla_decode_s`, without the measured table.
+
+    Args:
+        batch: sequences [1].
+        context_sum: cached positions of all of them together [1].
+        heads: query heads on this chip [1].
+        kv_lora: width of the latent vector [1].
+        rope_dim: width of the rotary part [1].
+        kv_elem_bytes: bytes of one cached value [B].
+        args: chip, dtype and kernel.
+
+    Returns:
+        The time [s].
+
+    Equation:
+        T = T_launch + b (h / 16) t_p / S + hypot(bytes (1 + s_0 S / items) / (B e_B), flop / (P e_d))
+
+    Validity:
+        Any shape; see :func:`mla_decode_s`.
+
+    Sources:
+        [deepseek-v2] absorbed projections; [aiconfigurator-2026] timings.
+
+    Example:
+        >>> 4096 * (512 + 64) * 2  # cached bytes of 4,096 positions in 16 bit, whatever the heads
+        4718592
+    """
     moved = context_sum * (kv_lora + rope_dim) * kv_elem_bytes
     moved += batch * heads * (2.0 * kv_lora + rope_dim) * args.elem_bytes
     items = batch * max(context_sum / batch / KV_CHUNK, 1.0) * max(heads / LATENT_HEADS, 1.0)
@@ -232,6 +402,36 @@ def mla_closed_s(
 def mla_decode_s(
     batch: float, context_sum: float, heads: float, kv_lora: float, rope_dim: float, kv_elem_bytes: float, args: AttentionArgs
 ) -> float:
-    """Time of one decode step with absorbed projections: all heads read one latent vector per position [s]."""
+    """Time of one decode step of latent attention with absorbed projections.
+
+    Model:
+        All heads read one latent vector per position, once for all; heads fill tiles of 16. Left out: the products that absorb
+        the projections (they are dense products).
+
+    Args:
+        batch: sequences [1].
+        context_sum: cached positions of all of them together [1].
+        heads: query heads on this chip [1].
+        kv_lora: width of the latent vector [1].
+        rope_dim: width of the rotary part [1].
+        kv_elem_bytes: bytes of one cached value [B].
+        args: chip, dtype and kernel.
+
+    Returns:
+        The time [s].
+
+    Equation:
+        T = f (T_launch + b (h / 16) t_p / S + hypot(bytes (1 + s_0 S / items) / (B e_B), flop / (P e_d)))
+
+    Validity:
+        Timed for a latent of 512 and a rotary part of 64, 1 to 128 heads, 1 to 1,024 sequences.
+
+    Sources:
+        [deepseek-v2] absorbed projections; [aiconfigurator-2026] timings.
+
+    Example:
+        >>> 2 * 4096 * 128 * (2 * 512 + 64)  # FLOP of one token over 4,096 positions and 128 heads
+        1140850688
+    """
     closed = mla_closed_s(batch, context_sum, heads, kv_lora, rope_dim, kv_elem_bytes, args)
     return closed * correction(octave(batch), octave(max(context_sum / batch, 1.0)), octave(heads), args.decode)

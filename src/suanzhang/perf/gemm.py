@@ -23,7 +23,34 @@ def _tiled_s(
 
 @formula
 def gemm_closed_s(m: float, n: float, k: float, batch: float, args: GemmArgs) -> float:
-    """Time of a batch of dense products by the closed form alone [s]; see :func:`gemm_s`."""
+    """Time of a batch of dense products by the closed form alone.
+
+    Model:
+        As :func:`gemm_s`, without the measured table.
+
+    Args:
+        m, n, k: rows of the activation, columns of the weight, depth [1], above 0.
+        batch: independent products of this shape [1].
+        args: chip, dtype and software.
+
+    Returns:
+        The time [s].
+
+    Equation:
+        T = T_launch + max(T_c, T_m) + x min(T_c, T_m)^2 / max(T_c, T_m), T_c and T_m as in gemm_s
+
+    Validity:
+        Any shape; see :func:`gemm_s`.
+
+    Sources:
+        [williams-2009-roofline] the two limits; [aiconfigurator-2026] the timings behind the coefficients.
+
+    Example:
+        >>> from suanzhang.perf.args import GemmArgs, no_residual
+        >>> chip = GemmArgs(1e30, 1e12, 100.0, 2.0, 2.0, 2.0, 1.0, 1.0, 0.0, 5e-6, 0.0, 1e30, 0.0, no_residual())
+        >>> round(gemm_closed_s(1.0, 1000.0, 500.0, 1.0, chip) * 1e6, 3)  # 1 MB of weights at 1 TB/s, and 5 us
+        6.003
+    """
     flop_s = args.sms / (args.peak_flop_per_s * args.efficiency)
     feed_s = args.sms / args.feed_bytes_per_s
     compute_s = _tiled_s(m, n, k, batch, 128.0, 256.0, flop_s, feed_s, args)
@@ -80,5 +107,29 @@ def gemm_s(m: float, n: float, k: float, batch: float, args: GemmArgs) -> float:
 
 @formula
 def gemm_flop(m: float, n: float, k: float, batch: float) -> float:
-    """Arithmetic of ``batch`` products [FLOP]: a multiplication and an addition for each of m n k."""
+    """Arithmetic of ``batch`` dense products.
+
+    Model:
+        A multiplication and an addition for each of m n k; what tiles pad is left out.
+
+    Args:
+        m, n, k: rows of the activation, columns of the weight, depth [1].
+        batch: independent products of this shape [1].
+
+    Returns:
+        The work [FLOP].
+
+    Equation:
+        W = 2 b m n k
+
+    Validity:
+        Any shape.
+
+    Sources:
+        [williams-2009-roofline] work against bytes.
+
+    Example:
+        >>> gemm_flop(2.0, 3.0, 4.0, 1.0)
+        48.0
+    """
     return 2.0 * batch * m * n * k
