@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "audit": "suanzhang.app.audit:audit",
+    "backtest": "suanzhang.app.backtest:backtest",
     "buy": "suanzhang.app.verbs:buy",
     "calibrate": "suanzhang.app.verbs:calibrate",
     "cite": "suanzhang.app.cite:cite",
@@ -24,13 +25,15 @@ _HOMES = {
     "replay": "suanzhang.app.replay:replay",
     "read_question": "suanzhang.app.question:read_question",
     "serve": "suanzhang.app.serve:serve",
+    "serve_question": "suanzhang.app.verbs_question:serve_question",
     "to_json": "suanzhang.report.jsonable:to_json",
     "train": "suanzhang.app.train:train",
+    "train_question": "suanzhang.app.verbs_question:train_question",
     "validate": "suanzhang.app.validate:validate",
 }
 """Public function to its home. The verb ``catalog`` is called ``look_up``, since ``suanzhang.catalog`` is a package."""
 
-_RECORDED = frozenset(("audit", "buy", "plan", "serve", "train"))
+_RECORDED = frozenset(("audit", "buy", "plan", "serve", "serve_question", "train"))
 """Functions whose results hold what they were called with, so that they can be repeated."""
 
 

@@ -14,13 +14,13 @@ _MONTH = re.compile(r"\b\d{4}-\d{2}\b")
 def binding_words(bought: BuyResult) -> tuple[str, ...]:
     """One line for each limit that binds, the dearest first.
 
-    The months of a limit stand together where its value is the same; what one more unit saves is then a range.
+    The months of a limit stand together; its value and what one more unit saves are then ranges.
     """
     groups: list[tuple[str, list[Binding], list[str]]] = []
     for limit in bought.binding:
         found = _MONTH.findall(limit.limit)
         stem = _MONTH.sub("@", limit.limit) if len(found) == 1 else limit.limit
-        same = next((group for group in groups if group[0] == stem and group[1][0].value == limit.value), None)
+        same = next((group for group in groups if group[0] == stem), None)
         if same is None:
             groups.append((stem, [limit], found if len(found) == 1 else []))
         else:
@@ -47,10 +47,14 @@ def months_words(months: list[str]) -> str:
 
 def _words(stem: str, limits: list[Binding], months: list[str], currency: str) -> str:
     first = limits[0]
-    low, high = (format_figure(worth, currency) for worth in (min(b.worth for b in limits), max(b.worth for b in limits)))
-    worth = low if low == high else f"{low} to {high}"
+    worth = _range([format_figure(limit.worth, currency) for limit in sorted(limits, key=lambda limit: limit.worth)])
     text = stem.replace("@", months_words(months)) if months else stem
     if first.kind == "due":
         return f"{text}: a month later would save {worth}"
+    value = _range([f"{limit.value:,.0f}" for limit in sorted(limits, key=lambda limit: limit.value)])
     unit = first.unit[:-1] if first.unit.endswith("s") and len(first.unit) > 2 else first.unit
-    return f"{text} ({first.value:,.0f} {first.unit}): one more {unit} would save {worth}"
+    return f"{text} ({value} {first.unit}): one more {unit} would save {worth}"
+
+
+def _range(texts: list[str]) -> str:
+    return texts[0] if texts[0] == texts[-1] else f"{texts[0]} to {texts[-1]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -23,6 +24,7 @@ def read_question(source: str | Path) -> Question:
 
     Args:
         source: path of a YAML or JSON file, or the text itself (which has a line break or starts with a brace).
+            Paths of models in a file are meant from the folder of that file.
 
     Returns:
         The question, models and chips still by name.
@@ -32,7 +34,24 @@ def read_question(source: str | Path) -> Question:
     """
     if isinstance(source, str) and ("\n" in source or source.lstrip().startswith("{")):
         return _question(parse_document(source, "question"), "")
-    return _question(read_document(source), str(source))
+    return _beside(_question(read_document(source), str(source)))
+
+
+def _beside(question: Question) -> Question:
+    """The question with the paths of its models found from its own folder, where they are not found from here."""
+    folder = Path(question.origin).parent
+    return replace(
+        question,
+        train=tuple(replace(ask, model=_path_beside(ask.model, folder)) for ask in question.train),
+        serve=tuple(replace(ask, model=_path_beside(ask.model, folder)) for ask in question.serve),
+    )
+
+
+def _path_beside(model: str, folder: Path) -> str:
+    if not model.lower().endswith(".json") or Path(model).is_absolute():
+        return model
+    beside = folder / model
+    return str(beside) if beside.is_file() else model
 
 
 def question_from(value: Mapping[str, Any], name: str = "question") -> Question:

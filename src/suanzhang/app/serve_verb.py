@@ -297,6 +297,33 @@ def serve(
     return _open(ask, mean, peak_to_mean, place, recorded, free_precision=not weight_dtype)
 
 
+def serve_service(
+    service: ServiceSpec,
+    chip: ChipSpec,
+    engine: ServeStack,
+    sized: SizedService,
+    *,
+    simulated_requests: int = 20_000,
+    seed: int = 0,
+) -> ServeResult:
+    """The answer of the verb for a service that was sized on a kind of chip.
+
+    Args:
+        service: what is served.
+        chip, engine: on what.
+        sized: its sizing on them.
+        simulated_requests, seed: as in :func:`serve`.
+    """
+    ask = _Ask(
+        service.model, chip, engine, sized.weight_dtype, sized.kv_dtype, service.input_tokens, service.output_tokens,
+        service.slo, seed, simulated_requests,
+    )  # fmt: skip
+    carrying = max(sized.replicas - sized.spare_replicas, 1)
+    rate = service.requests_per_s * service.load.peak_to_mean / carrying
+    replica = _simulated(ask, sized.layout, sized.peak, rate)
+    return _result(ask, replica, sized.replicas, service.requests_per_s, sized)
+
+
 def _fixed(isl: float | None, osl: float | None) -> tuple[LengthSpec, LengthSpec]:
     if isl is None or osl is None:
         raise InputError("serve: isl and osl are both needed", fix="give the tokens of a prompt and of an answer")

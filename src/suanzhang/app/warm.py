@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -31,19 +32,36 @@ def main() -> None:
     from suanzhang.app.plan import plan
     from suanzhang.app.serve import serve
     from suanzhang.app.train import train
+    from suanzhang.app.verbs import buy
 
-    console = Console(stderr=True)
-    started = time.perf_counter()
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("compile the formulas (once, about two minutes)")
+    def train_all() -> None:
         train("gpt3-6.7b", "1B", "a100-sxm-80:8", layout="tp=2")
-        train("mixtral-8x7b", "1B", "h100-sxm-80:64", precision="fp8")
-        progress.update(task, description="compile the formulas of serving")
-        serve("gpt3-6.7b", "a100-sxm-80", isl=200, osl=100, rate=1.0)
-        progress.update(task, description="compile what plans use")
-        plan(_QUESTION)
-    sys.stderr.write(f"formulas compiled in {time.perf_counter() - started:.0f} s\n")
+        train("gpt3-6.7b", "1B", "h100-sxm-80:16", precision="fp8")
+        train("mixtral-8x7b", "1B", "h100-sxm-80:64", precision="bf16")
+        train("mixtral-8x7b", "1B", "h100-sxm-80:64", precision="fp8", layout="tp=2,ep=8")
+
+    def serve_all() -> None:
+        serve("gpt3-6.7b", "a100-sxm-80", isl=200, osl=100, rate=1.0, simulated_requests=500)
+        serve("gpt3-6.7b", "a100-sxm-80", isl=200, osl=100, concurrency=8.0)
+        serve("mixtral-8x7b", "h100-sxm-80", isl=200, osl=100, rate=1.0, weight_dtype="fp8", simulated_requests=500)
+        serve("deepseek-v3", "h200-sxm-141", isl=200, osl=100, concurrency=8.0)
+
+    steps: tuple[tuple[str, Callable[[], object]], ...] = (
+        ("formulas of training", train_all),
+        ("formulas and simulation of serving", serve_all),
+        ("what plans use", lambda: plan(_QUESTION)),
+        ("what purchases over many futures use", lambda: buy(_QUESTION, scenarios=5)),
+    )
+    console = Console(stderr=True)
+    started, used = time.perf_counter(), time.process_time()
+    columns = (SpinnerColumn(), TextColumn("compile {task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("")
+        for text, step in steps:
+            progress.update(task, description=f"{text} (all, once: about two minutes)")
+            step()
+    took, cpu = time.perf_counter() - started, time.process_time() - used
+    sys.stderr.write(f"formulas compiled in {took:.0f} s ({cpu:.0f} s of the processor)\n")
 
 
 if __name__ == "__main__":

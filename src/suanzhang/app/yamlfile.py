@@ -16,7 +16,7 @@ from suanzhang.errors import InputError
 
 KeyPath = tuple[str | int, ...]
 
-_MAX_BYTES = 1 << 18
+LARGEST_BYTES = 1 << 18
 _MAX_VALUES = 20_000
 _MAX_ALIASES = 50
 _MAX_DEPTH = 24
@@ -77,7 +77,7 @@ def read_document(path: str | Path) -> Document:
         if not file.exists():
             raise InputError(f"{name}: no such file", fix="check the path")
         with file.open("rb") as stream:
-            raw = stream.read(_MAX_BYTES + 1)
+            raw = stream.read(LARGEST_BYTES + 1)
     except (OSError, ValueError) as error:
         raise InputError(f"{name!r}: cannot be read ({_reason(error)})", fix="check the path and its permissions") from None
     return parse_document(raw, name)
@@ -113,9 +113,9 @@ def parse_document(raw: bytes | str, name: str) -> Document:
 
 def _decoded(raw: bytes | str, name: str) -> str:
     data = raw.encode("utf-8", "surrogatepass") if isinstance(raw, str) else raw
-    if len(data) > _MAX_BYTES:
+    if len(data) > LARGEST_BYTES:
         raise InputError(
-            f"{name} is larger than {_MAX_BYTES // 1024} KiB", fix="a question is a page of text; is it this file?"
+            f"{name} is larger than {LARGEST_BYTES // 1024} KiB", fix="a question is a page of text; is it this file?"
         )
     try:
         text = data.decode("utf-8-sig")

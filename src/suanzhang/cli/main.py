@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
 
 from suanzhang import __version__
-from suanzhang.cli import verbs, verbs_trust
+from suanzhang.cli import verbs, verbs_money, verbs_trust
 from suanzhang.cli.faces import faced
 from suanzhang.cli.failures import EXIT_INTERRUPTED, report_failure, unexpected
 from suanzhang.errors import InputError, PlannerError
@@ -41,11 +41,48 @@ def _root(
         sys.stdout.write(context.get_help() + "\n")
 
 
-for _verb in (verbs.plan, verbs.train, verbs.serve, verbs.buy, verbs.audit, verbs.validate, verbs.calibrate, verbs.catalog):
-    app.command(_verb.__name__)(faced(_verb))
-for _verb in (verbs_trust.explain, verbs_trust.cite, verbs_trust.replay, verbs_trust.diff):
-    app.command(_verb.__name__)(faced(_verb))
-app.command("rest")(verbs.rest)
+_VERBS: tuple[Callable[..., Any], ...] = (
+    verbs.plan,
+    verbs.train,
+    verbs.serve,
+    verbs_money.buy,
+    verbs_money.audit,
+    verbs.validate,
+    verbs_money.backtest,
+    verbs.calibrate,
+    verbs.catalog,
+    verbs_trust.explain,
+    verbs_trust.cite,
+    verbs_trust.replay,
+    verbs_trust.diff,
+)
+_GPT3 = "--model gpt3-175b --tokens 300B --chips a100-sxm-80:1024"
+_QUESTION = "examples/gpu-rush-2023/question.yaml"
+_EXAMPLES: dict[str, tuple[str, ...]] = {
+    "plan": (f"plan {_QUESTION}", f"plan {_QUESTION} --deep --html plan.html", "plan --schema"),
+    "train": (f"train {_GPT3}", f"train {_GPT3} --layout tp=8,pp=8", f"train {_QUESTION}"),
+    "serve": (
+        "serve --model llama-3-70b --chip h100-sxm-80 --isl 1000 --osl 300 --rate 20 --ttft-p99 2s --tpot-p99 50ms",
+        f"serve {_QUESTION} --chip a800-sxm-80",
+    ),
+    "buy": (f"buy {_QUESTION} --csv",),
+    "audit": ("audit examples/gpu-rush-2023/claims.yaml",),
+    "validate": ("validate --phase training", "validate --truth runs.jsonl --rows --json"),
+    "calibrate": ("calibrate timings.parquet --chip h100-sxm-80 --stack vllm-0.14.0 --folder profiles",),
+    "catalog": ("catalog chips", "catalog models llama-3-70b", "catalog offers --csv"),
+    "rest": ("rest --port 8000",),
+}
+
+
+def _examples(verb: str) -> str | None:
+    """What stands below the options of a verb; the mark at the start keeps the lines as they are."""
+    lines = _EXAMPLES.get(verb, ())
+    return "\n".join(["\b", "Examples:", *(f"  suanzhang {line}" for line in lines)]) if lines else None
+
+
+for _verb in _VERBS:
+    app.command(_verb.__name__, epilog=_examples(_verb.__name__))(faced(_verb))
+app.command("rest", epilog=_examples("rest"))(verbs.rest)
 
 
 def run(arguments: Sequence[str]) -> int:

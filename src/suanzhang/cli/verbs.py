@@ -19,6 +19,11 @@ Price = Annotated[str, typer.Option("--price-per-chip-h", help="Price of one chi
 Currency = Annotated[str, typer.Option("--currency", help="Currency of the price.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="Seed of everything random.")]
 QuestionFile = Annotated[Path, typer.Argument(metavar="QUESTION", help="Question file (YAML or JSON).")]
+MaybeQuestion = Annotated[
+    Path | None,
+    typer.Argument(metavar="QUESTION", help="Question file (YAML or JSON) instead of flags; - reads standard input."),
+]
+Name = Annotated[str, typer.Option("--name", help="Which entry of the question file; needed where it has several.")]
 
 
 def positive(text: str, dimension: Dimension, flag: str) -> float | None:
@@ -31,8 +36,38 @@ def positive(text: str, dimension: Dimension, flag: str) -> float | None:
     return value
 
 
+def asked(question: Path) -> Path | str:
+    """The question file, or the text of standard input for ``-``."""
+    if str(question) != "-":
+        return question
+    from suanzhang.app.yamlfile import LARGEST_BYTES
+
+    raw = sys.stdin.buffer.read(LARGEST_BYTES + 1)
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError("standard input: is no UTF-8 text", fix="save the question as UTF-8") from None
+    return text if "\n" in text else text + "\n"
+
+
+def needed(given: dict[str, str], verb: str) -> None:
+    """Refuse flags that are missing where no question file was given."""
+    missing = [flag for flag, value in given.items() if not value]
+    if missing:
+        raise InputError(f"missing option {missing[0]}", fix=f"give it, or a question file; see `suanzhang {verb} --help`")
+
+
+def alone(flags: dict[str, object], verb: str) -> None:
+    """Refuse flags that a question file already says."""
+    doubled = [flag for flag, value in flags.items() if value not in ("", None, 0, False)]
+    if doubled:
+        raise InputError(f"{doubled[0]} together with a question file", fix=f"change the question; `suanzhang {verb} --help`")
+
+
 def plan(
-    question: Annotated[Path | None, typer.Argument(metavar="QUESTION", help="Question file (YAML or JSON).")] = None,
+    question: Annotated[
+        Path | None, typer.Argument(metavar="QUESTION", help="Question file (YAML or JSON); - reads standard input.")
+    ] = None,
     deep: Annotated[bool, typer.Option("--deep", help="Simulate and solve in full instead of analytically.")] = False,
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON schema of the question file, every key explained.")
@@ -46,13 +81,17 @@ def plan(
         return None
     if question is None:
         raise InputError("no question file given", fix="try `suanzhang plan examples/gpu-rush-2023/question.yaml`")
-    return Call("plan", (question,), {"deep": deep}, "planning", progress=True)
+    return Call("plan", (asked(question),), {"deep": deep}, "planning", progress=True)
 
 
 def train(
-    model: Model,
-    tokens: Annotated[str, typer.Option("--tokens", help="Tokens to train on, such as 300B.")],
-    chips: Annotated[str, typer.Option("--chips", help="CHIP:N, or several kinds CHIP:N,CHIP:N of which the best is taken.")],
+    question: MaybeQuestion = None,
+    name: Name = "",
+    model: Model = "",
+    tokens: Annotated[str, typer.Option("--tokens", help="Tokens to train on, such as 300B.")] = "",
+    chips: Annotated[
+        str, typer.Option("--chips", help="CHIP:N, or several kinds CHIP:N,CHIP:N of which the best is taken.")
+    ] = "",
     layout: Layout = "",
     global_batch: Annotated[int, typer.Option("--global-batch", min=0, help="Sequences of one optimizer step.")] = 0,
     seq_len: Annotated[int, typer.Option("--seq-len", min=0, help="Tokens of one sequence.")] = 0,
@@ -68,7 +107,22 @@ def train(
     start: Annotated[str, typer.Option("--start", help="Month of the start, such as 2023-05.")] = "",
     seed: Seed = 0,
 ) -> Call:
-    """Plan a training: layout, days, memory, cost."""
+    """Plan a training: layout, days, memory, cost.
+
+    From flags, or one training of a question file, on the chips of its market that meet its deadline at the least rent.
+    """
+    if question is not None:
+        alone(
+            {
+                "--model": model, "--tokens": tokens, "--layout": layout, "--global-batch": global_batch, "--seq-len": seq_len,
+                "--precision": precision, "--stack": stack, "--deadline": deadline, "--price-per-chip-h": price_per_chip_h,
+                "--start": start,
+            },
+            "train",
+        )  # fmt: skip
+        further = {"chips": chips, "seed": seed or None}
+        return Call("train_question", (asked(question), *([name] if name else [])), further, "searching layouts", progress=True)
+    needed({"--model": model, "--tokens": tokens, "--chips": chips}, "train")
     named = {
         "layout": layout,
         "global_batch": global_batch or None,
@@ -87,8 +141,10 @@ def train(
 
 
 def serve(
-    model: Model,
-    chip: Annotated[str, typer.Option("--chip", help="Catalog id or alias of the chip.")],
+    question: MaybeQuestion = None,
+    name: Name = "",
+    model: Model = "",
+    chip: Annotated[str, typer.Option("--chip", help="Catalog id or alias of the chip.")] = "",
     isl: Annotated[float | None, typer.Option("--isl", help="Tokens of a prompt.")] = None,
     osl: Annotated[float | None, typer.Option("--osl", help="Tokens of an answer.")] = None,
     rate: Annotated[str, typer.Option("--rate", help="Requests per second.")] = "",
@@ -111,7 +167,24 @@ def serve(
     ] = 20_000,
     seed: Seed = 0,
 ) -> Call:
-    """Plan a service: chips, latencies, cost per answer."""
+    """Plan a service: chips, latencies, cost per answer.
+
+    From flags, or one service of a question file, on the chip of its market that carries it at the least rent.
+    """
+    if question is not None:
+        alone(
+            {
+                "--model": model, "--isl": isl, "--osl": osl, "--rate": rate, "--concurrency": concurrency,
+                "--visits-per-day": visits_per_day, "--trace": trace, "--layout": layout, "--stack": stack,
+                "--weight-dtype": weight_dtype, "--kv-dtype": kv_dtype, "--ttft-p99": ttft_p99, "--tpot-p99": tpot_p99,
+            },
+            "serve",
+        )  # fmt: skip
+        further = {"chip": chip, "simulated_requests": requests if requests != 20_000 else None, "seed": seed or None}
+        return Call(
+            "serve_question", (asked(question), *([name] if name else [])), further, "sizing the service", progress=True
+        )
+    needed({"--model": model, "--chip": chip}, "serve")
     named: dict[str, object] = {
         "isl": isl,
         "osl": osl,
@@ -130,16 +203,6 @@ def serve(
         "seed": seed or None,
     }
     return Call("serve", (model, chip), named, "sizing the service")
-
-
-def buy(question: QuestionFile, deep: Annotated[bool, typer.Option("--deep", help="Solve over many futures.")] = False) -> Call:
-    """Schedule purchases and rents over months."""
-    return Call("buy", (question,), {"deep": deep}, "scheduling purchases", progress=True)
-
-
-def audit(claims: Annotated[Path, typer.Argument(metavar="CLAIMS", help="Claims file (YAML).")], seed: Seed = 0) -> Call:
-    """Recompute the claims of a file."""
-    return Call("audit", (claims,), {"seed": seed or None}, "recomputing claims")
 
 
 def validate(

@@ -231,4 +231,7 @@ def show_interval(interval: Interval | None, unit: str) -> str:
     """The 90 % interval for people, empty when there is none."""
     if interval is None:
         return ""
-    return f"{show_fact(interval.p05, unit)} to {show_fact(interval.p95, unit)}"
+    low, high = show_fact(interval.p05, unit), show_fact(interval.p95, unit)
+    _, _, low_unit = low.partition(" ")
+    _, _, high_unit = high.partition(" ")
+    return f"{low.removesuffix(low_unit).rstrip()} to {high}" if low_unit and low_unit == high_unit else f"{low} to {high}"

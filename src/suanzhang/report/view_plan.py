@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from suanzhang.report.blocks import Block, Chart, Column, Fact, Facts, Notes, Point, Report, Scalar, Section, Table, money_fact
+from suanzhang.report.blocks import (
+    Block,
+    Chart,
+    Column,
+    Fact,
+    Facts,
+    Notes,
+    Point,
+    Report,
+    Scalar,
+    Section,
+    Table,
+    money_fact,
+    show_interval,
+)
 from suanzhang.report.common import layout_words, sources_section, warnings_section
 from suanzhang.report.view_buy import binding_table, cost_facts, schedule_table
 from suanzhang.report.view_serve import latency_rows_of, refusals_table, sizing_table
@@ -70,8 +84,7 @@ def _money_words(result: PlanResult) -> list[str]:
         text = format_figure(money.amount, money.currency)
         if interval is None:
             return text
-        low, high = (format_figure(value, money.currency) for value in (interval.p05, interval.p95))
-        return f"{text} ({low.removesuffix(f' {money.currency}')} to {high})"
+        return f"{text} ({show_interval(interval, money.currency)})"
 
     words = []
     if result.cash is not None:
@@ -148,12 +161,13 @@ def _bill(result: PlanResult) -> Table:
 
 def _schedule(result: PlanResult) -> Table:
     """The schedule with equal neighbouring months in one row."""
+    place = {state.month: index for index, state in enumerate(result.buy.months)}
     merged: list[list[ScheduleRow]] = []
     last: dict[tuple[str, ...], list[ScheduleRow]] = {}
     for row in result.buy.schedule:
         key = (row.action, row.offer, row.chip, f"{row.chips:.0f}", "" if row.action == "wait" else row.note)
         run = last.get(key)
-        if run is not None and _follows(run[-1].month, row.month):
+        if run is not None and place.get(row.month, -1) == place.get(run[-1].month, -1) + 1 > 0:
             run.append(row)
         else:
             last[key] = [row]
@@ -181,12 +195,6 @@ def _schedule(result: PlanResult) -> Table:
     )
     total = format_figure(sum(row.cost.amount for row in result.buy.schedule), result.currency)
     return Table("Purchases and rents by run of months", columns, rows, f"the rows sum to {total}; an income is negative", 100)
-
-
-def _follows(month: str, other: str) -> bool:
-    """Whether one ISO month comes right after another."""
-    year, number = (int(part) for part in month.split("-")[:2])
-    return other == (f"{year + 1}-01" if number == 12 else f"{year}-{number + 1:02d}")
 
 
 def _chips_chart(result: PlanResult) -> Chart:

@@ -52,8 +52,8 @@ RESULTS = {
 NAMES = sorted(RESULTS)
 
 
-def test_every_registered_view_is_tested() -> None:
-    assert set(VIEWS) == set(RESULTS)
+def test_every_result_has_a_view_of_its_own() -> None:
+    assert set(RESULTS) <= set(VIEWS)
 
 
 def blocks(report: Report):
@@ -90,7 +90,7 @@ def test_predictions_show_their_interval(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("width", [40, 110])
+@pytest.mark.parametrize("width", [40, 80, 110])
 def test_text_fits_the_width_and_has_no_escapes_in_a_pipe(name: str, width: int) -> None:
     out = io.StringIO()
     print_report(report_of(RESULTS[name]), file=out, width=width, details=True)
@@ -240,7 +240,8 @@ def test_numbers_for_people(value: float, want: str) -> None:
 
 
 def test_intervals_money_and_headers() -> None:
-    assert show_interval(Interval(1e6, 2e6, 3e6), "W") == "1.00 MW to 3.00 MW"
+    assert show_interval(Interval(1e6, 2e6, 3e6), "W") == "1.00 to 3.00 MW"
+    assert show_interval(Interval(9e8, 1e9, 3e9), "CNY") == "900 million CNY to 3.00 billion CNY"
     fact = money_fact("cost", Money(5.0, "USD", "2023-05"))
     assert (fact.value, fact.unit, fact.note) == (5.0, "USD", "prices of 2023-05")
     assert Column("chips", "chips").header == "chips" and Column("cost", "CNY").header == "cost [CNY]"
