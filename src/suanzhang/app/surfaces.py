@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from suanzhang.app.physics_data import cores
+from suanzhang.app.physics_data import constant, cores
 from suanzhang.evidence.calibration.fit import Axis, Coefficient
 from suanzhang.jit import formula
 from suanzhang.perf.args import AttentionArgs, GemmArgs, LinkArgs, MoeArgs, Residual, no_residual
@@ -151,9 +151,7 @@ def attention_args(
     )
 
 
-def moe_args(
-    peaks: Peaks, dtype: str, gemm: GemmArgs, v: Values, tables: tuple[Residual, Residual] | None = None, even: float = 0.0
-) -> MoeArgs:
+def moe_args(peaks: Peaks, dtype: str, gemm: GemmArgs, v: Values, tables: tuple[Residual, Residual] | None = None) -> MoeArgs:
     """Arguments of the grouped product from those of the dense one and the coefficients."""
     first, second = tables or (no_residual(), no_residual())
     return MoeArgs(
@@ -165,7 +163,8 @@ def moe_args(
         row_passes=v["row_passes"],
         pair_passes=v["pair_passes"],
         width_passes=v["width_passes"],
-        even=even,
+        gathered_ranks=constant("moe_gathered_ranks"),
+        even=0.0,
         residual=first,
         residual_width=second,
     )
@@ -319,7 +318,9 @@ def _predict_moe(peaks: Peaks, dtype: str, v: Values, shapes: Floats) -> Floats:
     for even in (0.0, 1.0):
         pick = shapes[:, 7] == even
         if pick.any():
-            out[pick] = _moe_rows(shapes[pick], moe_args(peaks, dtype, gemm, v, even=even))
+            out[pick] = _moe_rows(
+                shapes[pick], moe_args(peaks, dtype, gemm, v)._replace(even=even, gathered_ranks=_TIMED_RANKS)
+            )
     return out
 
 
@@ -338,6 +339,8 @@ def _by_group(shapes: Floats) -> Floats:
 
 
 _LAUNCH = (2e-7, 1e-3)
+_TIMED_RANKS = 1e9
+"""Expert kernels are timed with the tokens of the whole group, however wide."""
 _FLAT = Axis(0.0, 1.0, 2, 0.0)
 
 GEMM = Surface(

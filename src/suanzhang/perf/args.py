@@ -125,6 +125,8 @@ class MoeArgs(NamedTuple):
         row_passes: times that the hidden rows of the pairs of this chip pass through memory besides the products [1].
         pair_passes: times that the hidden rows of all pairs of the group do (sorted, gathered, added up on each chip) [1].
         width_passes: times that the inner rows of all pairs of the group do (allocated and activated on each chip) [1].
+        gathered_ranks: chips whose pairs all reach each of them; engines gather tokens in groups up to that size and send
+            each pair to its own chip in wider ones [1].
         even: 1 when tokens spread over the experts in turn, as timings are made; 0 when each draws its experts [1].
         residual: ratios over (log2 token-expert pairs here, log2 local experts, log2 parameters of an expert matrix).
         residual_width: what is then left over (log2 pairs per local expert, log2 hidden, log2 width of an expert).
@@ -138,6 +140,7 @@ class MoeArgs(NamedTuple):
     row_passes: float
     pair_passes: float
     width_passes: float
+    gathered_ranks: float
     even: float
     residual: Residual
     residual_width: Residual

@@ -125,7 +125,7 @@ def moe_closed_s(
         The time [s].
 
     Equation:
-        T = T_fixed + T_up + T_down + 2 bytes (r h p_r + b k (h p_p + w p_w)) / B
+        T = T_fixed + T_up + T_down + 2 bytes (r h p_r + b k min(G / ep, 1) (h p_p + w p_w)) / B
 
     Validity:
         Any shape; see :func:`moe_ffn_s`.
@@ -143,7 +143,8 @@ def moe_closed_s(
     up = grouped_gemm_s(rows, local, width * (2.0 if gated > 0.0 else 1.0), hidden, imbalance, args)
     down = grouped_gemm_s(rows, local, hidden, width, imbalance, args)
     moved = rows * imbalance * hidden * args.row_passes
-    moved += tokens * topk * (hidden * args.pair_passes + width * args.width_passes)
+    seen = tokens * topk * min(args.gathered_ranks / ep, 1.0)
+    moved += seen * (hidden * args.pair_passes + width * args.width_passes)
     return args.fixed_s + up + down + VALUE_BYTES * moved / args.gemm.hbm_bytes_per_s
 
 
@@ -164,8 +165,8 @@ def moe_ffn_s(
 
     Model:
         Two grouped products; the hidden rows of the pairs of this chip are permuted; kernels that see the tokens of the
-        whole expert-parallel group also sort, activate and add up pairs of other chips' experts. Left out: the exchange of
-        tokens between chips, shared experts, the router.
+        whole expert-parallel group also sort, activate and add up pairs of other chips' experts; wide groups send each
+        pair to its chip alone. Left out: the exchange of tokens between chips, shared experts, the router.
 
     Args:
         tokens: tokens of the whole expert-parallel group [1], above 0.
@@ -183,7 +184,7 @@ def moe_ffn_s(
         The time [s].
 
     Equation:
-        T = f_1 f_2 (T_fixed + T_up + T_down + 2 bytes (r h p_r + b k (h p_p + w p_w)) / B)
+        T = f_1 f_2 (T_fixed + T_up + T_down + 2 bytes (r h p_r + b k min(G / ep, 1) (h p_p + w p_w)) / B)
 
     Validity:
         Timed for 1 to 65,536 tokens, hidden 2,048 to 8,192, 8 to 512 gated experts, ep to 256; others by the closed form.
