@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -26,6 +27,17 @@ DEQUANTISE_EFFICIENCY = 0.8
 
 PCIE_BYTES_PER_S = 32e9
 """PCIe 4.0 x16, one direction, which joins the pairs of chips with a bridge."""
+OTHER_KERNELS = 7.0
+"""Kernels of a dense layer that compute or communicate: four products, attention, two all-reduces."""
+NCCL_S = 15e-6
+"""Time that a small all-reduce of NCCL takes outside a graph beyond one inside: its launch, and ranks that are not in step
+[assumed; the usual tests show 20 to 25 us on eight chips of a node]."""
+SCORE_PASSES = 4.0
+"""Times that scores pass through memory without fused attention: written, masked and normalised in place, read again."""
+HOST_GAIN = 1.15
+"""Growth of the speed of one host thread per year of the node's generation [assumed from published single-thread scores]."""
+HOST_YEAR = 2022.5
+"""Generation of the host that the host times of the stack table stand for."""
 MOE_KERNELS = 8.0
 MLA_KERNELS = 6.0
 """Further kernels of a layer with experts (routing, sorting, two grouped products, combining) and with a latent cache."""
@@ -157,8 +169,9 @@ def _link(chip: ChipSpec, dtype: str, profile: str, ranks: int) -> LinkArgs:
     return chip_physics(chip, dtype, profile).args.link
 
 
-def op_args(model: ModelSpec, chip: ChipSpec, weight_dtype: str, profile: str, ranks: int = 1) -> tuple[OpArgs, str]:
+def op_args(model: ModelSpec, chip: ChipSpec, weight_dtype: str, stack: ServeStack, ranks: int = 1) -> tuple[OpArgs, str]:
     """Operators at the precisions in which an engine runs them, and where their efficiencies come from."""
+    profile = stack.profile
     form = weight_format(weight_dtype)
     half = chip_physics(chip, _half(chip), profile)
     dtype = compute_dtype(chip, weight_dtype)
@@ -169,16 +182,32 @@ def op_args(model: ModelSpec, chip: ChipSpec, weight_dtype: str, profile: str, r
     moe: MoeArgs = narrow.args.moe
     moe = moe._replace(gemm=_stored(moe.gemm, form, dtype))
     attention = half.args.mla if model.mla else half.args.attention
-    ops = OpArgs(body, body, half.args.gemm, moe, attention, half.args.memory, _link(chip, _half(chip), profile, ranks))
+    link = _link(chip, _half(chip), profile, ranks)
+    if not stack.direct_allreduce:
+        link = link._replace(direct_base_s=0.0, base_s=link.base_s + NCCL_S)
+    ops = OpArgs(body, body, half.args.gemm, moe, attention, half.args.memory, link)
     return ops, f"{narrow.origin}: {narrow.note}"
 
 
+def host_age(chip: ChipSpec) -> float:
+    """Host time of the nodes that a chip came in over that of the host that the stack table stands for."""
+    year, month = (float(part) for part in (chip.launch or "2022-07").split("-")[:2])
+    since: float = min(max(year + (month - 1.0) / 12.0, 2017.0), 2026.0) - HOST_YEAR
+    return math.exp(-since * math.log(HOST_GAIN))
+
+
 def engine_args(
-    model: ModelSpec, layout: ServeLayout, stack: ServeStack, coefficients: ServeCoefficients, weight_dtype: str
+    model: ModelSpec,
+    chip: ChipSpec,
+    layout: ServeLayout,
+    stack: ServeStack,
+    coefficients: ServeCoefficients,
+    weight_dtype: str,
+    kv_dtype: str,
 ) -> EngineArgs:
     """An engine and layout with the fitted coefficients of its family."""
     c, family = coefficients, stack.engine
-    host = host_factor(c, stack)
+    host = host_factor(c, stack) * host_age(chip)
     kernels = stack.layer_kernels + MOE_KERNELS * (model.moe is not None) + MLA_KERNELS * (model.mla is not None)
     return EngineArgs(
         tp=float(layout.tp),
@@ -194,7 +223,11 @@ def engine_args(
         grouped_decode=1.0 if stack.grouped_decode else 0.0,
         alltoall=1.0 if stack.alltoall else 0.0,
         dispatch_bytes=1.0 if weight_format(weight_dtype).bytes <= 1.0 else 2.0,
+        small_kernels=max(stack.layer_kernels - OTHER_KERNELS, 1.0),
+        score_passes=0.0 if stack.fused_prefill else SCORE_PASSES,
+        cache_reads=_of(c.cache16, family) if kv_bytes(kv_dtype) >= 2.0 else 1.0,
         matmul=_of(c.matmul, family),
+        experts=_of(c.experts, family),
         attention=_of(c.attention, family),
         memory=_of(c.memory, family),
         collective=_of(c.collective, family),
@@ -243,9 +276,10 @@ def iteration_args(
     coefficients: ServeCoefficients,
 ) -> tuple[IterationArgs, str]:
     """Everything that the time of an iteration depends on besides its load, and where the efficiencies come from."""
-    ops, origin = op_args(model, chip, weight_dtype, stack.profile, layout.tp * layout.dp)
+    ops, origin = op_args(model, chip, weight_dtype, stack, layout.tp * layout.dp)
     ops = slowed(ops, _of(coefficients.compute, stack.engine))
-    args = IterationArgs(shape_args(model, kv_dtype), engine_args(model, layout, stack, coefficients, weight_dtype), ops)
+    engine = engine_args(model, chip, layout, stack, coefficients, weight_dtype, kv_dtype)
+    args = IterationArgs(shape_args(model, kv_dtype), engine, ops)
     return args, origin
 
 

@@ -83,8 +83,10 @@ def from_record(body: dict[str, Any]) -> ServeCoefficients:
 
 _MEANING = {
     "matmul": "time of matrix products inside an engine over their isolated time",
+    "experts": "time of the products of experts inside an engine over their isolated time",
     "compute": "isolated over achieved arithmetic rate, since clocks fall under lasting load",
     "attention": "time of attention kernels inside an engine over their isolated time",
+    "cache16": "further factor of decode attention over caches of 16 bits",
     "memory": "time of kernels that only move bytes inside an engine over their isolated time",
     "collective": "exposed time of collectives inside an engine over their isolated time",
     "host": "host and launch times over those of the stack table",

@@ -23,11 +23,21 @@ from suanzhang.spec.serve import ClosedLoop, OpenLoop, ServeCoefficients, Static
 
 Floats = NDArray[np.float64]
 
-FAMILY_GROUPS = ("matmul", "compute", "attention", "memory", "collective")
+FAMILY_GROUPS = ("matmul", "experts", "compute", "attention", "cache16", "memory", "collective")
 STACK_GROUPS = ("host", "front")
 GROUPS = FAMILY_GROUPS + STACK_GROUPS
 
-_SIGMA = {"matmul": 0.25, "compute": 0.25, "attention": 0.25, "memory": 0.4, "collective": 0.4, "host": 0.7, "front": 0.7}
+_SIGMA = {
+    "matmul": 0.25,
+    "experts": 0.25,
+    "compute": 0.25,
+    "attention": 0.25,
+    "cache16": 0.25,
+    "memory": 0.4,
+    "collective": 0.4,
+    "host": 0.7,
+    "front": 0.7,
+}
 """Spread of the logarithm of a coefficient before any run is seen [assumed]: achieved over isolated is near one."""
 _LEVELS = {0: 1.0, 1: 0.8, 2: 0.8}
 """Spread of all engines together, of an engine about them, and of a generation about its engine, over that of the group."""
@@ -74,14 +84,15 @@ def prepare(source: str, case: object, weight: float = 1.0) -> Run | None:
     measured = c.measured
     isl, osl = (w.input.mean, w.output.mean) if isinstance(w, OpenLoop) else (w.isl, w.osl)
     try:
-        ops, _ = op_args(c.model, c.chip, c.weight_dtype, stack.profile, c.layout.tp * c.layout.dp)
+        ops, _ = op_args(c.model, c.chip, c.weight_dtype, stack, c.layout.tp * c.layout.dp)
         memory = serve_memory(c.model, c.chip, c.layout, stack, c.weight_dtype, c.kv_dtype or "bf16", w)
     except PlannerError:
         return None
     traffic = traffic_of(w) if isinstance(w, OpenLoop) else None
     rules, _ = batch_rules(stack, memory, c.layout, isl, osl, traffic.isl_cv2 if traffic else 0.0)
     shape = shape_args(c.model, c.kv_dtype or "bf16")
-    base = engine_args(c.model, c.layout, stack, ServeCoefficients(), c.weight_dtype)
+    base = engine_args(c.model, c.chip, c.layout, stack, ServeCoefficients(), c.weight_dtype, c.kv_dtype or "bf16")
+    wide = shape.kv_bytes >= 2.0
     wanted = [name for name in ("output_tokens_per_s", "tpot_s", "ttft_s", "e2e_s") if measured.get(name, 0.0) > 0.0]
     if isinstance(w, StaticBatch) and "e2e_s" in wanted and "output_tokens_per_s" in wanted:
         wanted.remove("e2e_s")
@@ -97,7 +108,9 @@ def prepare(source: str, case: object, weight: float = 1.0) -> Run | None:
             host_per_seq_s=base.host_per_seq_s * v["host"],
             launch_s=base.launch_s * v["host"],
             matmul=v["matmul"],
+            experts=v["experts"],
             attention=v["attention"],
+            cache_reads=v["cache16"] if wide else 1.0,
             memory=v["memory"],
             collective=v["collective"],
         )
@@ -200,14 +213,14 @@ def _loss(r: Floats, weight: Floats, theta: Floats, sigma: Floats) -> float:
 
 def _solve(system: System, slopes: Floats, r: Floats, theta: Floats, weight: Floats) -> Floats:
     """Minimum of the loss with residuals taken as linear about ``theta``, by reweighted least squares."""
-    now = theta.copy()
+    now: Floats = theta.copy()
     ridge = _NOISE2 / system.sigma**2
     for _ in range(12):
         here = r + slopes @ (now - theta)
         scale = weight * np.minimum(_HUBER / np.maximum(np.abs(here), 1e-9), 1.0)
         matrix = slopes.T @ (scale[:, None] * slopes) + np.diag(ridge)
         right = slopes.T @ (scale * (slopes @ theta - r))
-        following = np.linalg.solve(matrix, right)
+        following: Floats = np.asarray(np.linalg.solve(matrix, right), dtype=np.float64)
         if np.max(np.abs(following - now)) < 1e-4:
             return following
         now = following

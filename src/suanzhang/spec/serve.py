@@ -294,8 +294,10 @@ class ServeCoefficients:
 
     Args:
         matmul: achieved over isolated time of matrix products inside an engine, by engine family.
+        experts: the same of the grouped products of experts.
         compute: isolated over achieved arithmetic rate: clocks fall when a chip works for long.
         attention: the same of attention kernels.
+        cache16: a further factor of decode attention over caches of 16 bits.
         memory: the same of memory-bound kernels.
         collective: the same of collectives.
         host: measured over tabulated host time, by engine generation.
@@ -305,8 +307,10 @@ class ServeCoefficients:
     """
 
     matmul: Mapping[str, float] = field(default_factory=dict)
+    experts: Mapping[str, float] = field(default_factory=dict)
     compute: Mapping[str, float] = field(default_factory=dict)
     attention: Mapping[str, float] = field(default_factory=dict)
+    cache16: Mapping[str, float] = field(default_factory=dict)
     memory: Mapping[str, float] = field(default_factory=dict)
     collective: Mapping[str, float] = field(default_factory=dict)
     host: Mapping[str, float] = field(default_factory=dict)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from suanzhang.spec.layout import Recompute
 
+KernelFamily = Literal["megatron-fused", "megatron-deepspeed", "megatron-core", "pytorch", "compiled"]
 AttentionKernel = Literal["unfused", "fused-softmax", "flash1", "flash2", "flash3", "splash"]
 
 
@@ -51,6 +52,7 @@ class TrainStack:
         overlap_ep: share of the traffic between experts that may hide behind compute.
         shard_calls: exchanges of one layer and pass where parameters are sharded: one per layer, or one per parameter.
         unpack_bytes: traffic to unpack one frozen 4-bit weight for a product; 0 when the product reads it packed.
+        kernels: family of libraries, compilers and fused kernels that the products run with.
     """
 
     id: str
@@ -88,6 +90,7 @@ class TrainStack:
     overlap_ep: float = 0.0
     shard_calls: float = 1.0
     unpack_bytes: float = 0.0
+    kernels: KernelFamily = "pytorch"
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,10 @@ class EngineArgs(NamedTuple):
         grouped_decode: 1 when decode attention reads a cache head once for its whole group of query heads.
         alltoall: 1 when experts exchange tokens by all-to-all, 0 by all-gather and reduce-scatter.
         dispatch_bytes: bytes of one value on the way to the experts [B].
-        matmul, attention, memory, collective: time inside the engine over the isolated time of such a kernel [1].
+        small_kernels: kernels of one layer that only move bytes [1].
+        score_passes: times that the scores of a prompt pass through memory, 0 when attention is fused [1].
+        cache_reads: time of decode attention inside the engine over prompt attention, both over their isolated time [1].
+        matmul, experts, attention, memory, collective: time inside the engine over the isolated time of such a kernel [1].
     """
 
     tp: float
@@ -88,7 +91,11 @@ class EngineArgs(NamedTuple):
     grouped_decode: float
     alltoall: float
     dispatch_bytes: float
+    small_kernels: float
+    score_passes: float
+    cache_reads: float
     matmul: float
+    experts: float
     attention: float
     memory: float
     collective: float

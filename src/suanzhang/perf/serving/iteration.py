@@ -12,6 +12,9 @@ from suanzhang.perf.gemm import gemm_s
 from suanzhang.perf.moe import moe_ffn_s
 from suanzhang.perf.serving.args import IterationArgs, IterationTerms
 
+LINEAR_KERNELS = 6.0
+"""Small kernels of a linear-attention layer: convolution, gates, norms of keys and queries, state update, gated norm [1]."""
+
 
 @formula
 def _projections_s(m: float, decode_m: float, a: IterationArgs) -> float:
@@ -41,7 +44,10 @@ def _prefill_layer_s(seqs: float, q: float, past: float, window: float, a: Itera
     heads = math.ceil(s.heads / tp)
     kv = heads if s.is_mla > 0.0 else max(s.kv_heads / tp, 1.0)
     qk = s.nope_dim + s.rope_dim if s.is_mla > 0.0 else s.qk_dim
-    return prefill_attention_s(seqs, q, q + past, heads, kv, qk, s.v_dim, 1.0, window, a.ops.attention)
+    fused = prefill_attention_s(seqs, q, q + past, heads, kv, qk, s.v_dim, 1.0, window, a.ops.attention)
+    if a.engine.score_passes > 0.0:
+        return fused + memory_bound_s(a.engine.score_passes * 2.0 * seqs * heads * q * (q + past), a.ops.memory)
+    return fused
 
 
 @formula
@@ -69,10 +75,9 @@ def _ffn_s(m: float, width: float, a: IterationArgs) -> float:
 
 
 @formula
-def _experts_s(m: float, a: IterationArgs) -> float:
-    """Router, routed experts of one layer on the fullest chip [s]; ``m`` tokens of one attention group."""
+def _experts_s(m: float, group: float, a: IterationArgs) -> float:
+    """Router, routed experts of one layer on the fullest chip [s]; ``m`` of the ``group`` tokens are of one attention group."""
     s, e = a.shape, a.engine
-    group = m * e.dp
     ranks = e.tp * e.dp
     rows = group * s.topk / e.ep
     imbalance = 1.0 + math.sqrt(2.0 * math.log(e.ep) / max(rows, 1.0)) if e.ep > 1.0 else 1.0
@@ -85,8 +90,8 @@ def _experts_s(m: float, a: IterationArgs) -> float:
 
 
 @formula
-def _expert_traffic_s(m: float, a: IterationArgs) -> float:
-    """Dispatch and combine of one layer when attention groups share experts [s]."""
+def _expert_traffic_s(m: float, group: float, a: IterationArgs) -> float:
+    """Dispatch and combine of one layer when attention groups share experts [s]; the fullest group has ``m`` tokens."""
     s, e, link = a.shape, a.engine, a.ops.link
     ranks = e.tp * e.dp
     nodes = _group_nodes(ranks, a)
@@ -95,7 +100,7 @@ def _expert_traffic_s(m: float, a: IterationArgs) -> float:
         copies = min(s.topk, e.ep)
         sent = m / e.tp * copies * s.hidden
         return alltoall_s(sent * e.dispatch_bytes, per_node, nodes, link) + alltoall_s(sent * 2.0, per_node, nodes, link)
-    gathered = m * e.dp * s.hidden
+    gathered = group * s.hidden
     return allgather_s(gathered * e.dispatch_bytes, per_node, nodes, link) + allgather_s(gathered * 2.0, per_node, nodes, link)
 
 
@@ -160,28 +165,31 @@ def iteration_terms(
             decode = s.full_layers * _decode_layer_s(b, context, a)
         if s.window_layers > 0.0:
             decode += s.window_layers * _decode_layer_s(b, min(context, b * s.window), a)
+    decode *= e.cache_reads
     mixer = 0.0
     if s.linear_layers > 0.0:
         width = s.linear_params / s.hidden / e.tp
         state = 2.0 * (b + seqs if p > 0.0 else b) * s.linear_state_bytes / e.tp + 8.0 * m * width
         mixer = gemm_s(m, width, s.hidden, 1.0, o.gemm_attention) * e.matmul + memory_bound_s(state, o.memory) * e.memory
+        mixer += LINEAR_KERNELS * o.memory.launch_s * e.memory
         mixer *= s.linear_layers
 
     ffn = s.dense_layers * _ffn_s(m, s.ffn, a) if s.dense_layers > 0.0 else 0.0
     experts = expert_comm = 0.0
     if s.moe_layers > 0.0:
-        experts = s.moe_layers * _experts_s(m, a) * e.matmul
+        group = (prefill_tokens + decode_batch) / e.pp
+        experts = s.moe_layers * _experts_s(m, group, a) * e.experts
         if s.shared_ffn > 0.0:
             ffn += s.moe_layers * _ffn_s(m, s.shared_ffn, a)
         if e.dp > 1.0:
-            expert_comm = s.moe_layers * _expert_traffic_s(m, a) * e.collective
+            expert_comm = s.moe_layers * _expert_traffic_s(m, group, a) * e.collective
     layers = softmax_layers + s.linear_layers
 
     mixer_width = math.ceil(s.heads / e.tp) * (s.qk_dim + s.v_dim)
     inner = (s.dense_layers * s.ffn + s.moe_layers * s.shared_ffn) / layers / e.tp
     inner += s.moe_layers / layers * s.topk * s.expert_ffn / (e.ep if e.dp == 1.0 else e.tp)
     moved = 2.0 * m * (8.0 * s.hidden + 2.0 * mixer_width + s.matrices * inner)
-    elementwise = layers * (memory_bound_s(moved, o.memory) + 3.0 * o.memory.launch_s) * e.memory
+    elementwise = layers * (memory_bound_s(moved, o.memory) + e.small_kernels * o.memory.launch_s) * e.memory
 
     tensor_comm = 0.0
     if e.tp > 1.0:

@@ -120,16 +120,20 @@ def pace(batch: float, isl: float, osl: float, rules: BatchRules, a: IterationAr
         count = math.ceil(isl / chunk)
         past = 0.5 * max(isl * (1.0 + rules.prompt_cv2) - isl / count, 0.0)
         mixed = iteration_s(1.0, isl / count, past, b, context, a)
+        abreast = 1.0
+        if a.engine.dp > 1.0:
+            abreast = min(1.0 + b * count * max(mixed - decode, 0.0) / (osl * decode), a.engine.dp, max(b, 1.0))
+            mixed = iteration_s(abreast, abreast * isl / count, past, b, context, a)
         per_iteration = b * isl / osl
-        if per_iteration > isl / count and chunk >= isl:
+        if per_iteration > isl / count * a.engine.dp and chunk >= isl:
             together = max(min(per_iteration, room), isl)
             many = iteration_s(together / isl, together, 0.5 * isl * rules.prompt_cv2, b, context, a)
             share = isl / together
             added = max(many - decode, 0.0)
             return Pace(decode, added * share, decode + added * stages, added * share)
-        extra = max(mixed - decode, 0.0) * count
-        own = decode * count + extra * stages
-        return Pace(decode, extra, own, mixed * count if chunk < isl else extra)
+        whole = max(mixed - decode, 0.0) * count
+        own = decode * count + whole * stages
+        return Pace(decode, whole / abreast, own, (mixed * count if chunk < isl else whole) / abreast)
     together = max(min(b / osl, rules.budget / isl), 1.0)
     alone = iteration_s(together, together * isl, 0.5 * isl * rules.prompt_cv2, 0.0, 0.0, a)
     return Pace(decode, alone / together, alone * stages, alone / together)
