@@ -40,7 +40,7 @@ UNASSIGNED = "unassigned"
 def charge_back(result: BuyResult) -> tuple[ChargeBack, ...]:
     """Every job with its part of the cash and of the whole cost; the parts sum to those of the plan."""
     names = _demands(result)
-    whole = cost_by_demand(result, names)
+    whole = cost_by_demand(result, dict.fromkeys(names, 1.0))
     cash = dict.fromkeys(names, 0)
     for _, name, cents in _parts(result):
         cash[name] = cash.get(name, 0) + cents

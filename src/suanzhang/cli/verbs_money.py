@@ -60,10 +60,10 @@ def audit(
 
 
 def backtest(
-    chips: Annotated[int, typer.Option("--chips", min=1, help="Chips that must be at work in every month.")] = 64,
-    horizon: Annotated[int, typer.Option("--horizon", min=6, max=60, help="Months of each replay.")] = 24,
+    chips: Annotated[int, typer.Option("--chips", min=1, help="Most chips that must be at work, whole servers.")] = 64,
+    horizon: Annotated[int, typer.Option("--horizon", min=0, max=60, help="Months of each replay; 0 for 12 and 24.")] = 0,
     seed: Seed = 0,
 ) -> Call:
     """Replay recorded prices without foresight."""
-    named = {"chips": chips, "horizon": horizon, "seed": seed or None}
+    named = {"chips": chips if chips != 64 else None, "horizon": horizon or None, "seed": seed or None}
     return Call("backtest", (), named, "replaying price history", progress=True)

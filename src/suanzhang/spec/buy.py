@@ -135,6 +135,7 @@ class Holding:
         until_month: first month in which they are no longer there; None for good.
         owned: whether they are owned (can be resold, stand on the site) rather than rented.
         value_per_chip: what one would fetch today; 0 when nothing.
+        from_month: first month in which they are there: an order that is still on its way.
     """
 
     chip: str
@@ -142,6 +143,7 @@ class Holding:
     until_month: int | None = None
     owned: bool = True
     value_per_chip: float = 0.0
+    from_month: int = 0
 
 
 @dataclass(frozen=True, slots=True)

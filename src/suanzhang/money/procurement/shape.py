@@ -291,7 +291,7 @@ def _have(problem: PurchaseProblem, chips: tuple[str, ...]) -> tuple[Floats, Flo
             continue
         until = problem.months if holding.until_month is None else min(holding.until_month, problem.months)
         target = site if holding.owned else hosted
-        target[chips.index(holding.chip), :until] += holding.chips
+        target[chips.index(holding.chip), max(holding.from_month, 0) : until] += holding.chips
     return site, hosted
 
 

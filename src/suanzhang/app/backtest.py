@@ -1,0 +1,276 @@
+"""`backtest`: replay recorded prices month by month without foresight, against simple rules and against hindsight."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from suanzhang.app.buy import site_in
+from suanzhang.app.header import header
+from suanzhang.catalog.chips import chip as find_chip
+from suanzhang.catalog.markets import markets, price_history
+from suanzhang.catalog.sites import site as find_site
+from suanzhang.catalog.sources import sources as all_sources
+from suanzhang.errors import InputError
+from suanzhang.money.costs import chip_costs
+from suanzhang.money.figures import figure
+from suanzhang.money.procurement.calendar import month_name, month_number, nominal_delay
+from suanzhang.money.procurement.scenarios import Uncertainty, draw_scenarios
+from suanzhang.money.procurement.solve import solve_shape
+from suanzhang.money.procurement.worth import cost_of_orders
+from suanzhang.source import Quoted
+from suanzhang.spec.backtest import BacktestResult, BacktestRow
+from suanzhang.spec.buy import Demand, Holding, Need, PurchaseProblem, Scenario
+from suanzhang.spec.market import LeadTime, Offer
+from suanzhang.spec.result import Money, SourceUse
+
+KINDS = ("a100-sxm-80", "h100-sxm-80")
+"""Kinds of chip of which both purchase prices and rents are recorded over years."""
+_SITE, _CURRENCY = "us-virginia", "USD"
+_EVERY_MONTHS = 6
+_HORIZONS = (12, 24)
+_FUTURES = 12
+_LOT = 8
+_PRIOR_MONTHS = 24.0
+_RULES = ("planned", "rent_all", "buy_at_once")
+NEEDS = ("steady", "growing", "project", "swinging")
+"""Steady use; a quarter growing to the whole; a third of the time and then nothing; every other quarter of a year."""
+
+
+def need_levels(need: str, months: int) -> tuple[float, ...]:
+    """How much of the chips is needed in each month."""
+    if need == "growing":
+        return tuple(0.25 + 0.75 * month / max(months - 1, 1) for month in range(months))
+    if need == "project":
+        return tuple(1.0 if month < months / 3.0 else 0.0 for month in range(months))
+    if need == "swinging":
+        return tuple(1.0 if month // 3 % 2 == 0 else 0.25 for month in range(months))
+    return (1.0,) * months
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A recorded series: months since year 0 and values, in between along a straight line of logarithms."""
+
+    months: tuple[int, ...]
+    values: tuple[float, ...]
+    sources: tuple[str, ...]
+
+    def at(self, month: int) -> float:
+        """The recorded or interpolated value of a month within the record."""
+        return float(np.exp(np.interp(month, self.months, np.log(self.values))))
+
+    def trend(self, month: int, prior: float) -> float:
+        """Yearly change of the logarithm as known in a month: the record so far, shrunk to what was thought before.
+
+        Only values of that month and before are looked at.
+        """
+        seen = range(max(self.months[0], month - 12), month + 1)
+        if len(seen) < 2:
+            return prior
+        change = math.log(self.at(seen[-1]) / self.at(seen[0])) / (len(seen) - 1) * 12.0
+        weight = (len(seen) - 1) / (len(seen) - 1 + _PRIOR_MONTHS)
+        return weight * change + (1.0 - weight) * prior
+
+
+def recorded(chip: str, kind: str) -> History:
+    """The recorded purchase prices or rents of a chip on the world market.
+
+    Raises:
+        InputError: fewer than two points are recorded.
+    """
+    points = [p for p in price_history() if p.chip == chip and p.kind == kind and p.region == "world"]
+    if len(points) < 2:
+        raise InputError(f"no price path of {chip} ({kind}) is recorded", fix=f"take one of {', '.join(KINDS)}")
+    return History(
+        tuple(month_number(p.price.date) for p in points),
+        tuple(p.price.value for p in points),
+        tuple(dict.fromkeys(p.price.source for p in points)),
+    )
+
+
+def backtest(
+    *, chips: int = 64, horizon: int = 0, seed: int = 0, progress: Callable[[str], None] | None = None
+) -> BacktestResult:
+    """Replay the recorded prices of 2022 to 2026: chips must be at work, steadily or not.
+
+    Each month the purchase plan is made again from the prices of that month, the trend of the months before it and
+    random futures; only the orders of that month are placed. What comes later is not known to it.
+
+    Args:
+        chips: most chips that must be at work, whole servers of eight.
+        horizon: months of each replay; one and two years when left out.
+        seed: of the random futures.
+        progress: called with a line for each replay.
+
+    Raises:
+        InputError: a number cannot be used, or the record is shorter than the horizon.
+    """
+    if chips < 1 or chips % _LOT:
+        raise InputError(f"chips: must be whole servers of {_LOT}, got {chips}", fix=f"give a multiple of {_LOT}")
+    tell = progress or (lambda _: None)
+    rows, keys = [], []
+    for kind in KINDS:
+        buy, rent = recorded(kind, "buy"), recorded(kind, "rent")
+        keys += [*buy.sources, *rent.sources]
+        first = max(buy.months[0], rent.months[0])
+        for months in (horizon,) if horizon else _HORIZONS:
+            last = min(buy.months[-1], rent.months[-1]) - months
+            for start in range(first, last + 1, _EVERY_MONTHS):
+                tell(f"replay {kind}, {months} months from {_iso(start)}")
+                rows += [_Replay(_Case(kind, need, start, months, chips, seed), buy, rent).row() for need in NEEDS]
+    if not rows:
+        raise InputError(f"horizon: the record is shorter than {horizon} months", fix="give fewer months")
+    regrets = {
+        "planned": [row.regret_planned for row in rows],
+        "rent_all": [row.regret_rent for row in rows],
+        "buy_at_once": [row.regret_buy for row in rows],
+    }
+    return BacktestResult(
+        header(seed),
+        chips,
+        tuple(rows),
+        tuple((rule, float(np.mean(regrets[rule]))) for rule in _RULES),
+        tuple((rule, float(np.max(regrets[rule]))) for rule in _RULES),
+        sum(bool(row.beaten_by) for row in rows),
+        _sources(keys),
+        (
+            "prices between recorded points follow a straight line of logarithms; list prices, not what was billed",
+            "delivery takes what the market of the time quoted; it does not change within a replay",
+            "replays that overlap in time are not independent of each other",
+            "no used chip is sold before the end; then it fetches what its curve and the price of a new one say",
+        ),
+    )
+
+
+def _iso(month: int) -> str:
+    return month_name("0000-01", month)
+
+
+def _sources(keys: list[str]) -> tuple[SourceUse, ...]:
+    known = all_sources()
+    return tuple(
+        SourceUse(key, known[key].title, known[key].url, "published", ("recorded prices",))
+        for key in dict.fromkeys(keys)
+        if key in known
+    )
+
+
+def _lead(chip: str, month: int) -> LeadTime:
+    """Delivery of a chip as quoted by the latest market before a month; by the first market when there is none."""
+    dated = sorted((market for market in markets().values() if market.region == "US"), key=lambda market: market.date)
+    found = [
+        (month_number(market.date), offer.lead)
+        for market in dated
+        for offer in market.offers
+        if offer.chip == chip and offer.kind == "buy"
+    ]
+    before = [lead for date, lead in found if date <= month]
+    if before:
+        return before[-1]
+    return found[0][1] if found else LeadTime(2.0, 4.0, "assumed-market", "assumed")
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A replay: kind of chip, need, first month since year 0, length, most chips at work, seed of the random futures."""
+
+    chip: str
+    need: str
+    start: int
+    horizon: int
+    chips: int
+    seed: int
+
+
+class _Replay:
+    """One kind of chip and need from one month on, with the record of its prices."""
+
+    def __init__(self, case: _Case, buy: History, rent: History) -> None:
+        self.chip, self.need, self.buy, self.rent = case.chip, case.need, buy, rent
+        self.start, self.horizon, self.chips, self.seed = case.start, case.horizon, case.chips, case.seed
+        self.lead = _lead(case.chip, case.start)
+        wanted = need_levels(case.need, case.horizon)
+        self.level = tuple(round(level * case.chips) / case.chips for level in wanted)
+
+    def problem(self, month: int, trend: float, have: tuple[Holding, ...] = ()) -> PurchaseProblem:
+        """What is to be decided in a month, at its prices."""
+        left, date = self.start + self.horizon - month, _iso(month)
+        now = LeadTime(0.0, 0.0, "assumed-market", "assumed")
+
+        def quoted(value: float, unit: str) -> Quoted:
+            return Quoted(value, f"{_CURRENCY}/{unit}", "recorded", "derived", date)
+
+        offers = (
+            Offer("buy", "buy", self.chip, quoted(self.buy.at(month), "chip"), False, 0, self.lead, lot_chips=_LOT),
+            Offer("rent", "rent", self.chip, quoted(self.rent.at(month), "chip_h"), True, 0, now),
+        )
+        place = site_in(find_site(_SITE), _CURRENCY, date)
+        costs = chip_costs(find_chip(self.chip), self.buy.at(month), place, left, _CURRENCY, 1.0)
+        work = Demand("work", "serve", (Need(self.chip, float(self.chips)),), level=self.level[-left:])
+        return PurchaseProblem(
+            (work,), offers, {self.chip: costs}, left, date, _CURRENCY,
+            have=have, price_change_per_year=math.expm1(trend), interest_per_year=figure("interest_per_year").value,
+            resale_allowed=False, gap=1e-3, time_limit_s=20.0,
+        )  # fmt: skip
+
+    def truth(self) -> tuple[PurchaseProblem, Scenario]:
+        """The whole replay at the prices that came."""
+        months = range(self.start, self.start + self.horizon)
+        price = tuple(self.buy.at(month) / self.buy.at(self.start) for month in months)
+        rent = tuple(self.rent.at(month) / self.rent.at(self.start) for month in months)
+        trend = math.log(self.buy.at(months[-1]) / self.buy.at(self.start)) / self.horizon * 12.0
+        return self.problem(self.start, trend), Scenario(1.0, {"buy": price}, {"rent": rent})
+
+    def plan(self) -> dict[tuple[str, int], float]:
+        """Lots ordered by month when the plan is made again each month on what was known then."""
+        prior = math.log1p(figure("price_change_per_year").value)
+        sigma = next(iter(markets().values())).price_sigma_per_year
+        orders: dict[tuple[str, int], float] = {}
+        wait = nominal_delay(replace(self.problem(self.start, 0.0).offers[0], lead=self.lead))
+        for index in range(self.horizon - 1):
+            month = self.start + index
+            have = tuple(
+                Holding(self.chip, lots * _LOT, None, True, 0.0, max(ordered + wait - index, 0))
+                for (_, ordered), lots in orders.items()
+            )
+            if sum(holding.chips for holding in have) >= self.chips or index + wait >= self.horizon:
+                continue
+            case = self.problem(month, self.buy.trend(month, prior), have)
+            futures = draw_scenarios(case, Uncertainty(sigma.value if sigma else 0.3), _FUTURES, self.seed + index)
+            solved = solve_shape(case, futures)
+            lots = sum(float(solved.outcome.lots[j]) for j, order in enumerate(solved.shape.orders) if order.month == 0)
+            if lots > 0.0:
+                orders["buy", index] = lots
+        return orders
+
+    def row(self) -> BacktestRow:
+        """All four ways at the prices that came."""
+        case, true = self.truth()
+        orders = self.plan()
+        best = solve_shape(replace(case, gap=1e-6), (true,))
+        perfect = {
+            ("buy", order.month): float(best.outcome.lots[j])
+            for j, order in enumerate(best.shape.orders)
+            if best.outcome.lots[j] > 0.0
+        }
+        ways = {"planned": orders, "rent_all": {}, "buy_at_once": {("buy", 0): self.chips / _LOT}, "foresight": perfect}
+        cost = {name: cost_of_orders(case, (true,), way, {}) for name, way in ways.items()}
+        simple = {"renting all the time": cost["rent_all"], "buying at once": cost["buy_at_once"]}
+        cheapest = min(simple, key=lambda name: simple[name])
+        bought = ", ".join(f"{lots * _LOT:,.0f} in {_iso(self.start + month)}" for (_, month), lots in sorted(orders.items()))
+
+        def money(name: str) -> Money:
+            return Money(round(cost[name], 2), _CURRENCY, _iso(self.start))
+
+        def regret(name: str) -> float:
+            return cost[name] / cost["foresight"] - 1.0
+
+        return BacktestRow(
+            self.chip, self.need, _iso(self.start), self.horizon, money("rent_all"), money("buy_at_once"), money("planned"),
+            money("foresight"), regret("planned"), regret("rent_all"), regret("buy_at_once"),
+            cheapest if simple[cheapest] < cost["planned"] * (1.0 - 1e-6) else "", bought or "nothing",
+        )  # fmt: skip

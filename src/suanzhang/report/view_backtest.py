@@ -1,0 +1,58 @@
+"""The report of ``backtest``."""
+
+from __future__ import annotations
+
+from suanzhang.report.blocks import Column, Fact, Facts, Report, Section, Table
+from suanzhang.report.common import sources_section, warnings_section
+from suanzhang.spec.backtest import BacktestResult
+
+_WORDS = {"planned": "planned again each month", "rent_all": "always rented", "buy_at_once": "all bought at once"}
+
+
+def backtest(result: BacktestResult) -> Report:
+    """One row for each replay, and the mean and worst regret of each rule."""
+    mean = dict(result.mean_regret)
+    verdict = (
+        f"Planning without foresight cost {mean['planned']:.1%} more than the best orders in hindsight on average, always "
+        f"renting {mean['rent_all']:.0%} and buying at once {mean['buy_at_once']:.0%}; in {result.losses} of "
+        f"{len(result.rows)} replays a simple rule was cheaper than planning."
+    )
+    facts = [Fact(f"mean regret, {_WORDS[rule]}", value, "fraction") for rule, value in result.mean_regret]
+    facts += [Fact(f"worst regret, {_WORDS[rule]}", value, "fraction") for rule, value in result.worst_regret]
+    sections = (
+        Section("Regret", (Facts("Regret", (*facts, Fact("most chips at work", result.chips, "chips"))),)),
+        Section("Replays", (_table(result),)),
+        warnings_section(result.warnings),
+        sources_section(result.sources),
+    )
+    return Report("Plans without foresight on recorded prices", verdict, sections, main="Replays")
+
+
+def _table(result: BacktestResult) -> Table:
+    currency = result.rows[0].planned.currency if result.rows else ""
+    columns = (
+        Column("chip"),
+        Column("need"),
+        Column("from"),
+        Column("months", "months"),
+        Column("planned", currency),
+        Column("regret", "%"),
+        Column("rented", "%"),
+        Column("bought", "%"),
+        Column("beaten by"),
+        Column("hindsight", currency, optional=True),
+        Column("always rented", currency, optional=True),
+        Column("bought at once", currency, optional=True),
+        Column("what was ordered", optional=True),
+    )
+    rows = tuple(
+        (
+            r.chip, r.need, r.start, r.months, r.planned.amount, 100.0 * r.regret_planned, 100.0 * r.regret_rent,
+            100.0 * r.regret_buy, r.beaten_by or "–", r.foresight.amount, r.rent_all.amount, r.buy_at_once.amount, r.bought,
+        )
+        for r in result.rows
+    )  # fmt: skip
+    return Table(
+        "Replays", columns, rows, "regret, rented, bought: cost of planning, of always renting and of buying at once over that "
+        "of the best orders in hindsight", limit=200,
+    )  # fmt: skip

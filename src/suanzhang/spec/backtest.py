@@ -1,0 +1,65 @@
+"""What planning without foresight would have cost on recorded prices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from suanzhang.spec.result import Header, Money, SourceUse
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestRow:
+    """One replay: one kind of chip and need, one first month, and the cost of each way.
+
+    Args:
+        chip: catalog id.
+        need: steady, growing, project (a third of the time) or swinging.
+        start: first month, ISO.
+        months: length of the replay.
+        rent_all: cost of renting by the hour all the time.
+        buy_at_once: cost of ordering everything in the first month, renting until it comes.
+        planned: cost of planning again each month on what was known then.
+        foresight: cost of the best orders in hindsight.
+        regret_planned, regret_rent, regret_buy: cost over that of foresight, less one [fraction].
+        beaten_by: the simple rule that was cheaper than planning; empty when none was.
+        bought: what planning ordered and when, in words.
+    """
+
+    chip: str
+    need: str
+    start: str
+    months: int
+    rent_all: Money
+    buy_at_once: Money
+    planned: Money
+    foresight: Money
+    regret_planned: float
+    regret_rent: float
+    regret_buy: float
+    beaten_by: str
+    bought: str
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestResult:
+    """The answer of ``backtest``.
+
+    Args:
+        header: version, catalog date, seed.
+        chips: most chips that had to be at work.
+        rows: one for each replay, in the order of chips and months.
+        mean_regret: mean regret by rule: planned, rent_all, buy_at_once.
+        worst_regret: largest regret by rule.
+        losses: replays in which a simple rule was cheaper than planning.
+        sources: of the recorded prices.
+        warnings: what a reader must know.
+    """
+
+    header: Header
+    chips: int
+    rows: tuple[BacktestRow, ...]
+    mean_regret: tuple[tuple[str, float], ...]
+    worst_regret: tuple[tuple[str, float], ...]
+    losses: int
+    sources: tuple[SourceUse, ...] = ()
+    warnings: tuple[str, ...] = ()
