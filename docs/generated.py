@@ -27,7 +27,8 @@ _DRIFT = snippets.ROOT / "src" / "suanzhang" / "evidence" / "data" / "drift.yaml
 _MADE = "<!-- Made by docs/generated.py. Do not edit: `make docs` writes it anew. -->\n"
 _METRICS = {
     "step_s": "training step time", "memory_bytes": "memory of the fullest chip", "tpot_s": "time per output token",
-    "ttft_s": "time to first token", "e2e_s": "latency of a request or batch", "output_tokens_per_s": "output tokens per second",
+    "ttft_s": "time to first token", "e2e_s": "latency of a request or batch",
+    "output_tokens_per_s": "output tokens per second",
     "j_per_output_token": "energy per output token",
 }  # fmt: skip
 
@@ -81,8 +82,10 @@ def question_page() -> str:
     schema = json.loads(question_schema())
     parts = ["# The question file\n", _MADE, _QUANTITIES, "## The question\n", *_keys(schema, schema)]
     titles = {
-        "SiteModel": "`site`", "MarketModel": "`market`", "OfferModel": "`market.offers[]`", "LeadModel": "`lead` of an offer",
-        "HoldingModel": "`have[]`", "TrainModel": "`train[]`", "ServeModel": "`serve[]`", "TokensModel": "`tokens` of a service",
+        "SiteModel": "`site`", "MarketModel": "`market`", "OfferModel": "`market.offers[]`",
+        "LeadModel": "`lead` of an offer",
+        "HoldingModel": "`have[]`", "TrainModel": "`train[]`", "ServeModel": "`serve[]`",
+        "TokensModel": "`tokens` of a service",
         "LengthModel": "`input` and `output` of tokens", "LoadModel": "`load` of a service", "SloModel": "`slo` of a service",
         "ChipsModel": "`chips`",
     }  # fmt: skip
@@ -111,7 +114,12 @@ def _keys(part: dict[str, Any], schema: dict[str, Any]) -> list[str]:
 
 
 def _default(value: Any) -> str:
-    return "" if value is None or value in ({}, []) else f"`{value}`" if not isinstance(value, bool) else f"`{str(value).lower()}`"
+    if value is None or value in ({}, []):
+        return ""
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+_KINDS = {"string": "text", "number": "number", "integer": "whole number", "boolean": "`true` `false`", "object": "a map"}
 
 
 def _takes(key: dict[str, Any]) -> str:
@@ -130,9 +138,7 @@ def _takes(key: dict[str, Any]) -> str:
         return f"list of {inner}" if inner != "a map" else "list of maps"
     if "pattern" in key and "19|20" in key["pattern"]:
         return "month"
-    return {"string": "text", "number": "number", "integer": "whole number", "boolean": "`true` `false`", "object": "a map"}.get(
-        kind, "value"
-    )
+    return _KINDS.get(kind, "value")
 
 
 def sources_page() -> str:
@@ -144,9 +150,7 @@ def sources_page() -> str:
     for row in found.rows:
         title, url = str(row["title"]).replace("|", "/"), str(row["url"] or "")
         rows.append(f"| `{row['id']}` | {f'[{title}]({url})' if url else title} | {row['date'] or ''} |")
-    return "\n".join(
-        ["# Sources and credits\n", _MADE, _CREDITS, "\n## Sources of the catalog\n", *rows, ""]
-    )
+    return "\n".join(["# Sources and credits\n", _MADE, _CREDITS, "\n## Sources of the catalog\n", *rows, ""])
 
 
 _CREDITS = """\
@@ -155,8 +159,8 @@ shows which value came from which source and how far to trust it. Where a licenc
 
 | what | from | terms |
 |---|---|---|
-| efficiency surfaces under `evidence/data/profiles` | fitted to the measured kernel tables of AIConfigurator (NVIDIA) | Apache-2.0 |
-| serving results of rounds of MLPerf Inference, step times of rounds of MLPerf Training | MLCommons results repositories | Apache-2.0; MLPerf is a trademark of MLCommons; our use is not verified by MLCommons |
+| efficiency surfaces in `evidence/data/profiles` | fitted to the kernel tables of AIConfigurator (NVIDIA) | Apache-2.0 |
+| results of rounds of MLPerf Inference and Training | MLCommons results repositories | Apache-2.0; see below |
 | dated prices of hardware, chip counts, cluster figures, cost method | Epoch AI | CC-BY 4.0 |
 | monthly list rents by provider | cloud-gpus | list prices of the providers |
 | rents of May 2026 | gpu-pricing | MIT |
@@ -164,7 +168,9 @@ shows which value came from which source and how far to trust it. Where a licenc
 | shape of request traces read by `serve --trace` | Azure public data set | CC-BY 4.0 |
 | carbon intensity of grids | codecarbon; Ministry of Ecology and Environment of China | MIT; official announcement |
 | reference rates of currencies | European Central Bank | free with credit |
-| published measurements of trainings and services | the papers, logs and pages named row by row in `suanzhang validate --rows` | facts, cited |
+| published measurements | papers, logs and pages, named row by row by `suanzhang validate --rows` | facts, cited |
+
+MLPerf is a trademark of MLCommons. Figures computed here from its results are not verified by MLCommons.
 """
 
 

@@ -35,12 +35,9 @@ def python_block(body: str) -> str:
     lines = body.splitlines(keepends=True)
     for example, actual in snippets.run_session(body):
         expected = snippets.wanted(example)
-        if not snippets.matches(expected, actual):
-            actual = snippets.rewritten(expected, actual)
-        else:
-            actual = expected
+        shown = expected if snippets.matches(expected, actual) else snippets.rewritten(expected, actual)
         height = example.source.count("\n")
-        out += "".join(lines[done : example.lineno + height]) + "".join(f"{line}\n" for line in actual)
+        out += "".join(lines[done : example.lineno + height]) + "".join(f"{line}\n" for line in shown)
         done = example.lineno + height + len(expected)
     return out + "".join(lines[done:])
 

@@ -83,7 +83,8 @@ def run_command(command: str) -> tuple[int, list[str]]:
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         done = subprocess.run(
             ["/bin/sh", "-c", command],
-            cwd=ROOT, env={**os.environ, "PATH": path}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600, check=False,
+            cwd=ROOT, env={**os.environ, "PATH": path}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, timeout=600, check=False,
         )  # fmt: skip
         code, text = done.returncode, done.stdout
     lines = [line.rstrip() for line in text.strip("\n").splitlines()]
@@ -226,7 +227,7 @@ def _printed(source: str, names: dict[str, Any]) -> list[str]:
     mode = "single" if len(tree.body) == 1 else "exec"
     with contextlib.redirect_stdout(out):
         try:
-            exec(compile(source, "<snippet>", mode), names)  # noqa: S102
+            exec(compile(source, "<snippet>", mode), names)
         except Exception as error:  # noqa: BLE001 - a session may show an error, as an interpreter does
             last = "".join(traceback.format_exception_only(error))
             out.write(f"Traceback (most recent call last):\n    ...\n{last}")

@@ -6,8 +6,9 @@ import re
 import generated
 import pytest
 import snippets
-import suanzhang
 import typer.main
+
+import suanzhang
 from suanzhang.app.question_schema import QuestionModel
 from suanzhang.cli.main import app, run
 
@@ -32,7 +33,7 @@ def test_links_lead_to_a_file(page) -> None:
 def test_every_page_can_be_reached_from_the_index() -> None:
     index = ROOT / "docs" / "index.md"
     reached = {(index.parent / link).resolve() for link in links(index)}
-    missing = {page for page in (ROOT / "docs").rglob("*.md")} - reached - {index}
+    missing = set((ROOT / "docs").rglob("*.md")) - reached - {index}
     assert not missing, f"docs/index.md does not link to {sorted(page.name for page in missing)}"
 
 
@@ -43,7 +44,8 @@ def test_every_command_and_option_is_documented(verb: str) -> None:
     assert section, f"docs/reference/cli.md has no section {verb}"
     assert command.help
     for parameter in command.params:
-        names = [name for name in parameter.opts if name.startswith("--")] or [(parameter.metavar or parameter.name).strip("[].")]
+        shown = (parameter.metavar or parameter.name).strip("[].")
+        names = [name for name in parameter.opts if name.startswith("--")] or [shown]
         assert names[0] in section.group(1), f"{verb}: {names[0]} is not documented"
         if parameter.name != "help":
             assert getattr(parameter, "help", None), f"{verb}: {names[0]} has no help"
@@ -70,7 +72,7 @@ def test_every_key_of_a_question_is_documented() -> None:
         assert f"| `{name}` |" in page and field.description, name
 
 
-@pytest.mark.parametrize("page", [p for p in generated.written()], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", list(generated.written()), ids=lambda page: page.name)
 def test_generated_pages_are_those_of_today(page) -> None:
     assert page.read_text(encoding="utf-8") == generated.written()[page], f"`make docs` writes {page.name} anew"
 
