@@ -55,6 +55,7 @@ _VERBS: tuple[Callable[..., Any], ...] = (
     verbs_trust.cite,
     verbs_trust.replay,
     verbs_trust.diff,
+    verbs_trust.measure,
 )
 _GPT3 = "--model gpt3-175b --tokens 300B --chips a100-sxm-80:1024"
 _QUESTION = "examples/gpu-rush-2023/question.yaml"
@@ -94,7 +95,7 @@ def run(arguments: Sequence[str]) -> int:
     except PlannerError as error:
         return report_failure(error, as_json=as_json)
     except typer.Exit as exit_:
-        return int(exit_.exit_code)
+        code = int(exit_.exit_code)
     except (typer.Abort, KeyboardInterrupt):
         sys.stderr.write("interrupted\n")
         return EXIT_INTERRUPTED
@@ -111,6 +112,8 @@ def run(arguments: Sequence[str]) -> int:
         failure = unexpected(error)
         failure.__cause__ = error
         return report_failure(failure, as_json=as_json)
+    if code == EXIT_INTERRUPTED:  # what the parser makes of Ctrl-C
+        sys.stderr.write("interrupted\n")
     return code if isinstance(code, int) else 0
 
 

@@ -40,7 +40,7 @@ def _color(chart: Chart) -> alt.Color:
 def _horizontal(chart: Chart, base: alt.Chart, rows: list[dict[str, Any]]) -> alt.LayerChart | alt.FacetChart:
     y = alt.Y("x:N", sort=None, title=None, axis=alt.Axis(labelLimit=260))
     bars = base.mark_bar().encode(
-        x=alt.X("sum(y):Q", title=Column(chart.y, chart.unit).header),
+        x=alt.X("sum(y):Q", title=Column(chart.y, chart.unit).header, axis=alt.Axis(labelOverlap="greedy", tickCount=7)),
         y=y,
         color=_color(chart),
         tooltip=["x:N", "series:N", "y:Q"],
