@@ -27,6 +27,8 @@ from suanzhang.spec.plan import PlanResult
 from suanzhang.spec.question import Question
 
 DEEP_SCENARIOS = 50
+WHAT_IF = RiskOptions(gap=5e-3, time_limit_s=3.0)
+"""A what-if is read to three digits at most: half a percent is enough, and a dozen of them must not make a user wait."""
 _RENTED = ("rent", "reserve", "lease", "spot")
 
 
@@ -61,7 +63,7 @@ def plan(question: Question | str | Path, *, deep: bool = False, progress: Calla
     sized = size_question(asked, tell)
     tell("schedule purchases")
     bought = schedule(sized, deep=deep or asked.deep)
-    return assemble(sized, bought, lambda change: schedule(change, deep=False), tell, deep=deep or asked.deep)
+    return assemble(sized, bought, lambda change: schedule(change, deep=False, risk=WHAT_IF), tell, deep=deep or asked.deep)
 
 
 def size_question(question: Question, progress: Callable[[str], None]) -> Sized:

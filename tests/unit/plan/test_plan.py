@@ -99,8 +99,8 @@ def test_what_one_owns_need_not_be_bought(question: Question, answer: PlanResult
 def test_dearer_chips_never_make_a_plan_cheaper(answer: PlanResult) -> None:
     flips = {flip.change: flip for flip in answer.flips}
     dearer, cheaper = flips["chips cost 25% more"], flips["chips cost 25% less"]
-    assert dearer.cost_change_fraction is not None and dearer.cost_change_fraction >= -2e-3
-    assert cheaper.cost_change_fraction is not None and cheaper.cost_change_fraction <= 2e-3
+    assert dearer.cost_change_fraction is not None and dearer.cost_change_fraction >= -6e-3
+    assert cheaper.cost_change_fraction is not None and cheaper.cost_change_fraction <= 6e-3
 
 
 def test_an_impossible_target_is_refused_with_what_is_reachable(question: Question) -> None:
