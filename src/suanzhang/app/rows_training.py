@@ -14,11 +14,14 @@ from typing import Any, Literal
 
 from suanzhang import units
 from suanzhang.app.rows_measured import train_memory, train_step_s
+from suanzhang.app.train_model import pack
 from suanzhang.catalog import chips as chip_catalog
 from suanzhang.catalog import models as model_catalog
 from suanzhang.catalog import stacks as stack_catalog
 from suanzhang.errors import CatalogError, PlannerError
 from suanzhang.evidence.rows import TrainRow
+from suanzhang.perf.training.memory import fullest_stage_bytes
+from suanzhang.perf.training.pack import layout_args
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.job import TrainJob
 from suanzhang.spec.layout import Recompute, Schedule, TrainLayout
@@ -432,7 +435,7 @@ def _layout_of(row: TrainRow, chips: int, batch: int, stack: TrainStack, flags: 
     if batch < dp:
         raise _UnusableError("fewer sequences than data ranks")
     recompute, offload = _recompute_of(row)
-    micro = _micro_batch_of(row, batch, dp, pp, flags)
+    micro = _micro_batch_of(row, batch, dp, pp, cp, flags)
     vpp = _whole(stated.get("vpp")) or _default_chunks(row, stack, pp, batch // (dp * micro), flags)
     layout = TrainLayout(
         tp=tp,
@@ -484,16 +487,37 @@ def _sharded_if_needed(
     return replace(layout, zero_stage=3)
 
 
+def _least_layers(job: TrainJob, chip: ChipSpec, layout: TrainLayout, stack: TrainStack) -> int:
+    """Layers of a stage that must be recomputed for the layout to fit; 0 (all) where even that does not help."""
+    packed = pack(job, chip, stack)
+    most = -(-job.model.layers // layout.pp)
+    micro_batches = job.global_batch / (layout.dp * layout.micro_batch)
+
+    def fits(layers: int) -> bool:
+        row = layout_args(replace(layout, recompute="full", recompute_layers=layers))
+        return fullest_stage_bytes(packed.shape, packed.run, row, micro_batches, packed.run.capacity) <= packed.run.hbm_bytes
+
+    low, high = 1, most
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(middle) else (middle + 1, high)
+    return low if low < most else 0
+
+
 def _no_overlap(row: TrainRow) -> bool:
     return bool(re.search(r"all communication overlap switched off|no overlap|overlap off", row.notes, re.IGNORECASE))
 
 
-def _micro_batch_of(row: TrainRow, batch: int, dp: int, pp: int, flags: list[str]) -> int:
+_USUAL_TOKENS = 8192
+"""Tokens of one micro-batch on one context rank when a row does not state the micro-batch."""
+
+
+def _micro_batch_of(row: TrainRow, batch: int, dp: int, pp: int, cp: int, flags: list[str]) -> int:
     per_rank = max(1, batch // dp)
     if row.micro_batch:
         return min(row.micro_batch, per_rank)
     flags.append("micro-batch not stated")
-    wanted = 1 if pp > 1 else min(4, per_rank)
+    wanted = 1 if pp > 1 else max(1, min(4, per_rank, _USUAL_TOKENS * cp // (row.seq_len or _USUAL_TOKENS)))
     while per_rank % wanted:
         wanted -= 1
     return wanted
@@ -551,6 +575,8 @@ def _case(row: TrainRow) -> TrainCase:
         method=method,
         lora_rank=rank,
     )
+    if open_recompute:
+        layout = replace(layout, recompute_layers=_least_layers(job, chip, layout, stack))
     measured: dict[str, float] = {}
     step = train_step_s(row, model, batch)
     if step:

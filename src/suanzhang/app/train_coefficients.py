@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
 from suanzhang.errors import CatalogError
 from suanzhang.perf.training.args import Coefficients
 from suanzhang.spec.chip import ChipSpec
+from suanzhang.spec.stack import KernelFamily
 
 GENERATIONS = ("volta", "ampere", "hopper", "blackwell", "tpu", "trillium", "other")
 """Generations of chips that share how far sustained clocks fall below those of an isolated kernel."""
@@ -32,6 +33,8 @@ def generation(chip: ChipSpec) -> str:
     return "ampere" if "bf16" in peaks else "volta"
 
 
+KERNELS: tuple[KernelFamily, ...] = get_args(KernelFamily)
+"""Families of kernels; each changes the time of products by a factor that is fitted over all stacks of the family."""
 _WATT_PER_FLOP = {"volta": 300.0 / 125e12, "ampere": 400.0 / 312e12, "hopper": 700.0 / 989.4e12, "blackwell": 1000.0 / 2250e12}
 """Nameplate power over dense 16-bit peak of the usual part of a generation [W s/FLOP]."""
 _POWER_RANGE = (0.93, 1.35)
@@ -52,7 +55,7 @@ def power_factor(chip: ChipSpec) -> float:
 
     Validity: variants of one silicon: lower power limits, board and rack versions.
 
-    Sources:  [horowitz2014] energy goes with the square of the voltage.
+    Sources:  energy of a switch goes with the square of its voltage (textbook).
     """
     usual = _WATT_PER_FLOP.get(generation(chip), 0.0)
     peak = chip.peak_flop_per_s.get("bf16") or chip.peak_flop_per_s.get("fp16") or 0.0
@@ -73,7 +76,7 @@ class TrainCoefficients:
 
     Args:
         values: the coefficients that all chips share (``gemm`` and ``attention`` are 1 here).
-        gemm, attention: those two by generation of chips.
+        gemm, attention: those two by generation of chips; ``gemm`` also by family of kernels (over the mean of all).
         date: day of the fit, ISO.
         grade: "derived" when fitted, "assumed" before.
         rows: published runs that they were fitted to.
@@ -92,10 +95,11 @@ class TrainCoefficients:
     note: str
     residuals: Mapping[str, tuple[float, float, float]]
 
-    def on(self, chip: ChipSpec, precision: str = "") -> Coefficients:
-        """The coefficients of a chip at the precision of its products."""
+    def on(self, chip: ChipSpec, precision: str = "", kernels: str = "") -> Coefficients:
+        """The coefficients of a chip at the precision of its products, with a family of kernels."""
         kind, power = generation(chip), power_factor(chip)
         gemm = self.gemm.get(kind, self.gemm["other"]) * power * (self.values.narrow if is_narrow(precision) else 1.0)
+        gemm *= self.gemm.get(kernels, 1.0)
         return self.values._replace(gemm=gemm, attention=self.attention.get(kind, self.attention["other"]) * power)
 
 
@@ -117,7 +121,7 @@ def shipped_coefficients() -> TrainCoefficients:
     shared = {name: float(values.get(name, 1.0)) for name in Coefficients._fields if name not in ("gemm", "attention")}
     return TrainCoefficients(
         Coefficients(gemm=1.0, attention=1.0, **shared),
-        {kind: float(values["gemm"][kind]) for kind in GENERATIONS},
+        {kind: float(values["gemm"].get(kind, 1.0)) for kind in (*GENERATIONS, *KERNELS)},
         {kind: float(values["attention"][kind]) for kind in GENERATIONS},
         str(fit["date"]),
         str(fit["grade"]),

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numba.typed import List
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 
 from suanzhang.app.train_coefficients import (
     GENERATIONS,
+    KERNELS,
     TrainCoefficients,
     generation,
     is_narrow,
@@ -51,8 +51,13 @@ UNTIMED_PRIOR = (0.8, 0.25)
 """The same for chips whose kernels nobody timed: typical shares of the peak stand in, which suit large tiles badly."""
 _UNTIMED = ("tpu", "trillium")
 ATTENTION_PRIOR = (1.1, 0.25)
+KERNELS_PRIOR = (1.0, 0.06)
+"""Factor of a family of kernels on products; one source alone moves it little."""
 LARGE_RESIDUAL = 0.15
 """Logarithmic error from which on a run counts less than by its square."""
+STEPS, REWEIGHTINGS = 5, 8
+"""Gauss-Newton steps of a fit, and rounds of weights in each."""
+SLOPE_STEP = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +87,27 @@ class Prepared:
         generations: index of the chip generation of each run.
         power: what the power of its chip does to its products.
         narrow: whether its products are in 8 or 4 bit.
+        kernels: index of the family of kernels.
         log_step: logarithm of the measured time.
         sources: of each run.
         skipped: runs that cannot be evaluated, by reason.
+        kept: derivatives at the parameters where they were asked for last.
     """
 
     questions: Any
     generations: NDArray[np.int64]
     power: Floats
     narrow: NDArray[np.bool_]
+    kernels: NDArray[np.int64]
     log_step: Floats
     sources: tuple[str, ...]
     skipped: Counter[str]
+    kept: dict[bytes, tuple[Floats, Floats]] = field(default_factory=dict)
 
 
 def prepare(runs: Sequence[FittedRun]) -> Prepared:
     """Pack the runs; what cannot be evaluated is counted with its reason."""
-    questions, kinds, power, narrow, logs, sources = List(), [], [], [], [], []
+    questions, kinds, power, narrow, kernels, logs, sources = List(), [], [], [], [], [], []
     skipped: Counter[str] = Counter()
     start = shipped_coefficients()
     for run in runs:
@@ -115,6 +124,7 @@ def prepare(runs: Sequence[FittedRun]) -> Prepared:
         kinds.append(GENERATIONS.index(generation(run.chip)))
         power.append(power_factor(run.chip))
         narrow.append(is_narrow(run.job.precision))
+        kernels.append(KERNELS.index(run.stack.kernels))
         logs.append(float(np.log(run.step_s)))
         sources.append(run.source)
     return Prepared(
@@ -122,6 +132,7 @@ def prepare(runs: Sequence[FittedRun]) -> Prepared:
         np.asarray(kinds, dtype=np.int64),
         np.asarray(power),
         np.asarray(narrow),
+        np.asarray(kernels, dtype=np.int64),
         np.asarray(logs),
         tuple(sources),
         skipped,
@@ -130,8 +141,9 @@ def prepare(runs: Sequence[FittedRun]) -> Prepared:
 
 def _names() -> tuple[list[str], Floats, Floats]:
     names = list(PRIORS) + [f"gemm.{g}" for g in GENERATIONS] + [f"attention.{g}" for g in GENERATIONS]
+    names += [f"gemm.{family}" for family in KERNELS]
     gemm = [UNTIMED_PRIOR if g in _UNTIMED else GEMM_PRIOR for g in GENERATIONS]
-    priors = [*PRIORS.values(), *gemm] + [ATTENTION_PRIOR] * len(GENERATIONS)
+    priors = [*PRIORS.values(), *gemm] + [ATTENTION_PRIOR] * len(GENERATIONS) + [KERNELS_PRIOR] * len(KERNELS)
     return names, np.log([median for median, _ in priors]), np.asarray([spread for _, spread in priors])
 
 
@@ -142,27 +154,73 @@ def predict_log(prepared: Prepared, log_values: Floats) -> Floats:
     count = len(PRIORS)
     gemm = values[count : count + len(GENERATIONS)][prepared.generations] * prepared.power
     gemm = gemm * np.where(prepared.narrow, shared["narrow"], 1.0)
-    attention = values[count + len(GENERATIONS) :][prepared.generations] * prepared.power
+    count += len(GENERATIONS)
+    attention = values[count : count + len(GENERATIONS)][prepared.generations] * prepared.power
+    gemm = gemm * values[count + len(GENERATIONS) :][prepared.kernels]
     fit = Coefficients(gemm=1.0, attention=1.0, **shared)
     return np.log(many_steps(prepared.questions, gemm, attention, fit))
 
 
+def _slopes(prepared: Prepared, at: Floats) -> tuple[Floats, Floats]:
+    """Predicted logarithms at parameters, and how they change with each; kept, as every left-out source starts there."""
+    key = at.tobytes()
+    if key not in prepared.kept:
+        middle = predict_log(prepared, at)
+        columns = [(predict_log(prepared, at + SLOPE_STEP * unit) - middle) / SLOPE_STEP for unit in np.eye(len(at))]
+        prepared.kept.clear()
+        prepared.kept[key] = (middle, np.stack(columns, axis=1))
+    return prepared.kept[key]
+
+
+def _solve(target: Floats, middle: Floats, slopes: Floats, at: Floats, weight: Floats) -> Floats:
+    """The least of the robust error of the linear model about ``at``, with the priors."""
+    _, prior, spread = _names()
+    precision = np.diag(spread**-2.0)
+    found = at
+    for _ in range(REWEIGHTINGS):
+        error = middle + slopes @ (found - at) - target
+        share = (weight / LARGE_RESIDUAL) ** 2 / np.sqrt(1.0 + (error / LARGE_RESIDUAL) ** 2)
+        normal = (slopes * share[:, None]).T @ slopes + precision
+        right = (slopes * share[:, None]).T @ (target - middle + slopes @ at) + prior / spread**2.0
+        found = np.linalg.solve(normal, right)
+    return np.asarray(found)
+
+
 def fit_prepared(prepared: Prepared, leave_out: str = "", start: Floats | None = None) -> tuple[Floats, int]:
-    """Logarithmic parameters fitted to all runs but those of one source, and the number of runs used."""
-    _, middle, spread = _names()
-    keep = np.asarray([source != leave_out for source in prepared.sources])
+    """Logarithmic parameters fitted to all runs but those of one source, and the number of runs used.
+
+    Model:    Gauss-Newton steps on the robust error of the logarithmic step time plus the priors. From a ``start`` (the fit
+              to all sources) the derivatives there serve for every source that is left out; the second step takes the exact
+              prediction at the first.
+
+    Args:
+        prepared: the runs.
+        leave_out: source whose runs are not looked at.
+        start: parameters to start from; the priors, and more steps, when left out.
+
+    Returns:
+        Parameters and number of runs.
+
+    Raises:
+        InputError: no run is left.
+    """
+    _, middle, _ = _names()
+    names = np.asarray(prepared.sources)
+    keep = names != leave_out
     if not keep.any():
         raise InputError("no published run is left to fit to", fix="give rows of more than one source")
-    sizes = Counter(source for source, kept in zip(prepared.sources, keep, strict=True) if kept)
-    weight = np.asarray([sizes[source] ** -0.25 if source in sizes else 0.0 for source in prepared.sources])[keep]
-
-    def residuals(log_values: Floats) -> Floats:
-        error = (predict_log(prepared, log_values) - prepared.log_step)[keep]
-        root = np.sqrt(2.0 * (np.sqrt(1.0 + (error / LARGE_RESIDUAL) ** 2) - 1.0))
-        return np.concatenate((weight * np.sign(error) * root, (log_values - middle) / spread))
-
-    found = least_squares(residuals, middle if start is None else start, method="trf", max_nfev=12, x_scale=spread)
-    return np.asarray(found.x), int(keep.sum())
+    sizes = Counter(names[keep].tolist())
+    weight = np.asarray([sizes[str(name)] ** -0.25 if sizes.get(str(name)) else 0.0 for name in names])
+    target = prepared.log_step
+    if start is not None:
+        predicted, slopes = _slopes(prepared, start)
+        first = _solve(target, predicted, slopes, start, weight)
+        return _solve(target, predict_log(prepared, first), slopes, first, weight), int(keep.sum())
+    found = middle
+    for _ in range(STEPS):
+        predicted, slopes = _slopes(prepared, found)
+        found = found + np.clip(_solve(target, predicted, slopes, found, weight) - found, -0.5, 0.5)
+    return found, int(keep.sum())
 
 
 def coefficients_of(log_values: Floats, rows: int, sources: int, note: str, date: str) -> TrainCoefficients:
@@ -173,7 +231,7 @@ def coefficients_of(log_values: Floats, rows: int, sources: int, note: str, date
     return replace(
         shipped_coefficients(),
         values=Coefficients(gemm=1.0, attention=1.0, **shared),
-        gemm={g: values[f"gemm.{g}"] for g in GENERATIONS},
+        gemm={g: values[f"gemm.{g}"] for g in (*GENERATIONS, *KERNELS)},
         attention={g: values[f"attention.{g}"] for g in GENERATIONS},
         date=date,
         grade="derived",

@@ -109,7 +109,9 @@ def pack(
     ops = _operators(chip.id, job.precision, stack.profile, key)
     ops16 = _operators(chip.id, sixteen_bit(chip, job.precision), stack.profile, key)
     run = run_args(job, chip, stack, max(1.0, ops.link.node_chips), imbalance)
-    return Packed(shape_args(job.model), run, ops, ops16, coefficients.on(chip, job.precision), chip.peak(job.precision))
+    return Packed(
+        shape_args(job.model), run, ops, ops16, coefficients.on(chip, job.precision, stack.kernels), chip.peak(job.precision)
+    )
 
 
 def check_layout(packed: Packed, layout: TrainLayout) -> None:

@@ -50,6 +50,8 @@ def _ffn_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, width: float)
     kept = (shape.matrices - 1.0) * run.element_bytes
     if layout.recompute == RECOMPUTE_NONE or run.attention < FLASH1:
         kept += run.gemm_bytes if run.quantized > 0.0 else run.element_bytes
+    if layout.recompute != RECOMPUTE_NONE:
+        kept *= 1.0 - run.selective_products
     return tokens_per_micro_batch(run, layout) * kept * width / layout.tp
 
 
@@ -67,7 +69,7 @@ def dense_layer_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs) -> flo
     Model:    inputs of every matrix product (in 8 bit when products run in 8 bit), of the norms and of the activation,
               dropout masks where the stack has dropout, and attention scores unless a flash kernel spares them.
               Selective recompute drops the scores of an unfused kernel, or with a flash kernel the results of the
-              norms and of the activation.
+              norms and of the activation, and the share of the products that the stack repeats.
 
     Args:
         shape: the model.

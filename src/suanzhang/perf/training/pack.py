@@ -31,7 +31,7 @@ OPTIMIZER_STATE_BYTES = {"adam": 8.0, "adamw": 8.0, "adam8bit": 2.0, "adafactor"
 """Bytes of the moments per parameter, without the 32-bit master copy."""
 NAMEPLATE_BYTES = 1.055
 """Usable over nameplate memory: stacks of memory hold binary gigabytes (2^30 / 10^9), of which firmware keeps about 2 %
-([nvidia-smi]: 81,559 MiB on a chip of 80 GB)."""
+(the driver shows 81,559 MiB on a chip of 80 GB)."""
 HOST_LINK_BYTES_PER_S = 25.0e9
 """PCIe generation 4 x16 as reached by pinned copies; one direction."""
 
