@@ -102,4 +102,4 @@ def kaplan_loss(flop: float) -> float:
         >>> round(kaplan_loss(3640.0 * 86400.0 * 1e15), 2)
         1.76
     """
-    return (3.1e8 / (flop / (PETA * DAY_S))) ** 0.050
+    return float((3.1e8 / (flop / (PETA * DAY_S))) ** 0.050)
