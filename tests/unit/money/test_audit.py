@@ -1,0 +1,173 @@
+"""Claims recomputed: verdicts, words, and every scenario of prices and supply with good and bad inputs."""
+
+from pathlib import Path
+
+import pytest
+
+from suanzhang.app.audit import amount_words, audit, judge, value_and_range
+from suanzhang.app.scenarios import describe_scenarios, run_scenario, scenarios
+from suanzhang.errors import CatalogError, InputError, PlannerError
+from suanzhang.report.views import report_of
+from suanzhang.spec.audit import Claim, Scenario
+from suanzhang.spec.result import Interval
+
+ROOT = Path(__file__).resolve().parents[3]
+SLOW = ("serve-size", "mixed-fleet", "train-size", "train-and-serve", "response-cost", "precision-saving", "portfolio")
+
+BILL = {
+    "bill": 2e6,
+    "site": "us-azure-iowa",
+    "tariff_per_kwh": 0.09,
+    "chip": "a100-sxm-80",
+    "residential_kwh_per_person_year": 947,
+}
+GOOD = {
+    "change": ({"from": 50000, "to": 100000}, "fraction", 1.0),
+    "ratio": ({"part": 20e6, "whole": 50e6}, "fraction", 0.4),
+    "product": ({"factors": [3000, 8]}, "product", 24000.0),
+    "bill": ({"chips": 7000, "price_per_chip": 100000}, "amount", 0.7e9),
+    "electricity": (BILL, "energy_gwh", 2e6 / 0.09 / 1e6),
+    "traffic-bill": (
+        {"cost_per_response": 0.05, "visits_per_day": 1e9, "chip": "a100-sxm-80", "market": "us-2023-04", "currency": "CNY"},
+        "per_day", 50e6,
+    ),
+    "substitute": ({"relative_performance": 0.6, "extra_cost": 0.25}, "price_ratio", 0.75),
+    "idle": ({"chip": "a100-sxm-80", "months": 12}, "loss_fraction", None),
+    "rent-or-buy": ({"chip": "a100-sxm-80", "market": "us-2023-04", "rent_cut": 0.4}, "break_even_shift", 1.0 / 0.6),
+    "beyond-the-chip": ({"chip": "a100-sxm-80", "market": "us-2023-04", "months": 48}, "share_beyond_chip", None),
+    "delivery": ({"market": "cn-2023-04", "kinds": ["a800-sxm-80"], "months": 9}, "chips_delivered", 50000.0),
+    "recorded-change": ({"chip": "a100-sxm-80", "from": "2023-04", "to": "2023-10"}, "fall_fraction", 1.0 - 2.52 / 2.04),
+    "older-chip": (
+        {"chip": "a100-sxm-80", "other": "v100-sxm2-32", "market": "cn-2023-04", "relative_performance": 0.6, "months": 36},
+        "extra_cost", None,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_scenario_answers(name):
+    inputs, key, wanted = GOOD[name]
+    value, low, high = value_and_range(run_scenario(Scenario(name, inputs), "c"), key, "c")
+    assert low <= value <= high
+    if wanted is not None:
+        assert value == pytest.approx(wanted, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_bad_inputs_are_one_line_that_names_the_claim(name):
+    inputs, _, _ = GOOD[name]
+    lacking = dict(list(inputs.items())[1:])
+    for bad in (lacking, {**inputs, "not_an_input": 1}, dict.fromkeys(inputs, "nonsense")):
+        with pytest.raises(PlannerError) as failure:
+            run_scenario(Scenario(name, bad), "claim-7")
+        assert "\n" not in str(failure.value)
+    with pytest.raises(InputError, match="not_an_input"):
+        run_scenario(Scenario(name, {**inputs, "not_an_input": 1}), "claim-7")
+
+
+def test_unknown_scenarios_and_keys_name_the_nearest():
+    with pytest.raises(CatalogError, match="electricty"):
+        run_scenario(Scenario("electricty", {}), "c")
+    with pytest.raises(CatalogError):
+        value_and_range({"fraction": 1.0}, "fracton", "c")
+
+
+def test_every_scenario_is_listed_with_inputs_and_answers():
+    text = describe_scenarios()
+    for name in scenarios():
+        assert f"{name}\n" in text
+    assert text.count("inputs:") == len(scenarios())
+    assert set(GOOD) | set(SLOW) <= set(scenarios())
+
+
+@pytest.mark.parametrize(
+    ("relation", "stated", "low", "high", "verdict"),
+    [
+        ("about", (100, 100), 90, 95, "consistent"),
+        ("about", (100, 100), 116, 130, "inconsistent"),
+        ("about", (100, 100), 10, 84, "inconsistent"),
+        ("at_least", (100, 100), 50, 90, "consistent"),
+        ("at_least", (100, 100), 50, 80, "inconsistent"),
+        ("at_most", (100, 100), 114, 500, "consistent"),
+        ("at_most", (100, 100), 116, 500, "inconsistent"),
+        ("range", (20, 30), 29, 40, "consistent"),
+        ("range", (20, 30), 31, 40, "inconsistent"),
+        ("range", (20, 30), 5, 19, "inconsistent"),
+    ],
+)
+def test_verdicts(relation, stated, low, high, verdict):
+    claim = Claim("c", "says", "q", float(stated[0]), float(stated[1]), "1", relation, 0.15)
+    assert judge(claim, low, high) == verdict
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "words"),
+    [
+        (0.4, "fraction", "40 %"), (1.0, "fraction", "100 %"), (0.031, "fraction", "3.1 %"), (1.104, "ratio", "1.10 times"),
+        (1.0, "runs", "1 run"), (12.0, "months", "12 months"), (768.4, "chips", "768 chips"), (7e8, "CNY", "700 million CNY"),
+        (0.05, "CNY", "0.0500 CNY"), (0.0, "fraction", "0 %"),
+    ],
+)  # fmt: skip
+def test_amounts_in_words(value, unit, words):
+    assert amount_words(value, unit) == words
+
+
+def test_intervals_of_a_scenario_widen_its_value():
+    answer = {"x": 2.0, "x_interval": Interval(2.5, 3.0, 4.0)}
+    assert value_and_range(answer, "x", "c") == (2.0, 2.0, 4.0)
+
+
+CLAIMS = """
+document: test
+claims:
+  - {id: a, says: s, quantity: rise, stated: 0.5, unit: fraction, result_key: fraction,
+     scenario: {verb: change, inputs: {from: 50000, to: 100000}}}
+  - {id: b, says: s, quantity: bill, stated: 1e9, unit: CNY, result_key: amount,
+     scenario: {verb: bill, inputs: {chips: 7000, price_per_chip: 100000}}}
+  - {id: c, says: s, not_checkable: nothing is counted}
+"""
+
+
+def test_a_file_of_ones_own(tmp_path):
+    path = tmp_path / "claims.yaml"
+    path.write_text(CLAIMS)
+    found = audit(path)
+    assert [row.verdict for row in found.claims] == ["inconsistent", "inconsistent", "not checkable"]
+    assert "100 %" in found.claims[0].explanation
+    assert "700 million CNY" in found.claims[1].explanation
+    assert (found.consistent, found.inconsistent, found.not_checkable) == (0, 2, 1)
+    report = report_of(found)
+    table = next(table for table in report.tables if table.title == "Claims")
+    assert table.rows[0][3] == pytest.approx(100.0)
+    assert table.rows[1][6] == "million CNY"
+
+
+def test_every_statement_of_the_example_has_a_row_and_none_lacks_a_reason():
+    from suanzhang.app.claims import read_claims
+
+    _, claims = read_claims(ROOT / "examples/gpu-rush-2023/claims.yaml")
+    numbers = {claim.id[:3] for claim in claims}
+    assert numbers == {f"S{number:02d}" for number in range(1, 26)}
+    for claim in claims:
+        assert (claim.scenario is None) == bool(claim.not_checkable)
+        assert claim.scenario is None or claim.scenario.verb != "product", "a product of constants checks nothing"
+
+
+def test_what_the_audit_must_find_by_itself():
+    from suanzhang.app.claims import read_claims
+
+    _, claims = read_claims(ROOT / "examples/gpu-rush-2023/claims.yaml")
+    by_id = {claim.id: claim for claim in claims}
+
+    def computed(name):
+        claim = by_id[name]
+        return value_and_range(run_scenario(claim.scenario, name), claim.result_key, name)[0]
+
+    assert computed("S02-price-rise") == pytest.approx(1.0)
+    assert computed("S11-chip-bill") == pytest.approx(0.7e9)
+    assert computed("S14b-what-that-rents") > 100_000
+    nameplate, measured = computed("S15b-chips-at-nameplate"), computed("S15c-chips-as-measured")
+    assert nameplate == pytest.approx(30_000, rel=0.2)
+    assert 1.6 < measured / nameplate < 2.5
+    energy = run_scenario(by_id["S15-electricity"].scenario, "S15")["energy_gwh"]
+    assert energy == pytest.approx(22.0, rel=0.03)
