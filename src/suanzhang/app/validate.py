@@ -14,16 +14,17 @@ from functools import partial
 from pathlib import Path
 
 from suanzhang.app.header import header
+from suanzhang.app.validate_against import CONSTANT_METRICS, by_source_pct, constant_residuals, peer_errors
 from suanzhang.app.validate_fit import Judges, left_out_judges, recorded_folds, shipped_judges
 from suanzhang.app.validate_predict import Outcome, outcome
 from suanzhang.errors import CatalogError, InputError
 from suanzhang.evidence.conformal import IntervalTable, cross_validated, shipped_table
 from suanzhang.evidence.metrics import Residual, by_metric, worst
+from suanzhang.evidence.remarks import explanation
 from suanzhang.evidence.rows import PHASES, Phase, TruthRow, read_rows, shipped_rows
 from suanzhang.spec.validate import (
     GroupError,
     MemoryVerdicts,
-    MetricError,
     RowError,
     ValidateResult,
     WorstRow,
@@ -114,6 +115,8 @@ def summarise_outcomes(outcomes: Sequence[Outcome], *, with_rows: bool, judged: 
     for item in residuals:
         by_id[(item.source, item.row_id)].append(item)
     group = partial(_groups, counted, by_id)
+    constants = {metric: constant_residuals(outcomes, metric) for metric in CONSTANT_METRICS}
+    complete = [item for item in counted if item.row.complete]
     return ValidateResult(
         header=header(),
         phase="",
@@ -130,7 +133,7 @@ def summarise_outcomes(outcomes: Sequence[Outcome], *, with_rows: bool, judged: 
         by_architecture=group(lambda item: item.labels.get("architecture", "")),
         by_scale=group(lambda item: item.labels.get("scale", "")),
         by_quality=group(lambda item: item.row.quality),
-        baseline=_baseline(outcomes),
+        baseline={name: error for items in constants.values() for name, error in by_metric(items).items()},
         memory_verdicts=_verdicts(outcomes),
         stability={},
         worst=_worst(residuals, outcomes),
@@ -138,6 +141,10 @@ def summarise_outcomes(outcomes: Sequence[Outcome], *, with_rows: bool, judged: 
         rows_total=len(outcomes),
         wall_s=0.0,
         entries=tuple(_entry(item) for item in counted) if with_rows else (),
+        complete_rows=len(complete),
+        complete_modelled=sum(1 for item in complete if item.residuals),
+        baseline_by_source={metric: by_source_pct(items) for metric, items in constants.items() if items},
+        peers=peer_errors(outcomes) if own_rows else (),
     )
 
 
@@ -183,29 +190,6 @@ def _groups(
     return result
 
 
-def _baseline(outcomes: Sequence[Outcome]) -> dict[str, MetricError]:
-    """Error of one constant: a fitted share of peak, the same for all rows, on what each row counts as work.
-
-    For training the work is eight operations per active parameter and token, for serving two per token read or written.
-    """
-    result: dict[str, MetricError] = {}
-    for metric in ("step_s", "output_tokens_per_s"):
-        usable = [item for item in outcomes if metric in item.measured and item.flop > 0.0 and metric in item.predicted]
-        ideal = [
-            item.flop / item.peak_flop_per_s if metric == "step_s" else item.peak_flop_per_s / item.flop for item in usable
-        ]
-        ratios = sorted(item.measured[metric] / value for item, value in zip(usable, ideal, strict=True))
-        if not ratios:
-            continue
-        constant = ratios[len(ratios) // 2]
-        residuals = [
-            Residual(item.row.id, item.row.source, metric, constant * value, item.measured[metric], item.row.sweep)
-            for item, value in zip(usable, ideal, strict=True)
-        ]
-        result.update(by_metric(residuals))
-    return result
-
-
 def _verdicts(outcomes: Iterable[Outcome]) -> MemoryVerdicts:
     count = Counter((item.ran, item.fits) for item in outcomes if item.fits is not None)
     return MemoryVerdicts(count[True, True], count[True, False], count[False, False], count[False, True])
@@ -224,6 +208,7 @@ def _worst(residuals: Sequence[Residual], outcomes: Iterable[Outcome]) -> tuple[
             error_pct=100.0 * item.error,
             bound_by=by_id[item.source, item.row_id].bound_by,
             assumed=by_id[item.source, item.row_id].flags,
+            explanation=explanation(item.row_id),
         )
         for item in worst(firm, _WORST)
     )

@@ -196,18 +196,6 @@ def coverage(residuals: Sequence[Residual], power: float = 1.0) -> float:
     return float(np.sum(weights * np.array([item.covered for item in residuals])))
 
 
-def coverage_interval(residuals: Sequence[Residual], draws: int = 400, seed: int = 0) -> tuple[float, float]:
-    """90 % interval of the share inside when the sources are drawn anew."""
-    inside: dict[str, list[int]] = {}
-    for item in residuals:
-        inside.setdefault(item.source, []).append(item.covered)
-    counts = np.array([[sum(found), len(found)] for found in inside.values()])
-    picks = np.random.default_rng(seed).integers(len(counts), size=(draws, len(counts)))
-    totals = counts[picks].sum(axis=1)
-    shares = totals[:, 0] / totals[:, 1]
-    return float(np.quantile(shares, 0.05)), float(np.quantile(shares, 0.95))
-
-
 def fit_intervals(residuals: Mapping[str, Sequence[Residual]]) -> IntervalTable:
     """The table whose intervals, drawn from the other sources, cover a left-out source in 90 % of the rows.
 

@@ -112,6 +112,18 @@ def _bootstrap_median(by_source: Mapping[str, NDArray[np.float64]], draws: int, 
     return float(np.quantile(medians, 0.05)), float(np.quantile(medians, 0.95))
 
 
+def coverage_interval(residuals: Sequence[Residual], draws: int = 400, seed: int = 0) -> tuple[float, float]:
+    """90 % interval of the share inside when the sources are drawn anew."""
+    inside: dict[str, list[int]] = {}
+    for item in residuals:
+        inside.setdefault(item.source, []).append(item.covered)
+    counts = np.array([[sum(found), len(found)] for found in inside.values()])
+    picks = np.random.default_rng(seed).integers(len(counts), size=(draws, len(counts)))
+    totals = counts[picks].sum(axis=1)
+    shares = totals[:, 0] / totals[:, 1]
+    return float(np.quantile(shares, 0.05)), float(np.quantile(shares, 0.95))
+
+
 def summarise(residuals: Sequence[Residual], draws: int = 200, seed: int = 0) -> MetricError | None:
     """Summary of the residuals of one metric; None when there are none.
 
@@ -137,6 +149,8 @@ def summarise(residuals: Sequence[Residual], draws: int = 200, seed: int = 0) ->
     larger = residuals[0].metric.endswith("_per_s")
     regrets = [regret(group, larger) for group in found]
     with_interval = [item for item in residuals if item.high > 0.0]
+    calibrated = [item for item in with_interval if item.labels.get("grade") == "calibrated"]
+    span = coverage_interval(with_interval) if with_interval and draws else (None, None)
     return MetricError(
         n=len(residuals),
         median_abs_pct=100.0 * median,
@@ -149,6 +163,10 @@ def summarise(residuals: Sequence[Residual], draws: int = 200, seed: int = 0) ->
         sources=len(groups),
         median_abs_low_pct=100.0 * low,
         median_abs_high_pct=100.0 * high,
+        coverage_low=span[0],
+        coverage_high=span[1],
+        calibrated_coverage=float(np.mean([item.covered for item in calibrated])) if calibrated else None,
+        calibrated_ratio=float(np.median([item.high / item.low for item in calibrated])) if calibrated else None,
     )
 
 
@@ -173,8 +191,11 @@ def by_label(
 
 
 def worst(residuals: Iterable[Residual], count: int = 10) -> list[Residual]:
-    """The residuals farthest off on a logarithmic scale, where half and double are equally wrong."""
-    return sorted(residuals, key=lambda item: -abs(item.log_ratio))[:count]
+    """The rows farthest off on a logarithmic scale, where half and double are equally wrong; each row once."""
+    found: dict[tuple[str, str], Residual] = {}
+    for item in sorted(residuals, key=lambda item: -abs(item.log_ratio)):
+        found.setdefault((item.source, item.row_id), item)
+    return list(found.values())[:count]
 
 
 def sources_weights(sources: Sequence[str], power: float = 0.5) -> NDArray[np.float64]:

@@ -102,9 +102,10 @@ class TrainRow:
         return str(self.model.get("name") or "")
 
     @property
-    def group(self) -> str:
-        """Rows of one group share their precision family in summaries."""
-        return self.precision
+    def complete(self) -> bool:
+        """Whether a firm row states its whole configuration: shape, chips, sequence, batch, precision and layout."""
+        stated = (self.chips, self.seq_len, self.global_batch, self.precision, self.layout)
+        return self.quality in {"A", "B"} and all(stated) and all(self.model.get(key) for key in ("layers", "hidden"))
 
     @property
     def sweep(self) -> tuple[object, ...]:
@@ -162,6 +163,11 @@ class ServeRow:
     def quality(self) -> str:
         """Tier A (well specified), B (one unknown) or C (context only); B when not stated."""
         return _first(_TIER, self.notes) or "B"
+
+    @property
+    def complete(self) -> bool:
+        """Whether the row is well specified and direct: tier A."""
+        return self.quality == "A"
 
     @property
     def kind(self) -> str:

@@ -35,7 +35,10 @@ _HEAD = """# Accuracy
 
 How far our predictions are from published measurements. A source is judged as a whole: {judged}.
 Errors are predicted over measured minus one, in percent. A measurement that could not be modelled is counted below with its
-reason. The 90 % interval of each source comes from the other sources only.
+reason. The 90 % interval of each source comes from the other sources only. What is fitted are the coefficients; the settings of
+a generation of software (which kernels, what overlaps) are the same for all sources. "One constant" is a single
+share of peak fitted to all rows at once. A sweep is a set of at least five rows that differ only in layout or load: the rank
+correlation is the median over sweeps, the regret is what the predicted best of a sweep costs beyond the measured best.
 
 Record of {date}, version {version}, catalog of {catalog_date}.
 """
@@ -84,11 +87,13 @@ def page_of(phase: str, result: ValidateResult, drawn: Sequence[Path], page: Pat
     """The part of the page about one phase, as Markdown."""
     parts = [
         f"## {phase.capitalize()}\n",
-        f"{result.modelled:,} of {result.rows:,} rows that state a metric are modelled.\n",
+        f"{result.modelled:,} of {result.rows:,} rows that state a metric are modelled. {_complete(phase, result)}\n",
         metric_table(result.metrics, result.baseline),
+        "### Intervals\n",
+        interval_table(result.metrics),
         "\n".join(f"![{path.stem}]({path.relative_to(page.parent).as_posix()})\n" for path in drawn),
         "### By source\n",
-        group_table(result.by_source),
+        group_table(result.by_source, result.baseline_by_source),
         "### By chip\n",
         group_table(result.by_chip),
         "### By precision\n",
@@ -98,12 +103,74 @@ def page_of(phase: str, result: ValidateResult, drawn: Sequence[Path], page: Pat
         "### Dense and mixture, scale, quality of the row\n",
         group_table({**result.by_architecture, **result.by_scale, **{f"quality {k}": v for k, v in result.by_quality.items()}}),
     ]
+    if result.peers:
+        parts += ["### Other planners on the same rows\n", _peers(result)]
     if phase == "training":
         parts += ["### What fits the memory\n", _verdicts(result)]
     if result.stability:
         parts += ["### Stability\n", _stability(result)]
     parts += ["### Farthest off\n", _worst(result), "### Not modelled\n", _skipped(result)]
     return "\n".join(parts)
+
+
+def _complete(phase: str, result: ValidateResult) -> str:
+    share = 100.0 * result.complete_modelled / max(result.complete_rows, 1)
+    which = (
+        "quality A or B that state shape, chips, sequence, batch, precision and layout"
+        if phase == "training"
+        else "tier A, which are well specified"
+    )
+    return f"Of the {result.complete_rows:,} rows of {which}, {result.complete_modelled:,} are: **{share:.1f} %**."
+
+
+def interval_table(metrics: Mapping[str, MetricError]) -> str:
+    """How often the 90 % interval of a source, drawn from the other sources, holds, and how wide it is."""
+    rows = [
+        [
+            f"{_TITLES.get(name, name)} (`{name}`)",
+            _share(item.interval90_coverage),
+            f"{_share(item.coverage_low)} to {_share(item.coverage_high)}",
+            _pct(item.interval_ratio, 2),
+            _share(item.calibrated_coverage),
+            _pct(item.calibrated_ratio, 2),
+        ]
+        for name, item in sorted(metrics.items())
+        if item.interval90_coverage is not None
+    ]
+    head = (
+        "metric", "inside 90 % interval", "over sources", "p95/p05, median row", "inside, calibrated chips",
+        "p95/p05, calibrated chips",
+    )  # fmt: skip
+    return _table(head, rows)
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{100.0 * value:.0f} %"
+
+
+def _peers(result: ValidateResult) -> str:
+    rows = [
+        [
+            f"{item.name} ({item.commit[:7]} of {item.commit_date}, run on {item.date})",
+            f"`{item.metric}`",
+            f"{item.rows:,}",
+            str(item.sources),
+            f"{item.peer_median_abs_pct:.1f}",
+            f"{item.peer_p90_abs_pct:.1f}",
+            f"{item.peer_bias_pct:+.1f}",
+            f"**{item.our_median_abs_pct:.1f}**",
+            f"{item.our_p90_abs_pct:.1f}",
+            f"{item.our_bias_pct:+.1f}",
+            f"{item.constant_median_abs_pct:.1f}",
+        ]
+        for item in result.peers
+    ]
+    head = (
+        "planner", "metric", "rows", "sources", "its median error %", "its p90 %", "its bias %", "our median error %",
+        "our p90 %", "our bias %", "one constant %",
+    )  # fmt: skip
+    settings = "\n".join(f"{item.name}: {item.settings}.\n" for item in result.peers)
+    return f"{_table(head, rows)}\n{settings}"
 
 
 def _pct(value: float | None, digits: int = 1) -> str:
@@ -123,12 +190,11 @@ def metric_table(metrics: Mapping[str, MetricError], baseline: Mapping[str, Metr
     """One line per metric, with the error of a single fitted constant beside ours."""
     head = (
         "metric", "rows", "sources", "median error %", "over sources %", "p90 error %", "bias %", "rank corr.", "regret %",
-        "in 90 % interval", "p95/p05", "one constant %",
+        "one constant %",
     )  # fmt: skip
     rows = []
     for name, item in sorted(metrics.items()):
         other = baseline.get(name)
-        coverage = "" if item.interval90_coverage is None else f"{100.0 * item.interval90_coverage:.0f} %"
         rows.append(
             [
                 f"{_TITLES.get(name, name)} (`{name}`)",
@@ -140,16 +206,14 @@ def metric_table(metrics: Mapping[str, MetricError], baseline: Mapping[str, Metr
                 f"{item.bias_pct:+.1f}",
                 _pct(item.rank_corr, 2),
                 _pct(item.regret_pct),
-                coverage,
-                _pct(item.interval_ratio, 2),
                 _pct(other.median_abs_pct if other else None),
             ]
         )
     return _table(head, rows)
 
 
-def group_table(groups: Mapping[str, GroupError]) -> str:
-    """One line per group and metric: rows, median, 90th percentile, bias, order."""
+def group_table(groups: Mapping[str, GroupError], constant: Mapping[str, Mapping[str, float]] | None = None) -> str:
+    """One line per group and metric: rows, median, 90th percentile, bias, order, regret, and the error of one constant."""
     rows = []
     for name, group in groups.items():
         label = f"{_plain(name)} ({group.modelled} of {group.rows})"
@@ -163,12 +227,19 @@ def group_table(groups: Mapping[str, GroupError]) -> str:
                     _pct(item.p90_abs_pct),
                     f"{item.bias_pct:+.1f}",
                     _pct(item.rank_corr, 2),
+                    _pct(item.regret_pct),
+                    _pct((constant or {}).get(metric, {}).get(name)),
                 ]
             )
             label = ""
         if not group.metrics:
-            rows.append([label, "", "0", "", "", "", ""])
-    return _table(("group (modelled of rows)", "metric", "rows", "median error %", "p90 %", "bias %", "rank corr."), rows)
+            rows.append([label, "", "0", *[""] * 6])
+    head = (
+        "group (modelled of rows)", "metric", "rows", "median error %", "p90 %", "bias %", "rank corr.", "regret %",
+        "one constant %",
+    )  # fmt: skip
+    last = len(head) if constant else len(head) - 1
+    return _table(head[:last], [row[:last] for row in rows])
 
 
 def _plain(text: str) -> str:
@@ -190,6 +261,9 @@ def _stability(result: ValidateResult) -> str:
     words = {
         "largest_move_points": "largest move of another source's median error, its chip covered by two further sources, points",
         "largest_growth_elsewhere": "largest growth of a median error elsewhere, times",
+        "pairs": "pairs of a source that leaves and one that stays",
+        "pairs_beyond_3_points": "pairs beyond 3 points where two further sources cover the chip",
+        "pairs_beyond_double": "pairs beyond double elsewhere",
     }
     return _table(
         ("when one source leaves the fit", "value"),

@@ -22,6 +22,8 @@ class MetricError:
         regret_pct: what the predicted best of a sweep costs beyond the measured best, median [%].
         sources: how many sources.
         median_abs_low_pct, median_abs_high_pct: 90 % bootstrap interval of the median over sources [%].
+        coverage_low, coverage_high: 90 % bootstrap interval of the coverage over sources; None when there is no interval.
+        calibrated_coverage, calibrated_ratio: coverage and width on chips whose own kernels are timed; None without any.
     """
 
     n: int
@@ -35,6 +37,10 @@ class MetricError:
     sources: int
     median_abs_low_pct: float
     median_abs_high_pct: float
+    coverage_low: float | None = None
+    coverage_high: float | None = None
+    calibrated_coverage: float | None = None
+    calibrated_ratio: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +124,38 @@ class MemoryVerdicts:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerError:
+    """Another planner beside ours on the very same rows.
+
+    Args:
+        name, commit, commit_date: which program.
+        date: of the run that recorded its predictions, ISO.
+        metric: what is compared.
+        settings: how it was run, in words.
+        rows, sources: how many.
+        peer_median_abs_pct, peer_p90_abs_pct, peer_bias_pct: its error [%].
+        our_median_abs_pct, our_p90_abs_pct, our_bias_pct: ours on the same rows [%].
+        constant_median_abs_pct: error of one fitted share of peak on the same rows [%].
+    """
+
+    name: str
+    commit: str
+    commit_date: str
+    date: str
+    metric: str
+    settings: str
+    rows: int
+    sources: int
+    peer_median_abs_pct: float
+    peer_p90_abs_pct: float
+    peer_bias_pct: float
+    our_median_abs_pct: float
+    our_p90_abs_pct: float
+    our_bias_pct: float
+    constant_median_abs_pct: float
+
+
+@dataclass(frozen=True, slots=True)
 class ValidateResult:
     """Our error on published measurements. Names are the stable JSON keys.
 
@@ -137,6 +175,9 @@ class ValidateResult:
         rows_total: rows in the file.
         wall_s: time that it took.
         entries: one per row, when asked for.
+        complete_rows, complete_modelled: rows that state their whole configuration, and those of them that are modelled.
+        baseline_by_source: source and metric to the error of that one constant.
+        peers: other planners on the same rows.
     """
 
     header: Header
@@ -160,3 +201,7 @@ class ValidateResult:
     rows_total: int
     wall_s: float
     entries: tuple[RowError, ...] = ()
+    complete_rows: int = 0
+    complete_modelled: int = 0
+    baseline_by_source: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    peers: tuple[PeerError, ...] = ()

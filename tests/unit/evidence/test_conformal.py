@@ -8,13 +8,12 @@ from suanzhang.errors import CatalogError
 from suanzhang.evidence.conformal import (
     Multipliers,
     coverage,
-    coverage_interval,
     cross_validated,
     fit_intervals,
     table_from_yaml,
     table_to_yaml,
 )
-from suanzhang.evidence.metrics import Residual
+from suanzhang.evidence.metrics import Residual, coverage_interval
 
 BASE = Multipliers(0.8, 1.0, 1.25, 100, 5, "calibrated")
 

@@ -4,7 +4,7 @@ from suanzhang.evidence.metrics import Residual, by_label, regret, sources_weigh
 
 
 def item(predicted, measured, source="s", sweep="w", metric="step_s", **more):
-    return Residual("id", source, metric, predicted, measured, sweep, **more)
+    return Residual(f"{predicted} {measured}", source, metric, predicted, measured, sweep, **more)
 
 
 def test_errors_are_signed_and_absolute():

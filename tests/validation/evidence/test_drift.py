@@ -1,5 +1,6 @@
 """The shipped errors hold: no figure gets worse than the record allows, in all and for any one source."""
 
+import json
 import re
 from pathlib import Path
 
@@ -33,6 +34,41 @@ def test_no_row_is_lost(judged):
     assert result.rows >= kept["rows"]
     assert result.modelled >= kept["modelled"]
     assert result.modelled + sum(result.skipped.values()) == result.rows
+
+
+def test_rows_with_their_whole_configuration_are_modelled(judged):
+    phase, result = judged
+    assert result.complete_modelled >= {"training": 0.95, "serving": 0.90}[phase] * result.complete_rows
+    assert result.complete_rows > 1000
+    assert all(reason for reason in result.skipped)
+
+
+def test_intervals_hold_as_often_as_they_say(judged):
+    phase, result = judged
+    for name in {"training": ("step_s",), "serving": ("tpot_s", "output_tokens_per_s")}[phase]:
+        assert 0.85 <= result.metrics[name].interval90_coverage <= 0.95, name
+
+
+def test_prediction_beats_one_constant(judged):
+    _, result = judged
+    for name, constant in result.baseline.items():
+        assert result.metrics[name].median_abs_pct < constant.median_abs_pct, name
+
+
+def test_noise_is_not_drift():
+    kept = shipped_drift()
+    jitter = json.loads(json.dumps(kept), parse_float=lambda text: float(text) * (1.0 + 1e-6) + 1e-6)
+    assert not [item for item in compare(kept, jitter) if item.worse]
+
+
+def test_a_source_made_worse_for_another_is_seen():
+    kept = shipped_drift()
+    now = json.loads(json.dumps(kept))
+    source = next(iter(now["training"]["by_source"]))
+    now["training"]["by_source"][source]["step_s"]["median_abs_pct"] += (
+        4.0 + 0.2 * now["training"]["by_source"][source]["step_s"]["median_abs_pct"]
+    )
+    assert [item.where for item in compare(kept, now) if item.worse] == [f"training step_s, {source}"]
 
 
 def test_the_record_says_how_it_was_made():
