@@ -10,8 +10,9 @@ from typing import Any
 from suanzhang.app.claims import read_claims
 from suanzhang.app.header import header
 from suanzhang.app.scenarios import run_scenario
+from suanzhang.errors import unknown_name
 from suanzhang.spec.audit import AuditResult, AuditRow, Claim, Scenario, Verdict
-from suanzhang.units import format_figure
+from suanzhang.units import MEGA, format_figure
 
 
 def audit(path: str | Path, *, seed: int = 0) -> AuditResult:
@@ -26,7 +27,9 @@ def audit(path: str | Path, *, seed: int = 0) -> AuditResult:
     """
     document, claims = read_claims(Path(path))
     rows = tuple(_row(claim) for claim in claims)
-    count = {verdict: sum(row.verdict == verdict for row in rows) for verdict in ("consistent", "inconsistent", "not checkable")}
+    count = {
+        verdict: sum(row.verdict == verdict for row in rows) for verdict in ("consistent", "inconsistent", "not checkable")
+    }
     return AuditResult(header(seed), document, rows, count["consistent"], count["inconsistent"], count["not checkable"])
 
 
@@ -57,8 +60,6 @@ def value_and_range(answer: Mapping[str, Any], key: str, where: str) -> tuple[fl
     Raises:
         CatalogError: the scenario has no such key; names the nearest.
     """
-    from suanzhang.errors import unknown_name  # noqa: PLC0415
-
     value = answer.get(key)
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         numbers = [name for name, found in answer.items() if isinstance(found, (int, float)) and not isinstance(found, bool)]
@@ -90,19 +91,56 @@ def judge(claim: Claim, low: float, high: float) -> Verdict:
     return "consistent" if agrees else "inconsistent"
 
 
-_RELATION_WORDS = {"about": "about", "at_least": "at least", "at_most": "at most", "range": "between"}
+_RELATION_WORDS = {"about": "about ", "at_least": "at least ", "at_most": "at most ", "range": "between "}
+_ONE = {"chips": "chip", "runs": "run", "months": "month", "persons": "person", "kinds of chip": "kind of chip"}
+_COUNTED = ("chips", "persons")
+
+
+def amount_words(value: float, unit: str) -> str:
+    """An amount in words: percent, whole chips, ``1.1 times`` for a ratio, money in millions and billions.
+
+    Example:
+        >>> amount_words(0.4, "fraction"), amount_words(1.104, "ratio"), amount_words(768.2, "chips")
+        ('40 %', '1.10 times', '768 chips')
+    """
+    if unit == "fraction":
+        percent = 100.0 * value
+        return f"{percent:,.0f} %" if abs(percent) >= 10.0 or percent == 0.0 else f"{percent:.1f} %"
+    if unit in _COUNTED and abs(value) < MEGA:
+        value = float(round(value))
+        return f"{value:,.0f} {_ONE.get(unit, unit) if value == 1.0 else unit}"
+    word = "times" if unit == "ratio" else "" if unit == "1" else unit
+    if value == round(value) and abs(value) < MEGA:
+        return f"{value:,.0f} {_ONE.get(unit, word) if value == 1.0 else word}".rstrip()
+    return format_figure(value, word).rstrip()
+
+
+def _range_words(low: float, high: float, unit: str) -> str:
+    """Two ends with the unit once."""
+    first, last = amount_words(low, unit), amount_words(high, unit)
+    number, _, word = first.partition(" ")
+    return f"{number} to {last}" if word and last.endswith(f" {word}") else f"{first} to {last}"
 
 
 def _explain(claim: Claim, computed: float, low: float, high: float, verdict: Verdict, scenario_words: str) -> str:
     assert claim.stated_low is not None and claim.stated_high is not None
     unit = claim.unit
-    spread = "" if math.isclose(low, high, rel_tol=1e-9) else f" ({format_figure(low, unit)} to {format_figure(high, unit)})"
-    stated = format_figure(claim.stated_low, unit)
+    spread = "" if math.isclose(low, high, rel_tol=1e-3) else f" ({_range_words(low, high, unit)})"
+    stated = amount_words(claim.stated_low, unit)
     if claim.relation == "range":
-        stated = f"{stated} and {format_figure(claim.stated_high, unit)}"
-    words = f"{claim.quantity}: we compute {format_figure(computed, unit)}{spread}, stated {_RELATION_WORDS[claim.relation]} {stated}"
-    middle = 0.5 * (claim.stated_low + claim.stated_high)
-    if middle and computed > 0 and not (0.5 <= computed / middle <= 2.0):
-        words += f", {computed / middle:.2g} times that" if computed > middle else f", 1/{middle / computed:.2g} of that"
-    words += "." if verdict == "consistent" else "; the two do not agree."
+        stated = _range_words(claim.stated_low, claim.stated_high, unit).replace(" to ", " and ")
+    quantity = claim.quantity[:1].upper() + claim.quantity[1:]
+    words = f"{quantity}: {amount_words(computed, unit)}{spread}. Stated: {_RELATION_WORDS[claim.relation]}{stated}"
+    words += _apart(computed, 0.5 * (claim.stated_low + claim.stated_high))
+    words += ". Both agree." if verdict == "consistent" else ". They do not agree."
     return " ".join(part for part in (words, scenario_words, claim.note and f"Note: {claim.note}.") if part)
+
+
+def _apart(computed: float, stated: float) -> str:
+    """How far apart two positive amounts are, where it is more than a factor of two."""
+    if stated <= 0.0 or computed <= 0.0 or 0.5 <= computed / stated <= 2.0:
+        return ""
+    more = computed > stated
+    factor = computed / stated if more else stated / computed
+    size = f"{factor:.1f}" if factor < 10.0 else f"{factor:,.0f}"
+    return f", and ours is {size} times {'as much' if more else 'smaller'}"

@@ -41,7 +41,7 @@ def ratio(inputs: Inputs) -> Answer:
 
 @scenario("product")
 def product(inputs: Inputs) -> Answer:
-    """Product of factors: input factors (a list); answers product."""
+    """Product of factors: inputs factors (a list); answers product."""
     factors = inputs.raw("factors")
     if not isinstance(factors, list) or not all(isinstance(f, (int, float)) and not isinstance(f, bool) for f in factors):
         raise InputError(f"{inputs.where}: factors must be a list of numbers", fix="write for example [3000, 8]")
@@ -153,7 +153,7 @@ def idle(inputs: Inputs) -> Answer:
 @scenario("rent-or-buy")
 def rent_or_buy(inputs: Inputs) -> Answer:
     """Rent against buying: inputs chip, market, rent_per_month for chips (or the market's rent), rent_cut, life_months;
-    answers rent_per_chip_h, break_even_months, break_even_utilisation, break_even_shift."""
+    answers rent_per_chip_h, break_even_months, break_even_utilisation, break_even_shift, break_even_after_cut."""
     market, chip = find_market(inputs.text("market")), find_chip(inputs.text("chip"))
     currency = market.currency
     if inputs.has("rent_per_month"):
@@ -173,6 +173,7 @@ def rent_or_buy(inputs: Inputs) -> Answer:
         "break_even_months": full.month,
         "break_even_utilisation": full.utilisation,
         "break_even_shift": after.utilisation / full.utilisation,
+        "break_even_after_cut": after.utilisation,
         "explanation": (
             f"The rent is {rent:.2f} {currency} per chip-hour; owning costs {upfront:,.0f} {currency} at once and {run:,.0f} a "
             f"month, so it pays above {full.utilisation:.0%} use over {life:.0f} months."

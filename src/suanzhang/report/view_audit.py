@@ -5,7 +5,7 @@ from __future__ import annotations
 from suanzhang.report.blocks import Column, Fact, Facts, Notes, Report, Section, Table, show_number
 from suanzhang.report.common import sources_section
 from suanzhang.spec.audit import AuditResult, AuditRow
-from suanzhang.units import format_figure
+from suanzhang.units import MEGA
 
 
 def audit(result: AuditResult) -> Report:
@@ -40,13 +40,29 @@ def _counts(result: AuditResult) -> tuple[tuple[str, int], ...]:
     return (("consistent", result.consistent), ("inconsistent", result.inconsistent), ("not checkable", result.not_checkable))
 
 
+_UNITS = {"fraction": "%", "ratio": "times"}
+
+
+def _scale(row: AuditRow) -> tuple[float, str]:
+    """What the figures of a row are multiplied by for the table, and their unit there."""
+    largest = max(abs(value) for value in (row.computed, row.high, row.stated_high, 0.0) if value is not None)
+    if largest >= 10.0 * MEGA:
+        return 1.0 / MEGA, f"million {row.unit}"
+    return (100.0 if row.unit == "fraction" else 1.0), _UNITS.get(row.unit, row.unit)
+
+
+def _shown(value: float | None, row: AuditRow) -> float | None:
+    return None if value is None else value * _scale(row)[0]
+
+
 def _stated(row: AuditRow) -> str:
-    if row.stated_low is None or row.stated_high is None:
+    low, high = _shown(row.stated_low, row), _shown(row.stated_high, row)
+    if low is None or high is None:
         return "–"
-    if row.stated_low != row.stated_high:
-        return f"{show_number(row.stated_low)} to {format_figure(row.stated_high, row.unit)}"
+    if low != high:
+        return f"{show_number(low)} to {show_number(high)}"
     words = {"about": "about ", "at_least": "at least ", "at_most": "at most "}
-    return words.get(row.relation, "") + format_figure(row.stated_low, row.unit)
+    return words.get(row.relation, "") + show_number(low)
 
 
 def _table(rows: tuple[AuditRow, ...]) -> Table:
@@ -60,5 +76,10 @@ def _table(rows: tuple[AuditRow, ...]) -> Table:
         Column("unit"),
         Column("quantity", optional=True),
     )
-    body = tuple((r.id, r.verdict, _stated(r), r.computed, r.low, r.high, r.unit, r.quantity) for r in rows)
+    body = tuple(
+        (
+            r.id, r.verdict, _stated(r), _shown(r.computed, r), _shown(r.low, r), _shown(r.high, r), _scale(r)[1], r.quantity,
+        )
+        for r in rows
+    )  # fmt: skip
     return Table("Claims", columns, body, "low to high: our uncertainty and all plausible variants")
