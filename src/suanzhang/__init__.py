@@ -17,6 +17,7 @@ _HOMES = {
     "buy": "suanzhang.app.verbs:buy",
     "calibrate": "suanzhang.app.verbs:calibrate",
     "cite": "suanzhang.app.cite:cite",
+    "compare_measured": "suanzhang.app.measure_report:compare_measured",
     "diff": "suanzhang.app.diff:diff",
     "explain": "suanzhang.app.explain:explain",
     "look_up": "suanzhang.app.catalog:catalog",

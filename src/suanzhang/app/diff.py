@@ -24,6 +24,7 @@ _SUBJECTS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 """Subjects of an answer, and the keys that belong to them, at any depth."""
 _PER_SUBJECT = 60
+_CURRENCY = len("_cny")
 
 
 def diff(before: str | Path | Mapping[str, Any], after: str | Path | Mapping[str, Any]) -> DiffResult:
@@ -68,9 +69,10 @@ def _rank(item: Moved) -> tuple[int, float]:
 
 
 def _subject(key: str) -> str:
-    steps = [step.partition("[")[0] for step in key.split(".")]
+    steps = {step.partition("[")[0] for step in key.split(".")}
+    steps |= {step[:-_CURRENCY] for step in steps}
     for name, keys in _SUBJECTS:
-        if any(step in keys for step in (steps[0], steps[-1], *steps)):
+        if steps & set(keys):
             return name
     return ""
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from suanzhang.cli.faces import Call, choose
+from suanzhang.units import parse_quantity
 
 ResultFile = Annotated[Path, typer.Argument(metavar="RESULT.json", help="An answer that --json or --out wrote.")]
 
@@ -60,3 +61,25 @@ def diff(
     Inputs that differ come first, then versions, then chips, costs, layouts and the rest of what moved.
     """
     return Call("diff", (before, after), {}, "comparing")
+
+
+def measure(
+    folder: Annotated[Path, typer.Option("--folder", help="Where timings.csv and measured.json go.")] = Path("measured"),
+    device: Annotated[str, typer.Option("--device", help="cuda or cpu; the GPU where there is one when left out.")] = "",
+    chip: Annotated[str, typer.Option("--chip", help="Catalog id of the chip; found by the device's name when left out.")] = "",
+    budget: Annotated[str, typer.Option("--budget", help="Longest time of the sweeps.")] = "7min",
+) -> Call:
+    """Time this machine's device; compare with us.
+
+    Products, attention of prompts and of decoding, memory and launches over many shapes, then one training step and one
+    decode loop of a small transformer: under 8 minutes on one GPU. A CPU is measured with small shapes and marked as slow.
+    No setting of the device is changed. Needs PyTorch: pip install 'suanzhang[measure]'. timings.csv is what
+    `suanzhang calibrate` reads.
+    """
+    from suanzhang.cli.progress import working
+    from suanzhang.measure.run import measure as run
+
+    seconds = parse_quantity(budget, "time", "--budget")
+    with working("measuring") as progress:
+        path = run(folder, device=device, budget_s=seconds, progress=progress)
+    return Call("compare_measured", (path,), {"chip": chip}, "comparing with predictions")

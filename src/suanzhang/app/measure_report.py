@@ -1,0 +1,168 @@
+"""Prediction beside measurement: the timings of a device against the formulas of its chip."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from suanzhang.app.calibrate import device_is
+from suanzhang.app.header import header
+from suanzhang.app.physics import operator_args
+from suanzhang.app.serve_estimate import estimate_serve
+from suanzhang.app.train_model import estimate_train
+from suanzhang.catalog.chips import chip as find_chip
+from suanzhang.catalog.chips import chips
+from suanzhang.catalog.stacks import default_train_stack, serve_stack
+from suanzhang.errors import InputError, PlannerError
+from suanzhang.perf.args import OperatorArgs
+from suanzhang.perf.attention import decode_attention_s, prefill_attention_s
+from suanzhang.perf.elementwise import memory_bound_s
+from suanzhang.perf.gemm import gemm_s
+from suanzhang.spec.chip import ChipSpec
+from suanzhang.spec.job import TrainJob
+from suanzhang.spec.layout import ServeLayout, TrainLayout
+from suanzhang.spec.model import ModelSpec
+from suanzhang.spec.serve import StaticBatch
+from suanzhang.spec.trust_measure import MeasuredKind, MeasuredResult
+
+_STACK_YEAR = 2025
+_ENGINE = "vllm-0.12"
+
+
+def compare_measured(path: str | Path, *, chip: str = "") -> MeasuredResult:
+    """What a measurement says beside what is predicted.
+
+    Args:
+        path: ``measured.json`` that ``suanzhang measure`` wrote.
+        chip: catalog id or alias of the chip; found by the name of the device when left out.
+
+    Raises:
+        InputError: the file is no measurement.
+        CatalogError: the chip is unknown.
+    """
+    source = Path(path)
+    try:
+        body = json.loads(source.read_text(encoding="utf-8"))
+        rows = [row for row in body["rows"] if float(row["seconds"]) > 0.0]
+        kind = find_chip(chip) if chip else _known(body) if body["kind"] == "cuda" else None
+        kinds = [_kind(op, [row for row in rows if row["op"] == op], kind) for op in dict.fromkeys(row["op"] for row in rows)]
+        kinds += [_whole(name, float(body[key]), kind, body) for name, key in _WHOLE.items()]
+        warnings = _warnings(body, kind)
+        device, software = str(body["device"]), str(body["software"])
+        slow, took = bool(body["slow"]), float(body["measured_s"])
+    except OSError as error:
+        raise InputError(
+            f"{source}: cannot be read ({error.strerror})", fix="give measured.json of `suanzhang measure`"
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{source}: is no measurement ({error!r:.60})", fix="give measured.json of `suanzhang measure`"
+        ) from None
+    return MeasuredResult(
+        header(),
+        device,
+        kind.id if kind else "",
+        software,
+        slow,
+        took,
+        tuple(kinds),
+        str(source.parent / "timings.csv"),
+        warnings,
+    )
+
+
+_WHOLE = {"training step": "train_step_s", "decode loop": "decode_token_s"}
+
+
+def _known(body: Mapping[str, Any]) -> ChipSpec | None:
+    """The chip that a device calls itself: of several forms the one that it names, SXM when it names none, then by memory."""
+    device = str(body["device"]).lower()
+
+    def far(spec: ChipSpec) -> tuple[int, bool, float]:
+        other = sum((form in device) != (form in spec.id) for form in ("pcie", "nvl"))
+        return other, "sxm" not in spec.id, abs(spec.hbm_bytes - float(body["memory_bytes"]))
+
+    fitting = [spec for _, spec in sorted(chips().items()) if not spec.missing and device_is(device, spec)]
+    return min(fitting, key=far, default=None)
+
+
+def predicted_s(row: Mapping[str, Any], args: OperatorArgs) -> float | None:
+    """Prediction for one timed shape; None for a kind without a formula.
+
+    Args:
+        row: a row of the measurement.
+        args: operators of the chip.
+    """
+    op = row["op"]
+    if op == "gemm":
+        return float(gemm_s(row["m"], row["n"], row["k"], 1.0, args.gemm))
+    if op == "prefill":
+        shape = (row["batch"], row["q_len"], row["q_len"], row["heads"], row["kv_heads"], row["qk_dim"], row["v_dim"], 1.0, 0.0)
+        return float(prefill_attention_s(*shape, args.attention))
+    if op == "decode":
+        total = row["batch"] * row["context"]
+        dims = (row["heads"], row["kv_heads"], row["qk_dim"], row["qk_dim"], row["kv_elem_bytes"])
+        return float(decode_attention_s(row["batch"], total, *dims, args.attention))
+    return float(memory_bound_s(row["moved_bytes"], args.memory)) if op == "memory" else None
+
+
+def _kind(op: str, rows: Sequence[Mapping[str, Any]], chip: ChipSpec | None) -> MeasuredKind:
+    measured = np.array([float(row["seconds"]) for row in rows])
+    found = None
+    if chip is not None:
+        args = operator_args(chip, str(rows[0]["dtype"]))
+        values = [predicted_s(row, args) for row in rows]
+        found = np.array(values, dtype=np.float64) if None not in values else None
+    return _beside(op, measured, found)
+
+
+def _beside(kind: str, measured: Any, predicted: Any) -> MeasuredKind:
+    middle = float(np.median(measured))
+    if predicted is None:
+        return MeasuredKind(kind, len(measured), middle, None, None, None, None)
+    ratio = measured / predicted
+    low, high = (float(value) for value in np.quantile(ratio, (0.05, 0.95)))
+    error = 100.0 * float(np.median(np.abs(predicted / measured - 1.0)))
+    return MeasuredKind(kind, len(measured), middle, float(np.median(predicted)), error, low, high)
+
+
+def _whole(kind: str, measured: float, chip: ChipSpec | None, body: Mapping[str, Any]) -> MeasuredKind:
+    predicted = None
+    if chip is not None:
+        try:
+            predicted = np.array([_end_to_end(kind, chip, body)])
+        except PlannerError:
+            predicted = None
+    return _beside(kind, np.array([measured]), predicted)
+
+
+def _end_to_end(kind: str, chip: ChipSpec, body: Mapping[str, Any]) -> float:
+    m = body["model"]
+    dim = m["hidden"] // m["heads"]
+    model = ModelSpec(
+        "measured", "the measured model", m["layers"], m["hidden"], m["heads"], m["heads"], dim, m["ffn"], False, m["vocab"],
+        max_seq=m["seq_len"],
+    )  # fmt: skip
+    if kind == "training step":
+        job = TrainJob("measured", model, 1e9, m["seq_len"], m["batch"], str(body["dtype"]))
+        layout = TrainLayout(micro_batch=m["batch"], recompute="none")
+        return estimate_train(job, chip, layout, default_train_stack(_STACK_YEAR)).step_s
+    work = StaticBatch(m["batch"], m["prompt"], m["answer"])
+    return estimate_serve(model, chip, ServeLayout(), serve_stack(_ENGINE), "bf16", "bf16", work).tpot_s.mean
+
+
+def _warnings(body: Mapping[str, Any], chip: ChipSpec | None) -> tuple[str, ...]:
+    found = []
+    if body["slow"]:
+        found.append("a CPU was measured, with small shapes: it says nothing about a GPU")
+    if chip is None:
+        found.append(f"{body['device']} is no chip of the catalog: nothing to predict; name one with --chip")
+    else:
+        found.append("the small model runs plain PyTorch: no engine, no fused kernels, every launch from the host")
+    for kind, count in body["left_out"].items():
+        found.append(f"{count} shapes of {kind} were left out: no time or no memory left")
+    return tuple(found)

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import suanzhang
+from suanzhang.app.measure_report import predicted_s
+from suanzhang.app.physics import operator_args
+from suanzhang.catalog.chips import chip
+from suanzhang.cli.main import run as command
+from suanzhang.errors import InputError
+from suanzhang.evidence.calibration.readers import read_timings
+from suanzhang.measure.device import Device, find_device
+from suanzhang.measure.run import CALIBRATED, _write_csv, measure
+from suanzhang.measure.sweeps import SWEEPS
+from suanzhang.report.views import report_of
+
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+needs_torch = pytest.mark.skipif(not HAS_TORCH, reason="PyTorch is not installed: pip install 'suanzhang[measure]'")
+
+
+def gpu() -> Device:
+    return Device(None, "cuda", "NVIDIA H100 80GB HBM3", "bf16", "torch 0", False, 85e9)
+
+
+def rows_of(device: Device, factor: float) -> list[dict[str, Any]]:
+    """Rows that a GPU would leave if it took ``factor`` times what is predicted."""
+    args = operator_args(chip("h100-sxm-80"), "bf16")
+    rows = []
+    for sweep in SWEEPS:
+        for row, _ in sweep(device):
+            seconds = predicted_s(row, args)
+            rows.append({**row, "dtype": device.dtype, "seconds": 5e-6 if seconds is None else factor * seconds})
+    return rows
+
+
+@pytest.fixture
+def measured(tmp_path: Path) -> Path:
+    rows = rows_of(gpu(), 1.25)
+    model = {"layers": 8, "hidden": 2048, "heads": 16, "ffn": 8192, "vocab": 32000, "batch": 4, "seq_len": 2048, "prompt": 1024}
+    body = {
+        "device": gpu().name, "kind": "cuda", "dtype": "bf16", "software": "torch 0", "slow": False, "memory_bytes": 85e9,
+        "model": {**model, "answer": 64}, "train_step_s": 0.08, "decode_token_s": 0.004, "left_out": {"gemm": 2},
+        "measured_s": 300.0, "rows": rows,
+    }  # fmt: skip
+    _write_csv(tmp_path / "timings.csv", rows, gpu().name)
+    path = tmp_path / "measured.json"
+    path.write_text(json.dumps(body))
+    return path
+
+
+def test_report_sets_measured_beside_predicted(measured: Path) -> None:
+    result = suanzhang.compare_measured(measured)
+    assert result.chip == "h100-sxm-80"
+    by_kind = {kind.kind: kind for kind in result.kinds}
+    for name in ("gemm", "prefill", "decode", "memory"):
+        assert by_kind[name].median_abs_pct == pytest.approx(20.0, abs=1e-6)
+        assert by_kind[name].ratio_p95 == pytest.approx(1.25)
+    assert by_kind["launch"].median_predicted_s is None
+    assert by_kind["training step"].median_predicted_s is not None
+    assert by_kind["decode loop"].median_predicted_s is not None
+    assert any("2 shapes of gemm" in line for line in result.warnings)
+    assert report_of(result).main_table is not None
+
+
+def test_timings_are_what_calibrate_reads(measured: Path) -> None:
+    found = {item.op: item for item in read_timings(measured.parent / "timings.csv")}
+    assert set(found) == set(CALIBRATED)
+    assert found["gemm"].device == gpu().name
+    assert found["gemm"].dtype == "bf16"
+    assert len(found["gemm"].seconds) > 100
+    profile = suanzhang.calibrate([measured.parent / "timings.csv"], "h100-sxm-80", "torch-0").profile
+    assert {surface.op for surface in profile.surfaces} == set(CALIBRATED)
+    assert max(surface.median_abs_pct for surface in profile.surfaces) < 15.0
+
+
+def test_timings_of_another_chip_are_refused(measured: Path) -> None:
+    with pytest.raises(InputError, match="not of"):
+        suanzhang.calibrate([measured.parent / "timings.csv"], "a100-sxm-80", "torch-0")
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"rows": 3}', '{"rows": [{"seconds": "x"}]}'])
+def test_what_is_no_measurement_is_refused_in_one_line(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "measured.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match="no measurement"):
+        suanzhang.compare_measured(path)
+
+
+@pytest.mark.skipif(HAS_TORCH, reason="PyTorch is installed")
+def test_without_pytorch_one_line_says_what_to_install(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["measure", "--folder", str(tmp_path / "m"), "--json"]) == 2
+    out, err = capsys.readouterr()
+    assert json.loads(out)["error"]["fix"] == "pip install 'suanzhang[measure]'"
+    assert err.count("\n") == 1
+    assert not (tmp_path / "m").exists()
+
+
+@needs_torch
+def test_a_cpu_is_measured_and_marked(tmp_path: Path) -> None:
+    path = measure(tmp_path, device="cpu", budget_s=8.0)
+    result = suanzhang.compare_measured(path)
+    assert result.slow
+    assert result.chip == ""
+    assert any("CPU" in line for line in result.warnings)
+    assert {kind.kind for kind in result.kinds} >= {"gemm", "training step", "decode loop"}
+    assert all(kind.median_measured_s > 0.0 for kind in result.kinds)
+    with (tmp_path / "timings.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["op"] for row in rows} <= set(CALIBRATED)
+    assert rows[0]["dtype"] == "fp32"
+
+
+@needs_torch
+def test_a_gpu_that_is_not_there_is_told() -> None:
+    with pytest.raises(InputError):
+        find_device("tpu")
+
+
+@needs_torch
+def test_the_budget_leaves_shapes_out_and_counts_them(tmp_path: Path) -> None:
+    body = json.loads(measure(tmp_path, device="cpu", budget_s=0.05).read_text())
+    shapes = sum(1 for sweep in SWEEPS for _ in sweep(find_device("cpu")))
+    assert body["left_out"]
+    assert len(body["rows"]) + sum(body["left_out"].values()) == shapes
