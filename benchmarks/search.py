@@ -83,7 +83,7 @@ def run(options: list[str]) -> dict[str, Any]:
     axes = _axes(default_axes(job, stack, 1024, domain))
     every = np.vstack(list(batches(1024, sizes_of(job), axes, Counter())))
     sample = every[rng.sample(range(len(every)), SAMPLE)]
-    identical = _same_as_plain(packed, sample, chip.hbm_bytes)
+    identical = _same_as_plain(packed, sample, packed.run.hbm_bytes)
     train("gpt3-175b", "300B", "a100-sxm-80:512", global_batch=1536, seq_len=2048)
     start = time.perf_counter()
     answer = train("gpt3-175b", "300B", "a100-sxm-80:4096", global_batch=1536, seq_len=2048)

@@ -182,8 +182,8 @@ def _solve(target: Floats, middle: Floats, slopes: Floats, at: Floats, weight: F
         share = (weight / LARGE_RESIDUAL) ** 2 / np.sqrt(1.0 + (error / LARGE_RESIDUAL) ** 2)
         normal = (slopes * share[:, None]).T @ slopes + precision
         right = (slopes * share[:, None]).T @ (target - middle + slopes @ at) + prior / spread**2.0
-        found = np.linalg.solve(normal, right)
-    return np.asarray(found)
+        found = np.asarray(np.linalg.solve(normal, right), dtype=np.float64)
+    return found
 
 
 def fit_prepared(prepared: Prepared, leave_out: str = "", start: Floats | None = None) -> tuple[Floats, int]:

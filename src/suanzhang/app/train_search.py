@@ -22,7 +22,9 @@ from suanzhang.spec.stack import TrainStack
 
 LONG_CONTEXT = 8192
 """From this sequence length on, context parallelism is looked at."""
-CHIP_COUNTS = 6
+MOST_CHUNKS = 24
+"""Most chunks of one pipeline stage that are looked at."""
+CHIP_COUNTS = 12
 """How many counts of chips in use are looked at when not all can be used."""
 Floats = NDArray[np.float64]
 
@@ -67,7 +69,7 @@ def default_axes(job: TrainJob, stack: TrainStack, chips: int, domain: int) -> A
     """
     model = job.model
     stages = set(_divisors(model.layers, chips)) | set(_divisors(model.layers + 2, chips)) | set(_powers(model.layers))
-    chunks = set(_divisors(model.layers, 16)) or {1}
+    chunks = _divisors(model.layers, MOST_CHUNKS)
     experts = model.moe.experts if model.moe else 0
     return Axes(
         tp=_powers(min(domain, chips, 16)),
@@ -75,10 +77,10 @@ def default_axes(job: TrainJob, stack: TrainStack, chips: int, domain: int) -> A
         cp=_powers(min(16, chips, job.seq_len // 4096)) if job.seq_len >= LONG_CONTEXT else (1,),
         ep=tuple(k for k in _powers(min(experts, chips)) if experts % k == 0) if experts else (1,),
         etp=(1, 0) if experts else (0,),
-        vpp=tuple(sorted(chunk for chunk in chunks if chunk <= 12)),
+        vpp=chunks,
         sp=(1, 0) if stack.sequence_parallel else (0,),
-        zero=(0, 1, 3),
-        micro_batch=_powers(min(16, job.global_batch)),
+        zero=(0, 1, 2, 3),
+        micro_batch=_powers(min(32, job.global_batch)),
         recompute=(0, 1, 2),
         schedule=(1,),
         overlap_tp=(1,),
