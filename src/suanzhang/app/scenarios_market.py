@@ -119,8 +119,8 @@ def _own_per_month(market: Market, chip: ChipSpec, months: int) -> tuple[float, 
 
 @scenario("mixed-fleet")
 def mixed_fleet(inputs: Inputs) -> Answer:
-    """Kinds of chip in the cheapest plan for one service: inputs model, market, chips (a list, all if left out), start, months, visits_per_day, input_tokens,
-    output_tokens, ttft_p99, tpot_p99; answers kinds, cost."""
+    """Kinds of chip in the cheapest plan for one service: inputs model, market, chips (a list, all if left out), start,
+    months, visits_per_day, input_tokens, output_tokens, ttft_p99, tpot_p99; answers kinds, cost."""
     import yaml
 
     from suanzhang.app.plan import schedule, size_question
