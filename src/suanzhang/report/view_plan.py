@@ -141,20 +141,27 @@ def _futures(result: PlanResult) -> tuple[Fact, ...]:
     )
 
 
+def _money_scale(result: PlanResult) -> tuple[float, str]:
+    """What amounts of this plan are divided by for people, and the unit that gives."""
+    largest = max(abs(result.cost.amount), abs(result.buy.cash.amount))
+    return (MEGA, f"million {result.currency}") if largest >= 10.0 * MEGA else (1.0, result.currency)
+
+
 def _bill_chart(result: PlanResult) -> Chart:
+    scale, unit = _money_scale(result)
     points = tuple(
-        Point(line.name, "", line.cost.amount / MEGA, line.cost_interval.scaled(1.0 / MEGA))
+        Point(line.name, "", line.cost.amount / scale, line.cost_interval.scaled(1.0 / scale))
         for line in result.costs
         if line.cost.amount
     )
-    return Chart("Cost by line", "bars", "line", "cost", f"million {result.currency}", points)
+    return Chart("Cost by line", "bars", "line", "cost", unit, points)
 
 
 def _bill(result: PlanResult) -> Table:
-    unit = f"million {result.currency}"
+    scale, unit = _money_scale(result)
     columns = (Column("line"), *(Column(name, unit) for name in ("cost", "low", "high")), Column("grade"))
     rows = tuple(
-        (r.name, r.cost.amount / MEGA, r.cost_interval.p05 / MEGA, r.cost_interval.p95 / MEGA, r.grade) for r in result.costs
+        (r.name, r.cost.amount / scale, r.cost_interval.p05 / scale, r.cost_interval.p95 / scale, r.grade) for r in result.costs
     )
     return Table("Costs", columns, rows, "low and high: 90 % interval; an income is negative")
 
@@ -162,6 +169,7 @@ def _bill(result: PlanResult) -> Table:
 def _schedule(result: PlanResult) -> Table:
     """The schedule with equal neighbouring months in one row."""
     place = {state.month: index for index, state in enumerate(result.buy.months)}
+    scale, unit = _money_scale(result)
     merged: list[list[ScheduleRow]] = []
     last: dict[tuple[str, ...], list[ScheduleRow]] = {}
     for row in result.buy.schedule:
@@ -179,7 +187,7 @@ def _schedule(result: PlanResult) -> Table:
             run[0].offer,
             run[0].chip,
             round(run[0].chips) if run[0].chip else None,
-            sum(row.cost.amount for row in run) / MEGA,
+            sum(row.cost.amount for row in run) / scale,
             run[0].note.removeprefix(_ARRIVES) if run[0].note.startswith(_ARRIVES) else "",
         )
         for run in merged
@@ -190,7 +198,7 @@ def _schedule(result: PlanResult) -> Table:
         Column("offer"),
         Column("chip"),
         Column("chips", "chips"),
-        Column("cost", f"million {result.currency}"),
+        Column("cost", unit),
         Column("in use from", optional=True),
     )
     total = format_figure(sum(row.cost.amount for row in result.buy.schedule), result.currency)
@@ -335,7 +343,7 @@ def _power(result: PlanResult) -> Table:
 
 
 def _flips(result: PlanResult) -> Table:
-    unit = f"million {result.currency}"
+    scale, unit = _money_scale(result)
     columns = (
         Column("change"),
         Column("cash", unit, optional=True),
@@ -347,8 +355,8 @@ def _flips(result: PlanResult) -> Table:
     rows = tuple(
         (
             flip.change,
-            flip.cash.amount / MEGA if flip.cash else None,
-            flip.cost.amount / MEGA if flip.cost else None,
+            flip.cash.amount / scale if flip.cash else None,
+            flip.cost.amount / scale if flip.cost else None,
             100.0 * flip.cost_change_fraction if flip.cost_change_fraction is not None else None,
             flip.chips_change,
             flip.effect,

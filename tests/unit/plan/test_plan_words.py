@@ -1,0 +1,165 @@
+"""What a plan says about limits, changes and options, in words and rows."""
+
+import io
+from dataclasses import replace
+
+import pytest
+
+from suanzhang.app.plan import plan
+from suanzhang.app.plan_binding import binding_words
+from suanzhang.app.plan_flips import LONGEST_EFFECT, eight_bit_of, first_clause
+from suanzhang.app.plan_sizing import MOST_TIMES_THE_BEST, split_wasteful
+from suanzhang.app.question import read_question
+from suanzhang.catalog.chips import chip
+from suanzhang.errors import Infeasible
+from suanzhang.report.text import print_report
+from suanzhang.report.views import report_of
+from suanzhang.spec.buy import Binding
+from suanzhang.spec.plan import PlanResult
+from suanzhang.spec.question import Question
+
+QUESTION = """
+title: a small service
+currency: USD
+start: 2023-05
+months: 8
+market: us-2023-04
+site: {power_limit: 5 MW}
+budget: 60e6
+chips: {allow: [a100-sxm-80]}
+train:
+  - {name: base, model: gpt3-6.7b, tokens: 100B, deadline: 60 d}
+serve:
+  - name: chat
+    model: gpt3-6.7b
+    visits_per_day: 2e6
+    tokens: {input: {dist: lognormal, mean: 200, p95: 600}, output: 200}
+    load: {shape: diurnal, peak_to_mean: 2}
+    slo: {ttft_p99: 2 s, tpot_p99: 100 ms}
+    redundancy: n+1
+"""
+
+
+@pytest.fixture(scope="module")
+def question() -> Question:
+    return read_question(QUESTION)
+
+
+@pytest.fixture(scope="module")
+def answer(question: Question) -> PlanResult:
+    return plan(question)
+
+
+LIMITS = (
+    Binding("stock of a up to 2023-07", 30.0, "chips", 900.0, "stock"),
+    Binding("all of chat due in 2023-09", 1.0, "share", 1e9, "due"),
+    Binding("stock of a up to 2023-06", 20.0, "chips", 500.0, "stock"),
+    Binding("budget", 5e6, "CNY", 2.0, "budget"),
+)
+
+
+class Bought:
+    """The part of a schedule that these words are made of."""
+
+    binding = LIMITS
+
+    class cost:  # noqa: N801
+        currency = "CNY"
+
+
+def test_a_limit_of_many_months_is_one_line() -> None:
+    lines = binding_words(Bought())  # type: ignore[arg-type]
+    assert lines[0] == "stock of a up to 2023-06 to 2023-07 (20 to 30 chips): one more chip would save 500 CNY to 900 CNY"
+    assert lines[1].startswith("all of chat due in 2023-09: a month later would save 1.00 billion CNY")
+    assert len(lines) == 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["supply: stock of " + ", ".join(f"offer-{i}" for i in range(40)) + " do not reach it; at any budget", "x " * 200, "ok"],
+)
+def test_effects_are_short(text: str) -> None:
+    assert len("no plan exists: " + first_clause(text)) <= LONGEST_EFFECT
+
+
+def test_eight_bits_where_the_chip_has_them() -> None:
+    assert (eight_bit_of(chip("h100-sxm-80")), eight_bit_of(chip("a100-sxm-80"))) == ("fp8", "int8")
+
+
+class Option:
+    """The part of a sizing that decides whether it is worth planning with."""
+
+    service, layouts_evaluated = "chat", 7
+
+    def __init__(self, name: str, chips: int) -> None:
+        self.chip, self.chips = name, chips
+
+
+def test_a_kind_that_takes_many_times_the_chips_is_refused_unless_it_is_there() -> None:
+    options = [Option("best", 10), Option("slow", int(10 * MOST_TIMES_THE_BEST)), Option("absurd", 5000)]
+    kept, refused = split_wasteful(options, set())  # type: ignore[arg-type]
+    assert [one.chip for one in kept] == ["best", "slow"]
+    assert refused[0].chip == "absurd" and "500 times those of best" in refused[0].reason
+    kept, refused = split_wasteful(options, {"absurd"})  # type: ignore[arg-type]
+    assert len(kept) == 3 and not refused
+
+
+def test_a_plan_tells_cash_value_and_waiting_apart(answer: PlanResult) -> None:
+    assert answer.cash is not None and answer.value_left is not None and answer.waiting is not None
+    finance = sum(line.cost.amount for line in answer.costs if line.name == "finance")
+    total = answer.cash.amount + answer.waiting.amount + finance - answer.value_left.amount
+    assert total == pytest.approx(answer.cost.amount, abs=1.0)
+    for interval in (answer.cash_interval, answer.value_left_interval):
+        assert interval is not None and interval.p05 <= interval.p50 <= interval.p95
+    report = report_of(answer)
+    assert "in cash" in report.verdict and "nobody pays" in report.verdict
+    assert ("are left at the end" in report.verdict) == (answer.value_left.amount > 0.0)
+
+
+def test_flips_ask_for_eight_bits_and_the_least_cash(answer: PlanResult) -> None:
+    changes = {flip.change.split(",")[0].split(" (")[0]: flip for flip in answer.flips}
+    eight = changes["8-bit weights"]
+    assert eight.cost is not None and eight.cost.amount <= answer.cost.amount * 1.001
+    least = next((flip for name, flip in changes.items() if name == "the smallest budget"), None)
+    if least is not None:
+        assert least.cash is not None and answer.cash is not None
+        assert least.cash.amount < answer.cash.amount and least.cost is not None
+        assert least.cost.amount >= answer.cost.amount * 0.999
+
+
+@pytest.mark.parametrize("width", [80, 110])
+def test_the_report_fits(answer: PlanResult, width: int) -> None:
+    out = io.StringIO()
+    print_report(report_of(answer), file=out, width=width)
+    lines = out.getvalue().splitlines()
+    assert max(len(line) for line in lines) <= width
+    assert any("to 2023-" in line or "to 2024-" in line for line in lines)
+
+
+def test_the_rows_of_the_schedule_keep_their_sum(answer: PlanResult) -> None:
+    tables = {table.title: table for table in report_of(answer).tables}
+    merged = tables["Purchases and rents by run of months"]
+    assert merged.columns[5].unit == "USD"
+    assert sum(row[5] for row in merged.rows) == pytest.approx(answer.cost.amount, abs=1.0)  # type: ignore[misc]
+    assert len(merged.rows) < len(answer.buy.schedule)
+    assert report_of(answer).main_table == tables["Schedule"]
+
+
+def test_no_least_budget_where_no_cash_is_needed(answer: PlanResult) -> None:
+    from suanzhang.app.plan_flips import _least_budget
+
+    class Sized:
+        question = replace
+
+    bought = replace(answer.buy, cash=answer.buy.cash.scaled(0.0))
+    assert _least_budget(Sized(), bought, lambda _: bought) is None  # type: ignore[arg-type]
+
+
+def test_an_infeasible_change_says_why_in_a_clause(answer: PlanResult) -> None:
+    from suanzhang.app.plan_flips import _flip
+
+    def fails(_: object) -> object:
+        raise Infeasible("nothing", binding=["power 3 W: at least 5 W are needed; and more"])
+
+    flip = _flip("x", None, answer.buy, fails)  # type: ignore[arg-type]
+    assert flip.effect == "no plan exists: power 3 W: at least 5 W are needed" and flip.cost is None
