@@ -41,7 +41,7 @@ _MOVE_POINTS = 3.0
 _GROWTH = 2.0
 _SMALL_PCT = 1.0
 """Median errors below this do not count as doubled."""
-_ROWS_PER_SOURCE = 24
+_ROWS_PER_SOURCE = 48
 """Rows of a source by which the stability of serving is told; evenly over its table."""
 _CODE = ("perf", "spec", "catalog", "app")
 _DATA = (
