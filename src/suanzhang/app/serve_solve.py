@@ -41,6 +41,8 @@ _SIGMA = {
 """Spread of the logarithm of a coefficient before any run is seen [assumed]: achieved over isolated is near one."""
 _LEVELS = {0: 1.0, 1: 0.8, 2: 0.8}
 """Spread of all engines together, of an engine about them, and of a generation about its engine, over that of the group."""
+_ALIKE = 0.35
+"""Spread of an engine about all engines for times of the host, which belong to a generation more than to an engine."""
 _HUBER = 0.15
 """Log error beyond which a run counts linearly and not squared, so that a few odd runs do not bend the fit."""
 _NOISE2 = 0.02
@@ -152,6 +154,11 @@ class System:
     sources: NDArray[np.str_]
 
 
+def _spread(group: str, level: int) -> float:
+    alike = level == 1 and group in STACK_GROUPS
+    return _SIGMA[group] * (_ALIKE if alike else _LEVELS[level])
+
+
 def system_of(runs: Sequence[Run]) -> System:
     """Gather runs; each source counts with the square root of its rows, each row once however many figures it has."""
     levels: dict[Key, int] = {}
@@ -160,7 +167,7 @@ def system_of(runs: Sequence[Run]) -> System:
             for level, key in enumerate(keys_of(group, run.family, run.stack)):
                 levels.setdefault(key, level)
     keys = tuple(sorted(levels))
-    sigma = np.array([_SIGMA[group] * _LEVELS[levels[group, name]] for group, name in keys])
+    sigma = np.array([_spread(group, levels[group, name]) for group, name in keys])
     totals: dict[str, float] = {}
     for run in runs:
         totals[run.source] = totals.get(run.source, 0.0) + 1.0

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from suanzhang.app.header import header
 from suanzhang.app.physics import physics
-from suanzhang.app.serve_estimate import MANY, estimate_serve
+from suanzhang.app.serve_args import front_factor
+from suanzhang.app.serve_estimate import MANY, estimate_serve, fitted
 from suanzhang.app.serve_input import parse_serve_layout, read_trace, request_rate, trace_lengths
 from suanzhang.app.serve_sim import simulate_serve, table_and_settings
 from suanzhang.app.serve_size import serve_layouts, size_service
@@ -31,6 +33,8 @@ from suanzhang.spec.stack import ServeStack
 from suanzhang.units import HOUR_S
 
 DEFAULT_STACK = "vllm-0.12"
+WIDEST = 3.8
+"""Largest 95th percentile of a lognormal length over its mean: no lognormal goes beyond exp(1.645^2 / 2) = 3.87."""
 _GRADES: dict[str, Grade] = {"measured": "calibrated", "relative": "relative", "physics": "physics-only"}
 
 
@@ -132,12 +136,43 @@ def _simulated(ask: _Ask, layout: ServeLayout, estimate: ServeEstimate, rate: fl
     return found
 
 
+def _confirmed(ask: _Ask, replica: ServeEstimate, peak: float, replicas: int) -> tuple[int, ServeEstimate]:
+    """Replicas that meet the targets in the simulation too: the formulas are too hopeful near capacity."""
+    count = replicas
+    for _ in range(12):
+        found = _simulated(ask, replica.layout, replica, peak / count)
+        if not (found.saturated or _misses(found, ask.slo)) or ask.requests <= 0:
+            break
+        count = max(count + 1, math.ceil(count * 1.08))
+    if count > replicas:
+        more = f"{count - replicas} replicas were added to the {replicas} of the formulas to meet the targets in the simulation"
+        found = replace(found, warnings=(*found.warnings, more))
+    return count, found
+
+
+def _cheapest_confirmed(
+    ask: _Ask, replica: ServeEstimate, peak: float, replicas: int, sized: SizedService | None
+) -> tuple[int, ServeEstimate]:
+    """The answer of the formulas as the simulation confirms it, or the next-best one when that then takes fewer chips."""
+    started = time.perf_counter()
+    count, best = _confirmed(ask, replica, peak, replicas)
+    for layout, dtype, chips in sized.alternatives if sized and count > replicas else ():
+        if chips >= count * best.chips:
+            continue
+        work = OpenLoop(peak * layout.chips / chips, ask.input, ask.output)
+        other = estimate_serve(ask.model, ask.chip, layout, ask.stack, dtype, best.kv_dtype, work)
+        other_count, found = _confirmed(ask, other, peak, chips // layout.chips)
+        if other_count * layout.chips < count * best.chips:
+            count, best = other_count, found
+    return count, replace(best, wall_s=time.perf_counter() - started if best.requests_simulated else 0.0)
+
+
 def _replayed(ask: _Ask, trace: RequestBatch, layout: ServeLayout, estimate: ServeEstimate, replicas: int) -> ServeEstimate:
     """The replicas together under the recorded arrivals."""
     isl, osl = ask.input.mean, ask.output.mean
     table, settings = table_and_settings(ask.model, ask.chip, estimate, ask.stack, isl, osl)
     found = simulate(trace, table, settings, replicas=min(replicas, 64), seed=ask.seed)
-    front = ask.stack.request_s + ask.stack.request_per_seq_s * found.batch_mean
+    front = (ask.stack.request_s + ask.stack.request_per_seq_s * found.batch_mean) * front_factor(fitted(), ask.stack)
     ttft, tpot, e2e = (
         Percentiles(part.mean + extra, part.p50 + extra, part.p90 + extra, part.p99 + extra)
         for part, extra in ((found.ttft_s, front), (found.tpot_s, 0.0), (found.e2e_s, front))
@@ -180,7 +215,9 @@ def _result(ask: _Ask, replica: ServeEstimate, replicas: int, rate: float, sized
     joule = sized.energy_j_per_response if sized else replica.energy_j_per_response
     distance = 0.5 * max(0.0, math.log2(ask.input.mean / 8192.0)) + 0.5 * max(0.0, math.log2(replica.chips / 8.0))
     cost, cost_interval = _cost(ask.chip, chips, rate)
-    warnings = () if cost else (f"no rent of {ask.chip.name} is known: no cost per response",)
+    warnings = replica.warnings
+    if not cost:
+        warnings += (f"no rent of {ask.chip.name} is known: no cost per response",)
     per_chip = tokens / chips
     return ServeResult(
         header=header(ask.seed),
@@ -237,6 +274,8 @@ def serve(
     *,
     isl: float | None = None,
     osl: float | None = None,
+    isl_p95: float | None = None,
+    osl_p95: float | None = None,
     rate: float | None = None,
     concurrency: float | None = None,
     visits_per_day: float | None = None,
@@ -256,7 +295,8 @@ def serve(
     Args:
         model: catalog id, alias, path of a configuration, or a shape.
         chip: catalog id, alias, or a chip.
-        isl, osl: tokens of every prompt and answer; not needed with a trace.
+        isl, osl: mean tokens of a prompt and of an answer; not needed with a trace.
+        isl_p95, osl_p95: their 95th percentiles, for lognormal lengths; all are equally long when left out.
         rate, visits_per_day, concurrency, trace: the traffic; exactly one of them.
         layout: of a replica, such as ``tp=8``; searched when left out.
         stack: generation of the engine.
@@ -284,7 +324,11 @@ def serve(
     shape, kind, engine, weight, kv = _lookup(model, chip, stack, weight_dtype, kv_dtype)
     recorded = read_trace(trace) if trace else None
     slo = SloSpec(ttft_p99_s=ttft_p99_s, tpot_p99_s=tpot_p99_s)
-    lengths = (trace_lengths(recorded.input_tokens), trace_lengths(recorded.output_tokens)) if recorded else _fixed(isl, osl)
+    lengths = (
+        (trace_lengths(recorded.input_tokens), trace_lengths(recorded.output_tokens))
+        if recorded
+        else _lengths(isl, osl, isl_p95, osl_p95)
+    )
     ask = _Ask(shape, kind, engine, weight, kv, *lengths, slo, seed, simulated_requests)
     place = parse_serve_layout(layout) if isinstance(layout, str) else layout
     if concurrency is not None:
@@ -324,13 +368,25 @@ def serve_service(
     return _result(ask, replica, sized.replicas, service.requests_per_s, sized)
 
 
-def _fixed(isl: float | None, osl: float | None) -> tuple[LengthSpec, LengthSpec]:
+def _lengths(
+    isl: float | None, osl: float | None, isl_p95: float | None, osl_p95: float | None
+) -> tuple[LengthSpec, LengthSpec]:
     if isl is None or osl is None:
         raise InputError("serve: isl and osl are both needed", fix="give the tokens of a prompt and of an answer")
-    for name, value in (("isl", isl), ("osl", osl)):
-        if not value >= 1.0:
-            raise InputError(f"{name} must be at least 1 token, got {value:g}", fix=f"give a {name} of 1 or more")
-    return LengthSpec("fixed", isl, isl), LengthSpec("fixed", osl, osl)
+    return _length("isl", isl, isl_p95), _length("osl", osl, osl_p95)
+
+
+def _length(name: str, mean: float, p95: float | None) -> LengthSpec:
+    if not mean >= 1.0:
+        raise InputError(f"{name} must be at least 1 token, got {mean:g}", fix=f"give a {name} of 1 or more")
+    if p95 is None:
+        return LengthSpec("fixed", mean, mean)
+    if not mean <= p95 <= WIDEST * mean:
+        raise InputError(
+            f"{name}_p95 must lie between the mean and {WIDEST:g} times the mean, got {p95:g} for a mean of {mean:g}",
+            fix="give the 95th percentile of the length",
+        )
+    return LengthSpec("lognormal", mean, p95)
 
 
 def _trace_rate(trace: RequestBatch) -> float:
@@ -357,5 +413,5 @@ def _open(
     if trace is not None:
         replica = _replayed(ask, trace, replica.layout, replica, replicas)
     else:
-        replica = _simulated(ask, replica.layout, replica, peak / replicas)
+        replicas, replica = _cheapest_confirmed(ask, replica, peak, replicas, sized)
     return _result(ask, replica, replicas, mean, sized)

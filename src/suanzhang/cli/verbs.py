@@ -147,6 +147,12 @@ def serve(
     chip: Annotated[str, typer.Option("--chip", help="Catalog id or alias of the chip.")] = "",
     isl: Annotated[float | None, typer.Option("--isl", help="Tokens of a prompt.")] = None,
     osl: Annotated[float | None, typer.Option("--osl", help="Tokens of an answer.")] = None,
+    isl_p95: Annotated[
+        float | None, typer.Option("--isl-p95", help="95th percentile of them; all equal when left out.")
+    ] = None,
+    osl_p95: Annotated[
+        float | None, typer.Option("--osl-p95", help="95th percentile of them; all equal when left out.")
+    ] = None,
     rate: Annotated[str, typer.Option("--rate", help="Requests per second.")] = "",
     concurrency: Annotated[str, typer.Option("--concurrency", help="Requests in the system at any time.")] = "",
     visits_per_day: Annotated[str, typer.Option("--visits-per-day", help="Requests of one day, such as 1e9.")] = "",
@@ -174,7 +180,8 @@ def serve(
     if question is not None:
         alone(
             {
-                "--model": model, "--isl": isl, "--osl": osl, "--rate": rate, "--concurrency": concurrency,
+                "--model": model, "--isl": isl, "--osl": osl, "--isl-p95": isl_p95, "--osl-p95": osl_p95,
+                "--rate": rate, "--concurrency": concurrency,
                 "--visits-per-day": visits_per_day, "--trace": trace, "--layout": layout, "--stack": stack,
                 "--weight-dtype": weight_dtype, "--kv-dtype": kv_dtype, "--ttft-p99": ttft_p99, "--tpot-p99": tpot_p99,
             },
@@ -188,6 +195,8 @@ def serve(
     named: dict[str, object] = {
         "isl": isl,
         "osl": osl,
+        "isl_p95": isl_p95,
+        "osl_p95": osl_p95,
         "rate": positive(rate, "count", "--rate"),
         "concurrency": positive(concurrency, "count", "--concurrency"),
         "visits_per_day": positive(visits_per_day, "count", "--visits-per-day"),

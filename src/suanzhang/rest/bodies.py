@@ -49,6 +49,8 @@ class ServeBody(_Body):
     chip: str = Field(description="Catalog id or alias of the chip.")
     isl: float | None = Field(None, gt=0, le=1e8, description="Tokens of a prompt, mean.")
     osl: float | None = Field(None, gt=0, le=1e8, description="Tokens of an answer, mean.")
+    isl_p95: float | None = Field(None, gt=0, le=1e8, description="95th percentile of a prompt; all equal when left out.")
+    osl_p95: float | None = Field(None, gt=0, le=1e8, description="95th percentile of an answer; all equal when left out.")
     rate: float | None = Field(None, gt=0, le=1e12, description="Requests per second.")
     concurrency: float | None = Field(None, gt=0, le=1e9, description="Requests in the system at any time.")
     visits_per_day: float | None = Field(None, gt=0, le=1e15, description="Requests of one day.")
