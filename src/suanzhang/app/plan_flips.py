@@ -10,7 +10,7 @@ from suanzhang.app.serve_size import size_service
 from suanzhang.app.spread import inverse, serving_interval
 from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.catalog.stacks import serve_stack
-from suanzhang.errors import Infeasible, OutOfDomain
+from suanzhang.errors import Infeasible, OutOfDomain, SolverError
 from suanzhang.spec.buy import BuyResult, Demand, Need
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.market import LeadTime, Offer
@@ -69,6 +69,8 @@ def _flip(change: str, changed: Sized, bought: BuyResult, again: Solve) -> Flip:
         other = again(changed)
     except Infeasible as failure:
         return Flip(change, None, None, None, f"no plan exists: {first_clause(_why(failure))}")
+    except SolverError:
+        return Flip(change, None, None, None, "not answered: the optimiser ran out of time")
     return _compared(change, bought, other)
 
 
@@ -134,6 +136,8 @@ def _least_budget(sized: Sized, bought: BuyResult, again: Solve) -> Flip | None:
         again(_with_budget(sized, 1e-6 * paid))
     except Infeasible as failure:
         least = failure.nearest.get("budget")
+    except SolverError:
+        return None
     else:
         return None
     if not isinstance(least, float) or least >= 0.999 * paid:

@@ -11,7 +11,7 @@ from suanzhang.app.plan_flips import LONGEST_EFFECT, eight_bit_of, first_clause
 from suanzhang.app.plan_sizing import MOST_TIMES_THE_BEST, split_wasteful
 from suanzhang.app.question import read_question
 from suanzhang.catalog.chips import chip
-from suanzhang.errors import Infeasible
+from suanzhang.errors import Infeasible, SolverError
 from suanzhang.report.text import print_report
 from suanzhang.report.views import report_of
 from suanzhang.spec.buy import Binding
@@ -163,3 +163,12 @@ def test_an_infeasible_change_says_why_in_a_clause(answer: PlanResult) -> None:
 
     flip = _flip("x", None, answer.buy, fails)  # type: ignore[arg-type]
     assert flip.effect == "no plan exists: power 3 W: at least 5 W are needed" and flip.cost is None
+
+
+def test_a_change_that_cannot_be_solved_in_time_does_not_end_the_plan(answer: PlanResult) -> None:
+    from suanzhang.app.plan_flips import _flip
+
+    def fails(_: object) -> object:
+        raise SolverError("time limit")
+
+    assert "ran out of time" in _flip("x", None, answer.buy, fails).effect  # type: ignore[arg-type]
