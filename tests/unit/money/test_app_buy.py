@@ -74,3 +74,39 @@ def test_scenarios_give_a_spread_and_values():
 def test_unknown_names():
     with pytest.raises(CatalogError):
         plan_purchases(demands(("a100",)), "cn-2032", "cn-east", budget=None, months=2, start="2023-05", currency="CNY")
+
+
+def test_the_first_interrupt_asks_for_the_best_plan_so_far_and_the_second_ends():
+    import signal
+
+    from suanzhang.app.watching import watched
+
+    said = []
+    before = signal.getsignal(signal.SIGINT)
+    with watched(said.append) as (watch, stop):
+        assert not watch.stop()
+        signal.raise_signal(signal.SIGINT)
+        assert watch.stop()
+        assert stop.asked
+        found = plan("us-2023-04", ("a100-sxm-80",), watch=watch, risk=RiskOptions(scenarios=6, values=True))
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert found.stopped
+    assert found.vss is None
+    assert any("stopped early" in line for line in found.warnings)
+    assert any("best plan so far" in line for line in said)
+
+
+def test_sensitivities_name_the_fact_and_the_decision_and_firm_dates_have_a_worth():
+    found = plan("us-2023-04", ("a100-sxm-80",), risk=RiskOptions(scenarios=5, values=True, sensitivity=True, gap=5e-3))
+    sizes = [abs(s.cost_high.amount - s.cost_low.amount) for s in found.swings if s.cost_low and s.cost_high]
+    assert sizes == sorted(sizes, reverse=True)
+    by_fact = {swing.fact: swing for swing in found.swings}
+    assert by_fact["rents"].cost_low.amount <= by_fact["rents"].cost_high.amount * 1.01
+    assert len(found.two_way) == 9
+    assert found.value_of_firm_delivery is not None
+    assert len(found.outcomes) == 5
+    mean = sum(o.weight * o.cost.amount for o in found.outcomes)
+    assert mean == pytest.approx(found.cost_mean.amount, rel=1e-4)
+    assert all(row.rent_per_chip_h.amount > 0.0 and row.utilisation > 0.0 for row in found.rent_or_buy)

@@ -27,6 +27,7 @@ from suanzhang.spec.buy import Binding
 _ROUNDS = 150
 _FURTHER = 40
 _INWARD = 0.5
+_NO_PLAN = 1e25
 
 
 def _open(programme: Programme) -> tuple[Any, float]:
@@ -109,6 +110,16 @@ class _Search:
     def _over(self) -> bool:
         """Whether the time is up or the user wants what there is."""
         return self.watch.stop() or self.watch.clock() > self.deadline
+
+    def _patient(self) -> Watch:
+        """A watch that stops only once there is a plan to stop at."""
+        some = [self.best is not None]
+
+        def tell(cost: float, bound: float) -> None:
+            del bound
+            some[0] = some[0] or abs(cost) < _NO_PLAN
+
+        return Watch(stop=lambda: some[0] and self.watch.stop(), tell=tell)
 
     def relaxed(self) -> None:
         """Cuts until the relaxed master programme is within a third of the gap."""
@@ -193,7 +204,8 @@ class _Search:
         lower, upper = programme.lower.copy(), programme.upper.copy()
         lower[cols.starts : cols.sales] = upper[cols.starts : cols.sales] = np.round(starts)
         held = replace(programme, lower=lower, upper=upper)
-        found = solve_programme(held, gap=self.gap / 4.0, time_limit_s=max(self.deadline - self.watch.clock(), 10.0))
+        left = max(self.deadline - self.watch.clock(), 10.0)
+        found = solve_programme(held, gap=self.gap / 4.0, time_limit_s=left, watch=self._patient())
         if found.status != "infeasible":
             self._take(np.round(self.master.point(found.values)[0]), np.round(starts))
 
@@ -214,9 +226,17 @@ class _Search:
             left = self.deadline - self.watch.clock()
             if self._proved() or ((left <= 0.0 or self.watch.stop()) and self.best is not None):
                 return
-            found = solve_programme(
-                self._with_cuts(), gap=self.gap / 4.0, time_limit_s=max(left, 10.0 if self.best is None else 1.0)
-            )
+            try:
+                found = solve_programme(
+                    self._with_cuts(),
+                    gap=self.gap / 4.0,
+                    time_limit_s=max(left, 10.0 if self.best is None else 1.0),
+                    watch=self._patient(),
+                )
+            except SolverError:
+                if self.watch.stop() and self.best is not None:
+                    return
+                raise
             if found.status == "infeasible":
                 raise explain_infeasible(self.master.shape.problem)
             self.bound = max(self.bound, found.bound)

@@ -127,6 +127,7 @@ def _watched(solver: Any, scale: float, watch: Watch) -> None:
 
     solver.cbSimplexInterrupt += ask
     solver.cbMipInterrupt += ask
+    solver.cbMipImprovingSolution += tell
     solver.cbMipLogging += tell
 
 
