@@ -14,6 +14,7 @@ import ast
 import contextlib
 import difflib
 import doctest
+import functools
 import io
 import os
 import re
@@ -89,6 +90,10 @@ def run_command(command: str) -> tuple[int, list[str]]:
         code, text = done.returncode, done.stdout
     lines = [line.rstrip() for line in text.strip("\n").splitlines()]
     return code, lines
+
+
+outcome = functools.cache(run_command)
+"""A command's exit code and lines, run once for all who ask."""
 
 
 def set_terminal() -> None:

@@ -3,8 +3,6 @@
 When one fails because numbers have moved, `make docs` writes the pages anew; look at the difference before you keep it.
 """
 
-import functools
-
 import pytest
 import snippets
 import yaml
@@ -15,14 +13,12 @@ CONSOLE = [block for page in PAGES for block in snippets.blocks(page, "console")
 SESSIONS = [block for page in PAGES for block in snippets.blocks(page, "python")]
 COMMANDS = [(block.name, command, out) for block in CONSOLE for command, out in snippets.commands(block.body)]
 
-outcome = functools.cache(snippets.run_command)
-
 
 @pytest.mark.parametrize(("where", "command", "expected"), COMMANDS, ids=[f"{w}:{c[:50]}" for w, c, _ in COMMANDS])
 def test_command_prints_what_the_page_says(where: str, command: str, expected: list[str]) -> None:
     if command.startswith(NOT_RUN):
         pytest.skip("run by the continuous integration itself")
-    code, actual = outcome(command)
+    code, actual = snippets.outcome(command)
     assert code in (0, 2, 3), "\n".join(actual)
     assert snippets.matches(expected, actual), f"{where} now prints:\n" + "\n".join(actual)
 
