@@ -169,5 +169,5 @@ def reasons_between(before: Header, after: Header) -> tuple[str, ...]:
         elif one is None or two is None:
             found.append(f"no fingerprint of the {part} is kept: {sentence.replace('has changed', 'may have changed')}")
     if not found:
-        found.append("nothing that is installed has changed: another machine, library or thread count remains")
+        found.append("nothing installed has changed: an optimiser that ran into its time limit, a machine or a library remains")
     return tuple(found)

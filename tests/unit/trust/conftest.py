@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,26 @@ import pytest
 import suanzhang
 from suanzhang.report.jsonable import to_text
 
-EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "gpu-rush-2023"
+QUESTION = """\
+title: A small question
+currency: USD
+start: 2023-05
+months: 6
+site: us-virginia
+market: us-2023-04
+train:
+  - {name: base, model: gpt3-13b, tokens: 300B, deadline: 60 d}
+serve:
+  - name: chat
+    model: gpt3-13b
+    visits_per_day: 2e6
+    tokens:
+      input:  {dist: lognormal, mean: 200, p95: 600}
+      output: {dist: lognormal, mean: 300, p95: 900}
+    load: {shape: diurnal, peak_to_mean: 2, growth_per_month: 0}
+    slo: {ttft_p99: 5 s, tpot_p99: 200 ms}
+    redundancy: n+1
+"""
 
 
 def stored(result: Any, folder: Path, name: str) -> Path:
@@ -38,10 +56,12 @@ def serve_file(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def plan_file(folder: Path) -> Path:
-    return stored(suanzhang.plan(EXAMPLES / "question.yaml"), folder, "plan")
+def question_file(folder: Path) -> Path:
+    path = folder / "question.yaml"
+    path.write_text(QUESTION, encoding="utf-8")
+    return path
 
 
-def body(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+@pytest.fixture(scope="session")
+def plan_file(folder: Path, question_file: Path) -> Path:
+    return stored(suanzhang.plan(question_file), folder, "plan")

@@ -70,8 +70,10 @@ def test_service_and_plan_sum_up(serve_file: Path, plan_file: Path) -> None:
     cost = tree(plan, "cost")
     assert cost.value == held["cost"]["amount"]
     assert {part.name for part in cost.parts} == {line["name"] for line in held["costs"]}
-    chips = next(part for part in cost.parts if part.name == "chips")
-    assert all(part.inputs and part.inputs[0].unit == "CNY/chip" for part in chips.parts)
+    lines = [part for part in cost.parts if part.name in ("chips", "rent")]
+    priced = [leaf for part in lines for leaf in part.parts if not leaf.name.startswith(("resell", "retire"))]
+    assert priced
+    assert all(leaf.inputs[0].unit.startswith("USD/chip") and leaf.inputs[0].source for leaf in priced)
     assert any(found.name == "days of base" for found in plan.trees)
 
 
