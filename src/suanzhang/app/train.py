@@ -41,15 +41,25 @@ class _Pool:
     searched: Searched | None
 
 
-def interval_factors(chip: ChipSpec, job: TrainJob, stack: TrainStack, chips: int) -> Interval:
-    """Measured over predicted step time: 5th, 50th and 95th percentile for such a question."""
+def interval_factors(
+    chip: ChipSpec, job: TrainJob, stack: TrainStack, chips: int, estimate: TrainEstimate | None = None
+) -> Interval:
+    """Measured over predicted step time: 5th, 50th and 95th percentile for such a question.
+
+    An estimate tells more of what intervals are drawn by: what the step is spent on.
+    """
     from suanzhang.app.validate_predict import train_distance
+    from suanzhang.app.validate_traits import train_traits
     from suanzhang.evidence.conformal import multipliers
 
     grade = _GRADES[physics(chip, job.precision, stack.profile).origin]
     distance = train_distance(chips, job.seq_len)
     try:
-        found = multipliers("training", grade, distance, "step_s")
+        traits = None
+        if estimate is not None:
+            mixture, adapters = job.model.moe is not None, job.method != "full"
+            traits = train_traits(estimate, estimate.layout, job.precision, mixture=mixture, adapters=adapters)
+        found = multipliers("training", grade, distance, "step_s", traits)
     except CatalogError:
         low, middle, high = shipped_coefficients().residuals[grade]
         spread = 1.0 + 0.25 * distance
@@ -64,7 +74,7 @@ def option_of(job: TrainJob, chip: ChipSpec, stack: TrainStack, estimate: TrainE
     goodput = goodput_fraction(float(estimate.chips), LLAMA3_FAILURES_PER_CHIP_DAY, saved, RESTART_S)
     steps = job.tokens / (job.seq_len * job.global_batch)
     days = steps * estimate.step_s / goodput / DAY_S
-    factors = interval_factors(chip, job, stack, estimate.chips)
+    factors = interval_factors(chip, job, stack, estimate.chips, estimate)
     chip_w = chip_power_w(chip.tdp_w, min(1.0, estimate.utilisation))
     host_w = host_power_w(chip.node.power_w, float(chip.node.chips), chip.tdp_w)
     power = estimate.chips * (chip_w + host_w)
@@ -282,7 +292,7 @@ def _inverse(factors: Interval, value: float) -> Interval:
 
 def _result(best: _Pool, pools: list[_Pool], price: Money | None, assumed: tuple[str, ...], seed: int) -> TrainResult:
     estimate, option = best.estimate, best.option
-    factors = interval_factors(best.chip, best.job, best.stack, estimate.chips)
+    factors = interval_factors(best.chip, best.job, best.stack, estimate.chips, estimate)
     hours = option.days * DAY_S / HOUR_S * estimate.chips
     cost = None if price is None else price.scaled(hours)
     evaluated = sum(pool.searched.evaluated if pool.searched else 1 for pool in pools)
