@@ -32,7 +32,7 @@ from suanzhang.app.validate_fit import (
 )
 from suanzhang.app.validate_predict import estimate_with_recompute
 from suanzhang.errors import PlannerError
-from suanzhang.evidence.rows import Phase, ServeRow, TrainRow, TruthRow
+from suanzhang.evidence.rows import PHASES, Phase, ServeRow, TrainRow, TruthRow
 from suanzhang.spec.serve import ServeCoefficients
 
 Say = Callable[[str], None]
@@ -51,6 +51,11 @@ _DATA = (
     "evidence/data/serving.jsonl.gz",
 )
 _NOT_FIT = ("plan", "buy", "claims", "audit", "question", "scenario", "validate_record", "validate_folds", "verbs")
+_OTHER_PHASE = {
+    "training": ("perf/serving/", "app/serve", "app/rows_serving", "spec/serve", "serving."),
+    "serving": ("perf/training/", "app/train_", "app/train.py", "spec/train", "training."),
+}
+"""Parts of paths that the fit of a phase does not depend on."""
 _FAILURES = (PlannerError, ArithmeticError, ValueError, KeyError, np.linalg.LinAlgError)
 
 
@@ -77,10 +82,10 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.state = state_of_package()
+        self.state: dict[Phase, str] = {phase: state_of_package(phase) for phase in PHASES}
 
     def _path(self, phase: Phase, name: str) -> Path:
-        key = hashlib.sha256(f"{self.state} {name}".encode()).hexdigest()[:20]
+        key = hashlib.sha256(f"{self.state[phase]} {name}".encode()).hexdigest()[:20]
         return self.folder / f"{phase}-{key}.json"
 
     def get(self, phase: Phase, name: str) -> Any:
@@ -99,8 +104,8 @@ class Store:
         part.replace(path)
 
 
-def state_of_package() -> str:
-    """Hash of the code and data that a fit depends on."""
+def state_of_package(phase: Phase) -> str:
+    """Hash of the code and data that the fit of a phase depends on."""
     root = Path(suanzhang.__file__).resolve().parent
     files = [path for part in _CODE for kind in ("*.py", "*.yaml", "*.json") for path in (root / part).rglob(kind)]
     files = [path for path in files if not (path.parent.name == "app" and path.name.startswith(_NOT_FIT))]
@@ -109,6 +114,8 @@ def state_of_package() -> str:
         files += [place] if place.is_file() else [path for path in place.rglob("*") if path.is_file()]
     total = hashlib.sha256()
     for path in sorted(files):
+        if any(part in path.relative_to(root).as_posix() for part in _OTHER_PHASE[phase]):
+            continue
         total.update(path.relative_to(root).as_posix().encode())
         total.update(path.read_bytes())
     return total.hexdigest()

@@ -28,7 +28,7 @@ def test_a_fit_is_kept_and_found_again_until_something_changes(tmp_path):
     store.put("training", "a source: x", {"values": [1.0]})
     assert Store(tmp_path).get("training", "a source: x") == {"values": [1.0]}
     assert store.get("serving", "a source: x") is None
-    store.state = "other code"
+    store.state["training"] = "other code"
     assert store.get("training", "a source: x") is None
 
 
