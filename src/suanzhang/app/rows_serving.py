@@ -24,7 +24,7 @@ from suanzhang.spec.chip import DTYPE_BYTES, ChipSpec
 from suanzhang.spec.job import LengthSpec
 from suanzhang.spec.layout import ServeLayout
 from suanzhang.spec.model import ModelSpec
-from suanzhang.spec.serve import ClosedLoop, OpenLoop, StaticBatch, Workload
+from suanzhang.spec.serve import ClosedLoop, OpenLoop, Split, StaticBatch, Workload
 from suanzhang.spec.stack import ServeStack
 
 ALL_QUEUED = 1e6
@@ -167,6 +167,38 @@ def _layout(row: ServeRow, model: ModelSpec, chip: ChipSpec, weights: str, flags
     if dp > 1 and model.moe is not None and ep > 1:
         return ServeLayout(tp=tp, pp=pp, dp=dp, ep=ep), 1
     return ServeLayout(tp=tp, pp=pp, dp=1, ep=min(ep, tp) if model.moe else 1), dp
+
+
+_WORKERS = re.compile(r"(\d+) prefill workers x (\d+) GPUs \+ (\d+) decode workers x (\d+) GPUs")
+
+
+def _pools(row: ServeRow) -> tuple[Split, ServeLayout] | None:
+    """The workers of a run with prefill and decode on chips of their own, and the layout of a decode worker."""
+    counts = _WORKERS.search(row.notes)
+    if counts is None:
+        return None
+    prefills, prefill_chips, decodes, decode_chips = (int(text) for text in counts.groups())
+    prefill, decode = _half_layout(row.layout, 0, prefill_chips), _half_layout(row.layout, 1, decode_chips)
+    if prefill is None or decode is None:
+        raise _UnusableError("layout does not match the chips of a worker")
+    return Split(prefill, prefills, decodes), decode
+
+
+def _half_layout(stated: Mapping[str, Any], half: int, chips: int) -> ServeLayout | None:
+    sizes = {}
+    for key in ("tp", "dp", "ep"):
+        both = re.match(r"P(\d+)/D(\d+)$", str(stated.get(key, 1)))
+        sizes[key] = int(both.group(half + 1)) if both else int(stated.get(key) or 1)
+    layout = ServeLayout(tp=sizes["tp"], dp=sizes["dp"], ep=sizes["ep"])
+    return layout if layout.chips == chips else None
+
+
+def _split_workload(row: ServeRow, split: Split, flags: list[str]) -> Workload:
+    if row.concurrency is None or row.concurrency < 1:
+        raise _UnusableError("concurrency not stated")
+    isl, osl = _lengths(row, flags)
+    users = float(row.concurrency)
+    return ClosedLoop(users, isl, osl, _ROUNDS * users, together=True, split=split)
 
 
 def _fewest(row: ServeRow, model: ModelSpec, chip: ChipSpec, weights: str, chips: int) -> int:
@@ -324,10 +356,13 @@ def _case(row: ServeRow) -> ServeCase:
     if re.search(r"prefix cache on|cached .{0,20}history", row.notes, re.IGNORECASE):
         raise _UnusableError("prompt partly in the cache")
     weights = _weights(row, chip, flags)
-    layout, replicas = _layout(row, model, chip, weights, flags)
+    pools = _pools(row)
+    layout, replicas = (pools[1], pools[0].decode_workers) if pools else _layout(row, model, chip, weights, flags)
     stack = _with_stated_limits(row, stack)
     cache_dtype = _cache(row, weights, chip, flags)
     workload = _workload(row, stack, replicas, flags)
+    if pools:
+        workload = _split_workload(row, pools[0], flags)
     if "short prompt assumed" in flags:
         measured.pop("ttft_s", None)
     if re.search(r"maxq|power-capped|power cap", f"{row.chip} {row.notes} {row.where}", re.IGNORECASE):

@@ -204,6 +204,10 @@ def estimate_serve(
         Infeasible: the model and one request do not fit the memory.
     """
     check_workload(workload)
+    if isinstance(workload, ClosedLoop) and workload.split is not None:
+        from suanzhang.app.serve_split import estimate_split
+
+        return estimate_split(model, chip, layout, stack, weight_dtype, kv_dtype, workload, coefficients)
     check_layout(model, layout, stack.pads_heads)
     kv_dtype = kv_dtype or "bf16"
     args, origin = iteration_args(model, chip, layout, stack, weight_dtype, kv_dtype, coefficients or fitted())

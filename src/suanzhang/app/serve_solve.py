@@ -83,6 +83,8 @@ def prepare(source: str, case: object, weight: float = 1.0) -> Run | None:
     """A run with everything done that does not depend on the coefficients; None when it cannot be predicted."""
     c: "FitCase" = case  # type: ignore[name-defined,assignment]  # noqa: F821, UP037
     w, stack = c.workload, c.stack
+    if isinstance(w, ClosedLoop) and w.split is not None:
+        return None
     measured = c.measured
     isl, osl = (w.input.mean, w.output.mean) if isinstance(w, OpenLoop) else (w.isl, w.osl)
     try:

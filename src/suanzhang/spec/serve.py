@@ -27,6 +27,20 @@ class StaticBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Split:
+    """Prefill on workers of its own.
+
+    Args:
+        prefill_layout: of one prefill worker.
+        prefill_workers, decode_workers: how many of each.
+    """
+
+    prefill_layout: ServeLayout
+    prefill_workers: int
+    decode_workers: int
+
+
+@dataclass(frozen=True, slots=True)
 class ClosedLoop:
     """A fixed number of users, each sending its next request when the last one is answered.
 
@@ -36,6 +50,8 @@ class ClosedLoop:
         osl: mean generated tokens.
         requests: how many are sent in all; 0 for the steady state without ends.
         together: all of the first requests start at the same moment (their prefills queue behind each other).
+        split: prompts are computed on workers of their own; the layout asked about is that of a decode worker, and the
+            concurrency that of all of them.
     """
 
     concurrency: float
@@ -43,6 +59,7 @@ class ClosedLoop:
     osl: float
     requests: float = 0.0
     together: bool = False
+    split: Split | None = None
 
 
 @dataclass(frozen=True, slots=True)
