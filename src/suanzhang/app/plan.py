@@ -27,7 +27,7 @@ from suanzhang.spec.plan import PlanResult
 from suanzhang.spec.question import Question
 
 DEEP_SCENARIOS = 50
-WHAT_IF = RiskOptions(gap=5e-3, time_limit_s=3.0)
+WHAT_IF = RiskOptions(gap=5e-3)
 """A what-if is read to three digits at most: half a percent is enough, and a dozen of them must not make a user wait."""
 _RENTED = ("rent", "reserve", "lease", "spot")
 

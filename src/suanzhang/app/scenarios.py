@@ -61,4 +61,10 @@ def run_scenario(asked: Scenario, where: str) -> Answer:
 
 
 def _load() -> None:
-    from suanzhang.app import scenarios_jobs, scenarios_market, scenarios_money, scenarios_scaling  # noqa: F401
+    from suanzhang.app import (  # noqa: F401
+        scenarios_jobs,
+        scenarios_market,
+        scenarios_money,
+        scenarios_scaling,
+        scenarios_verbs,
+    )
