@@ -68,7 +68,11 @@ def compare_variants(job: TrainJob, chips: Sequence[str], count: int, stack: Tra
     first = specs[0]
     base = train_options(job, first, (count,), stack)
     if not base:
-        raise Infeasible(f"{first.name}: no layout of {count} chips fits the job", fix="take more chips or a smaller job")
+        raise Infeasible(
+            f"{first.name}: no layout of {count} chips fits the job",
+            binding=[f"memory: {first.hbm_bytes / 1e9:.0f} GB per chip"],
+            fix="take more chips or a smaller job",
+        )
     return tuple(_variant(job, spec, first, base[0], count, stack) for spec in specs)
 
 
