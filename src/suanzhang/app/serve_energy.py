@@ -14,7 +14,7 @@ IDLE_SHARE = 0.18
 BUSY_SHARE = 0.30
 """Further draw over nameplate while any kernel runs, whatever it does [assumed]."""
 GAP_SHARE = 0.5
-"""Share of that step that falls away in the short gaps in which a chip waits for its host [chosen on metered runs: clocks stay]."""
+"""Share of that step that falls away in the short gaps in which a chip waits for its host [chosen on metered runs]."""
 COMPUTE_SHARE = 0.55
 MEMORY_SHARE = 0.30
 """Further draw over nameplate at full arithmetic rate and at full memory bandwidth [assumed]."""

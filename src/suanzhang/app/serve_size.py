@@ -174,14 +174,16 @@ def _refuse(service: ServiceSpec, chip: ChipSpec, search: _Search) -> Refusal:
         reason = f"{service.model.name} does not fit any layout of up to 64 x {chip.name} with this engine"
         binding: tuple[str, ...] = ("memory",)
     else:
-        unmet = [name for name in search.nearest if name in search.reasons]
-        binding = tuple(sorted(unmet, key=lambda name: -search.reasons[name])) or ("latency targets together",)
-        parts = [
-            f"{name} of {getattr(service.slo, name):g} s, nearest reachable {search.nearest[name]:.3g} s"
-            for name in binding
-            if name in search.nearest
+        beyond = [
+            name
+            for name, value in search.nearest.items()
+            if getattr(service.slo, name) is not None and value > getattr(service.slo, name)
         ]
-        least = f"the latency targets unless it runs below {LEAST_USE:.0%} of its capacity"
+        binding = tuple(sorted(beyond, key=lambda name: -search.reasons[name])) or ("latency targets together",)
+        parts = [
+            f"{name} of {getattr(service.slo, name):g} s, nearest reachable {search.nearest[name]:.3g} s" for name in beyond
+        ]
+        least = f"the latency targets together unless it runs below {LEAST_USE:.0%} of its capacity"
         reason = f"{chip.name} cannot meet " + ("; ".join(parts) or least)
     return Refusal(service.name, chip.id, reason, binding, dict(search.nearest), search.tried, dict(search.reasons))
 

@@ -67,3 +67,20 @@ def test_lossy_precision_is_tried_only_when_allowed() -> None:
 def test_replicas_carry_the_peak(rate: float) -> None:
     found = _sized(_service(rate))
     assert (found.replicas - found.spare_replicas) * found.replica_requests_per_s >= 2.0 * rate * 0.999
+
+
+def test_a_refusal_names_only_targets_that_no_layout_reaches() -> None:
+    found = size_service(_service(slo=SloSpec(ttft_p99_s=1e-3, tpot_p99_s=0.1)), H100, VLLM, PLAIN)
+    assert isinstance(found, Refusal)
+    assert found.binding == ("ttft_p99_s",)
+    assert "tpot_p99_s" not in found.reason
+    assert found.nearest["tpot_p99_s"] < 0.1 < 1e3 * found.nearest["ttft_p99_s"]
+
+
+def test_targets_that_only_an_idle_replica_meets_are_refused() -> None:
+    floor = size_service(_service(slo=SloSpec(ttft_p99_s=1e-3, tpot_p99_s=0.1)), H100, VLLM, PLAIN)
+    assert isinstance(floor, Refusal)
+    barely = SloSpec(ttft_p99_s=1.0001 * floor.nearest["ttft_p99_s"], tpot_p99_s=1.0001 * floor.nearest["tpot_p99_s"])
+    found = size_service(_service(slo=barely), H100, VLLM, PLAIN)
+    assert isinstance(found, Refusal)
+    assert "below 15% of its capacity" in found.reason
