@@ -36,4 +36,4 @@ def test_a_chip_without_the_format_takes_the_one_that_it_has():
 
 def test_a_first_chip_that_cannot_is_refused():
     with pytest.raises(Infeasible):
-        compare_variants(JOB, ("v100-sxm2-16", "a100-sxm-80"), 8, STACK)
+        compare_variants(JOB, ("a100-sxm-40", "a100-sxm-80"), 4, STACK)
