@@ -227,8 +227,10 @@ class ServeModel(_Part):
     responses_per_visit: Count = Field(1.0, description="Answers that one visit asks for.")
     requests_per_s: Count | None = Field(None, description="Mean request rate over the day.")
     tokens: TokensModel = Field(description="Lengths of prompts and answers.")
-    load: LoadModel = Field(default_factory=LoadModel, description="How the rate moves over the day and the months.")
-    slo: SloModel = Field(default_factory=SloModel, description="Latency targets.")
+    load: LoadModel = Field(
+        default_factory=lambda: LoadModel.model_validate({}), description="How the rate moves over the day and the months."
+    )
+    slo: SloModel = Field(default_factory=lambda: SloModel.model_validate({}), description="Latency targets.")
     redundancy: Spares = Field(default_factory=Redundancy, description="Spare replicas: n, n+1, n+10%.", validate_default=True)
     weight_dtype: Name | None = Field(None, description="Precision of the weights, such as fp8; chosen if left out.")
     kv_dtype: Name | None = Field(None, description="Precision of the cache; chosen if left out.")
@@ -327,7 +329,9 @@ class QuestionModel(_Part):
     currency: Currency = Field(description="Currency of the budget and of every price without its own.")
     start: Month = Field(description="First month of the plan, such as 2023-05.")
     months: Whole = Field(ge=1, le=120, description="Length of the plan in months.")
-    site: SiteModel = Field(default_factory=SiteModel, description="Where: the id of a site, or its figures.")
+    site: SiteModel = Field(
+        default_factory=lambda: SiteModel.model_validate({}), description="Where: the id of a site, or its figures."
+    )
     market: MarketModel = Field(description="What can be had: the id of a market, or an id with changes.")
     budget: Count | None = Field(None, description="Most that may be spent, in the currency; no limit if left out.")
     have: list[HoldingModel] = Field(default_factory=list, max_length=1000, description="Chips that are there already.")
@@ -356,7 +360,7 @@ class QuestionModel(_Part):
     def _asks_something(self) -> QuestionModel:
         if not self.train and not self.serve:
             raise _refuse("asks for no training and no service", "add an entry under train or serve")
-        names = [part.name for part in (*self.train, *self.serve)]
+        names = [part.name for part in self.train] + [part.name for part in self.serve]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise _refuse(f"the name {twice!r} is used twice", "give every training and service its own name")

@@ -50,7 +50,7 @@ def loss(params: float, tokens: float, law: LossLaw) -> float:
         >>> round(loss(70e9, 1.4e12, HOFFMANN_2022), 3)
         1.937
     """
-    return law.e + law.a / params**law.alpha + law.b / tokens**law.beta
+    return float(law.e + law.a / params**law.alpha + law.b / tokens**law.beta)
 
 
 @formula
@@ -77,7 +77,7 @@ def best_params(flop: float, law: LossLaw) -> float:
         72
     """
     shape = (law.alpha * law.a / (law.beta * law.b)) ** (1.0 / (law.alpha + law.beta))
-    return shape * (flop / FLOP_PER_PARAM_TOKEN) ** (law.beta / (law.alpha + law.beta))
+    return float(shape * (flop / FLOP_PER_PARAM_TOKEN) ** (law.beta / (law.alpha + law.beta)))
 
 
 @formula
