@@ -75,7 +75,7 @@ class Outcome:
                 predicted=self.predicted[metric],
                 measured=value,
                 sweep=self.row.sweep,
-                labels=self.labels,
+                labels={**self.labels, "quality": self.row.quality},
                 distance=self.distance,
                 note="; ".join(self.flags),
                 traits=self.traits,

@@ -83,5 +83,6 @@ def serve_traits(
         "mixed batches": float(stack.mixed_batches),
         "prompt share": isl / (isl + 8.0 * osl),
         "batch": math.log2(max(estimate.running_batch, 1.0)) / 8.0,
+        "split workers": float(isinstance(workload, ClosedLoop) and workload.split is not None),
         "open points": float(min(open_points, 1)),
     }

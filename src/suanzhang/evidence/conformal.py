@@ -31,6 +31,8 @@ _TABLE = Path(__file__).resolve().parent / "data" / "intervals.yaml"
 _FEWEST_ROWS, _FEWEST_SOURCES = 30, 3
 LEVELS = (0.80, 0.82, 0.84, 0.86, 0.88, 0.89, 0.90, 0.91, 0.92, 0.93, 0.94, 0.95, 0.96, 0.97, 0.98)
 NOMINAL = 0.90
+FIRM = frozenset({"A", "B"})
+"""Qualities of rows that intervals are drawn from; the others are only judged."""
 _DERIVED: Mapping[str, tuple[str, str, bool]] = {
     "days": ("training", "step_s", False),
     "mfu": ("training", "step_s", True),
@@ -141,16 +143,17 @@ class _LeftOut:
 
 
 def _left_out(residuals: Sequence[Residual]) -> _LeftOut | None:
-    """Each source seen from the others; None with a single source."""
+    """Each source seen from the firm rows of the others; None with a single source."""
     design = design_of(residuals)
+    firm = np.array([item.labels.get("quality", "A") in FIRM for item in residuals])
     names = sorted(set(design.sources.tolist()))
-    if len(names) < 2:
+    if any(not (firm & (design.sources != name)).any() for name in names):
         return None
     middle, scale = np.zeros(len(residuals)), np.zeros(len(residuals))
     fold, standards = np.zeros(len(residuals), dtype=np.int64), []
     for index, name in enumerate(names):
         own = design.sources == name
-        spread, standard = fit_spread(design, ~own)
+        spread, standard = fit_spread(design, firm & ~own)
         standards.append(standard)
         middle[own], scale[own], fold[own] = spread.middle, spread.of(design, own), index
     return _LeftOut(residuals, middle, scale, fold, standards)

@@ -23,9 +23,9 @@ Floats = NDArray[np.float64]
 
 GRADE_TRAITS = ("not calibrated", "physics only", "distance")
 """Traits that may only widen."""
-_RIDGE = 0.25
+_RIDGE = 0.1
 """Weight, in sources, of the belief that a trait does not matter."""
-_FLOOR = 0.3
+_FLOOR = 0.15
 """Errors below this share of their median count as that share: a lucky hit says nothing about the spread."""
 _NARROWEST, _WIDEST = 0.25, 6.0
 
