@@ -84,3 +84,23 @@ def test_the_accuracy_page_shows_the_recorded_figures():
             row = re.search(rf"^\|[^|]*\(`{metric}`\) \| {item['n']:,} \|[^|]*\| \*\*([\d.]+)\*\* ", part, re.MULTILINE)
             assert row, f"{phase} {metric} with {item['n']} rows is not on the page"
             assert abs(float(row.group(1)) - item["median_abs_pct"]) <= 0.051
+
+
+def test_no_source_holds_up_another(judged):
+    _, result = judged
+    found = result.stability
+    assert found["pairs"] > 500
+    assert found["pairs_beyond_3_points"] <= 0.005 * found["pairs"]
+    assert found["largest_move_points"] <= 4.0
+    assert found["largest_growth_elsewhere"] <= 2.0
+
+
+def test_the_shipped_rows_are_judged_by_fits_that_never_saw_them(judged):
+    _, result = judged
+    assert result.judged == "coefficients fitted to the other sources"
+
+
+def test_intervals_are_not_bought_by_width(judged):
+    phase, result = judged
+    for name in {"training": ("step_s",), "serving": ("tpot_s", "output_tokens_per_s")}[phase]:
+        assert result.metrics[name].calibrated_ratio <= 2.05, name
