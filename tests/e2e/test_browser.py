@@ -5,17 +5,14 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from faces_samples import sample
 
 from suanzhang.report.html import page
 from suanzhang.report.views import report_of
 from suanzhang.spec.plan import PlanResult
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit" / "faces"))
-from faces_samples import sample
 
 BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
 REQUIRED = "browser" in os.environ.get("SUANZHANG_REQUIRE", "").split(",")
