@@ -18,6 +18,8 @@ _COLUMNS = (
     Column("bias", "%"),
     Column("rank correlation", "1", optional=True),
     Column("inside our 90 % interval", "%"),
+    Column("95th over 5th percentile", "1", optional=True),
+    Column("the same on calibrated chips", "1", optional=True),
 )
 
 
@@ -40,6 +42,8 @@ def validate(result: ValidateResult) -> Report:
             (_metrics("Error by metric", result.metrics), _metrics("One constant for all rows instead", result.baseline)),
         ),
         Section("Rows", (_facts(result),)),
+        *((Section("When one source leaves the fit", (_stability(result),)),) if result.stability else ()),
+        *((Section("Other planners on the same rows", (_peers(result),)),) if result.peers else ()),
         Section("Not modelled", (count_table("Not modelled", result.skipped, "reason", "rows"),)),
         Section("Error by chip", (_groups("Error by chip", result.by_chip),)),
         Section("Farthest off", (_worst(result),)),
@@ -62,6 +66,8 @@ def _row(error: MetricError) -> tuple[Scalar, ...]:
         error.bias_pct,
         error.rank_corr,
         100.0 * covered if covered is not None else None,
+        error.interval_ratio,
+        error.calibrated_ratio,
     )
 
 
@@ -85,6 +91,8 @@ def _facts(result: ValidateResult) -> Facts:
             Fact("rows in the file", result.rows_total, "rows"),
             Fact("rows that state a metric", result.rows, "rows"),
             Fact("modelled", result.modelled, "rows"),
+            Fact("rows that state their whole configuration", result.complete_rows, "rows"),
+            Fact("of them modelled", result.complete_modelled, "rows"),
             Fact("how it is judged", result.judged),
             Fact("ran, and said to fit", verdicts.ran_and_fits, "rows"),
             Fact("ran, but said not to fit", verdicts.ran_but_refused, "rows"),
@@ -93,6 +101,51 @@ def _facts(result: ValidateResult) -> Facts:
             Fact("time taken", result.wall_s, "s"),
         ),
     )
+
+
+_STABILITY = {
+    "largest_move_points": ("largest move of another source's median error, two further sources covering its chip", "% points"),
+    "largest_growth_elsewhere": ("largest growth of a median error elsewhere", "times"),
+    "pairs": ("pairs of a source that leaves and one that stays", "pairs"),
+    "pairs_beyond_3_points": ("pairs beyond 3 points", "pairs"),
+    "pairs_beyond_double": ("pairs beyond double elsewhere", "pairs"),
+}
+
+
+def _stability(result: ValidateResult) -> Facts:
+    facts = tuple(
+        Fact(_STABILITY[name][0], result.stability[name], _STABILITY[name][1])
+        for name in _STABILITY
+        if name in result.stability
+    )
+    return Facts("When one source leaves the fit", facts)
+
+
+def _peers(result: ValidateResult) -> Table:
+    columns = (
+        Column("planner"),
+        Column("metric"),
+        Column("rows", "rows"),
+        Column("its median error", "%"),
+        Column("its bias", "%"),
+        Column("our median error", "%"),
+        Column("our bias", "%"),
+        Column("one constant", "%"),
+    )
+    rows = tuple(
+        (
+            f"{item.name} {item.commit[:7]}",
+            item.metric,
+            item.rows,
+            item.peer_median_abs_pct,
+            item.peer_bias_pct,
+            item.our_median_abs_pct,
+            item.our_bias_pct,
+            item.constant_median_abs_pct,
+        )
+        for item in result.peers
+    )
+    return Table("Other planners on the same rows", columns, rows)
 
 
 def _worst(result: ValidateResult) -> Table:
