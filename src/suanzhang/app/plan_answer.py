@@ -285,7 +285,12 @@ def _warnings(sized: Sized, bought: BuyResult, *, deep: bool) -> tuple[str, ...]
         for one in sized.services
         if one.after
     ]
-    lines += [f"service {one.ask.name} is planned with {one.engine}" for one in sized.services if not one.ask.stack]
+    lines += [
+        f"service {one.ask.name} is planned with the engine of the time that takes the fewest chips "
+        f"({', '.join(sorted({option.stack for option in one.options}))})"
+        for one in sized.services
+        if not one.ask.stack
+    ]
     lines += [
         f"training {one.ask.name} is planned with batches of {one.job.global_batch} sequences of {one.job.seq_len} tokens"
         for one in sized.trainings

@@ -22,6 +22,8 @@ from suanzhang.spec.stack import ServeStack
 
 QUESTION = "question"
 """Key of the source of figures that the user gave."""
+_ENGINES = ("vllm", "sglang", "trtllm")
+"""Engines that a planner chooses among when none is named."""
 _PRICE_UNIT = {"buy": "chip", "lease": "chip_h", "reserve": "chip_h", "rent": "chip_h", "spot": "chip_h", "api": "Mtoken"}
 
 
@@ -153,20 +155,23 @@ def service_spec(ask: ServeAsk) -> ServiceSpec:
     )  # fmt: skip
 
 
-def engine_for(ask: ServeAsk, question: Question) -> ServeStack:
-    """The engine that a service is planned with: the one named, or the newest vLLM of the middle of the plan.
-
-    Before the first release of vLLM in the catalog that first one is taken.
-    """
+def engines_for(ask: ServeAsk, question: Question) -> tuple[ServeStack, ...]:
+    """The engines that a service may run on: the one named, or the newest generations of the middle of the plan."""
     if ask.stack:
-        return serve_stack(ask.stack)
-    return newest_engine(month_name(question.start, math.floor(question.months / 2)))
+        return (serve_stack(ask.stack),)
+    return engines_of(month_name(question.start, math.floor(question.months / 2)))
 
 
-def newest_engine(month: str) -> ServeStack:
-    """The newest vLLM generation released by a month, or the first one when none was."""
-    generations = sorted(
-        (stack for stack in serve_stacks().values() if stack.engine == "vllm"), key=lambda stack: stack.released
-    )
-    released = [stack for stack in generations if stack.released <= month]
-    return released[-1] if released else generations[0]
+def engines_of(month: str) -> tuple[ServeStack, ...]:
+    """The newest generation of each engine with continuous batching released by a month, or the first of all when none was."""
+    continuous = [stack for stack in serve_stacks().values() if stack.engine in _ENGINES and stack.batching == "continuous"]
+    newest: dict[str, ServeStack] = {}
+    for stack in sorted(continuous, key=lambda stack: stack.released):
+        if stack.released <= month:
+            newest[stack.engine] = stack
+    return tuple(newest.values()) or (min(continuous, key=lambda stack: stack.released),)
+
+
+def runs_on(stack: ServeStack, chip: ChipSpec) -> bool:
+    """Whether an engine exists for a chip: TensorRT-LLM only for chips of its maker."""
+    return stack.engine != "trtllm" or chip.vendor == "NVIDIA"

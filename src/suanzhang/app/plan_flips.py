@@ -235,7 +235,7 @@ def _narrow(one: SizedAsk, name: str) -> SizedService | None:
     if not dtype:
         return None
     try:
-        found = size_service(replace(one.service, weight_dtype=dtype), chip, serve_stack(one.engine))
+        found = size_service(replace(one.service, weight_dtype=dtype), chip, serve_stack(wide.stack))
     except OutOfDomain:
         return None
     return found if isinstance(found, SizedService) and found.chips < wide.chips else None

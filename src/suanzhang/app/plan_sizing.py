@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from suanzhang.app.plan_asks import World, engine_for, month_index, service_spec
+from suanzhang.app.plan_asks import World, engines_for, month_index, runs_on, service_spec
 from suanzhang.app.serve import size_service
 from suanzhang.app.train import train_options
 from suanzhang.app.train_input import default_batch, default_precision
@@ -20,7 +20,7 @@ from suanzhang.spec.job import ServiceSpec, TrainJob
 from suanzhang.spec.plan import ChipRefusal
 from suanzhang.spec.question import Question, ServeAsk, TrainAsk
 from suanzhang.spec.serve import Refusal, SizedService
-from suanzhang.spec.stack import TrainStack
+from suanzhang.spec.stack import ServeStack, TrainStack
 from suanzhang.spec.train import TrainOption
 from suanzhang.units import DAY_S, MONTH_S, format_si
 
@@ -60,7 +60,6 @@ class SizedAsk:
     Args:
         ask: what was asked.
         service: the service.
-        engine: id of the engine generation.
         first_month: month in which it is first wanted.
         after: name of the training whose model it serves; empty when it waits for none.
         options: the sizing on each kind of chip that can carry it.
@@ -69,7 +68,6 @@ class SizedAsk:
 
     ask: ServeAsk
     service: ServiceSpec
-    engine: str
     first_month: int
     after: str
     options: tuple[SizedService, ...]
@@ -179,15 +177,12 @@ def size_ask(
         Infeasible: no kind of chip on offer can meet its targets; says why each cannot.
     """
     service = service_spec(ask)
-    engine = engine_for(ask, question)
+    engines = engines_for(ask, question)
     options: list[SizedService] = []
     refused: list[Refusal] = []
     for chip in world.chips.values():
         progress(f"serve {ask.name} on {chip.name}")
-        try:
-            found = size_service(service, chip, engine)
-        except OutOfDomain as error:
-            found = Refusal(ask.name, chip.id, error.message, (error.message,))
+        found = best_sizing(service, chip, engines)
         if isinstance(found, Refusal):
             refused.append(found)
         else:
@@ -207,7 +202,27 @@ def size_ask(
         for training in trainings:
             if training.job.model.id == service.model.id:
                 first, after = _done_month(training), training.ask.name
-    return SizedAsk(ask, service, engine.id, min(first, question.months - 1), after, tuple(options), tuple(refused))
+    return SizedAsk(ask, service, min(first, question.months - 1), after, tuple(options), tuple(refused))
+
+
+def best_sizing(service: ServiceSpec, chip: ChipSpec, engines: tuple[ServeStack, ...]) -> SizedService | Refusal:
+    """The sizing with the fewest chips over the engines that run on a chip, or the refusal that comes nearest to one."""
+    found: list[SizedService] = []
+    refused: list[Refusal] = []
+    for engine in (engine for engine in engines if runs_on(engine, chip)):
+        try:
+            answer = size_service(service, chip, engine)
+        except OutOfDomain as error:
+            answer = Refusal(service.name, chip.id, error.message, (error.message,))
+        if isinstance(answer, SizedService):
+            found.append(answer)
+        else:
+            refused.append(answer)
+    if found:
+        return min(found, key=lambda sized: sized.chips)
+    if refused:
+        return max(refused, key=lambda refusal: len(refusal.nearest))
+    return Refusal(service.name, chip.id, f"no engine of the time runs on {chip.name}", ("engine",))
 
 
 def split_wasteful(options: list[SizedService], owned: set[str]) -> tuple[list[SizedService], list[Refusal]]:

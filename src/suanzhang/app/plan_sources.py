@@ -25,7 +25,8 @@ def plan_sources(sized: Sized, bought: BuyResult) -> tuple[SourceUse, ...]:
         uses[training.job.model.source, "published"].add(f"shape of {training.job.model.id}")
     for service in sized.services:
         uses[service.service.model.source, "published"].add(f"shape of {service.service.model.id}")
-        uses[serve_stack(service.engine).source, "published"].add(f"settings of {service.engine}")
+        for stack in sorted({option.stack for option in service.options}):
+            uses[serve_stack(stack).source, "published"].add(f"settings of {stack}")
     known = known_sources()
     rest = [
         SourceUse(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from suanzhang.app.plan_asks import newest_engine
-from suanzhang.app.plan_sizing import counts_for, train_options_within
+from suanzhang.app.plan_asks import engines_of
+from suanzhang.app.plan_sizing import best_sizing, counts_for, train_options_within
 from suanzhang.app.scenario_inputs import Inputs
 from suanzhang.app.scenarios import Answer, scenario
 from suanzhang.app.scenarios_money import rent_per_chip_h
-from suanzhang.app.serve import size_service
 from suanzhang.app.spread import inverse, serving_interval
 from suanzhang.app.train import train_options
 from suanzhang.app.train_input import default_batch, default_precision
@@ -18,6 +17,7 @@ from suanzhang.catalog.markets import market as find_market
 from suanzhang.catalog.models import model as find_model
 from suanzhang.catalog.stacks import default_train_stack
 from suanzhang.errors import Infeasible
+from suanzhang.money.procurement.calendar import month_name
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.job import LoadSpec, ServiceSpec, SloSpec, TrainJob
 from suanzhang.spec.result import Interval
@@ -26,6 +26,8 @@ from suanzhang.spec.train import TrainOption
 from suanzhang.units import DAY_S, HOUR_S, MONTH_S, format_count, format_figure
 
 _DATE = "2023-04"
+_MONTHS_TO_ENGINE = 6
+"""A service is not built on the day of the statement: engines of half a year later may run it, as in a plan of a year."""
 
 
 def _job(inputs: Inputs, chip: ChipSpec, precision_key: str = "precision") -> TrainJob:
@@ -138,7 +140,7 @@ def _size_service(inputs: Inputs) -> SizedService:
         SloSpec(ttft_p99_s=inputs.optional("ttft_p99", "time"), tpot_p99_s=inputs.optional("tpot_p99", "time")),
         inputs.redundancy("redundancy"), inputs.text("weight_dtype", ""), inputs.text("kv_dtype", ""),
     )  # fmt: skip
-    found = size_service(service, chip, newest_engine(inputs.text("date", _DATE)))
+    found = best_sizing(service, chip, engines_of(month_name(inputs.text("date", _DATE), _MONTHS_TO_ENGINE)))
     if isinstance(found, Refusal):
         raise Infeasible(
             f"{inputs.where}: {found.reason}", binding=found.binding, nearest=found.nearest, fix="relax the targets"

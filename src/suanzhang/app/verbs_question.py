@@ -104,7 +104,7 @@ def serve_question(
     best = min(known, key=lambda option: option.chips * (rents[option.chip] or 1.0))
     tell(f"simulate {ask.name} on {best.chip}")
     return serve_service(
-        sized.service, find_chip(best.chip), serve_stack(sized.engine), best,
+        sized.service, find_chip(best.chip), serve_stack(best.stack), best,
         simulated_requests=simulated_requests, seed=seed or asked.seed,
     )  # fmt: skip
 
