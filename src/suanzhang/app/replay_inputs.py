@@ -107,6 +107,8 @@ def _is_path(text: str) -> bool:
 
 
 def _file(path: Path, *, content: bool) -> dict[str, Any]:
+    if not path.expanduser().is_file():
+        return {"file": str(path)}
     try:
         raw = path.expanduser().read_bytes()
     except OSError:

@@ -377,8 +377,8 @@ def _lengths(
 
 
 def _length(name: str, mean: float, p95: float | None) -> LengthSpec:
-    if not mean >= 1.0:
-        raise InputError(f"{name} must be at least 1 token, got {mean:g}", fix=f"give a {name} of 1 or more")
+    if not 1.0 <= mean < math.inf:
+        raise InputError(f"{name} must be a finite number of at least 1 token, got {mean:g}", fix=f"give a {name} of 1 or more")
     if p95 is None:
         return LengthSpec("fixed", mean, mean)
     if not mean <= p95 <= WIDEST * mean:

@@ -13,6 +13,8 @@ from suanzhang.units import parse_quantity
 
 ALIASES = {"mbs": "micro_batch", "zero": "zero_stage", "micro_batch_size": "micro_batch", "vp": "vpp"}
 """Short names of layout keys."""
+MOST_CHIPS = 10_000_000
+"""More chips than one training can be asked for."""
 _FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
@@ -30,6 +32,10 @@ def parse_chips(text: str) -> tuple[tuple[str, int], ...]:
         number = parse_quantity(count.strip(), "count", f"chips {name}")
         if number < 1 or number != math.floor(number):
             raise InputError(f"chips {name}: {count.strip()!r} is no positive whole number", fix="write for example 1024")
+        if number > MOST_CHIPS:
+            raise InputError(
+                f"chips {name}: {count.strip()!r} is more than any cluster has", fix=f"give at most {MOST_CHIPS:,}"
+            )
         pairs.append((name, int(number)))
     return tuple(pairs)
 
@@ -48,6 +54,8 @@ def parse_layout(text: str) -> dict[str, object]:
         if not equals or key not in kinds:
             near = nearest_names(key, [*kinds, *ALIASES])
             raise InputError(f"layout: cannot read {part.strip()!r}", fix=f"did you mean {' or '.join(near) or 'tp=8'}?")
+        if key in found:
+            raise InputError(f"layout: {key} is given twice", fix="keep one of them")
         found[key] = _value(key, value, kinds[key])
     return found
 

@@ -76,6 +76,8 @@ def read_document(path: str | Path) -> Document:
             raise InputError(f"{name} is a directory", fix="give the file inside it")
         if not file.exists():
             raise InputError(f"{name}: no such file", fix="check the path")
+        if file.is_char_device() or file.is_block_device():
+            raise InputError(f"{name} is a device, not a file", fix="give the path of a question file")
         with file.open("rb") as stream:
             raw = stream.read(LARGEST_BYTES + 1)
     except (OSError, ValueError) as error:
