@@ -26,7 +26,7 @@ from suanzhang.money.procurement.watch import Watch
 from suanzhang.source import Quoted
 from suanzhang.spec.buy import BuyResult, ChipCosts, Demand, Holding, PurchaseProblem, Scenario
 from suanzhang.spec.market import Market, Offer, Site
-from suanzhang.spec.result import Interval, Money, SourceUse
+from suanzhang.spec.result import Z95, Interval, Money, SourceUse
 
 USUAL_SITE = {"CN": "cn-east", "US": "us-virginia"}
 """The site of a market when none is named."""
@@ -275,7 +275,6 @@ def _weighted_quantile(plan: ProcurementPlan, scenarios: tuple[Scenario, ...], l
 
 
 _MOVING = ("chips", "rent", "tokens", "value left")
-_Z95 = 1.6448536269514722
 
 
 def _price_interval(problem: PurchaseProblem, plan: ProcurementPlan, market: Market) -> Interval:
@@ -291,7 +290,7 @@ def _price_interval(problem: PurchaseProblem, plan: ProcurementPlan, market: Mar
             cost += moving * (float(np.exp(z * sigma * np.sqrt(months / 12.0))) - 1.0)
         return cost
 
-    low, high = sorted((total(-_Z95), total(_Z95)))
+    low, high = sorted((total(-Z95), total(Z95)))
     return Interval(min(low, plan.cost), plan.cost, max(high, plan.cost))
 
 

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from suanzhang.errors import Infeasible
-from suanzhang.money.costs import HOURS_PER_MONTH
 from suanzhang.money.economics import break_even
-from suanzhang.money.procurement.calendar import month_name, month_number
+from suanzhang.money.procurement.calendar import HOURS_PER_MONTH, month_name, month_number
 from suanzhang.money.procurement.solve import ProcurementPlan, describe, solve_shape
 from suanzhang.money.procurement.watch import Watch
 from suanzhang.spec.buy import ChipCosts, Demand, PurchaseProblem, Scenario

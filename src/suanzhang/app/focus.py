@@ -12,8 +12,7 @@ import json
 from collections.abc import Mapping
 
 from suanzhang.app.plan_shares import chip_months, cost_by_demand
-from suanzhang.money.costs import HOURS_PER_MONTH
-from suanzhang.money.procurement.calendar import month_name
+from suanzhang.money.procurement.calendar import HOURS_PER_MONTH, month_name
 from suanzhang.money.procurement.solve import NOT_CASH
 from suanzhang.spec.buy import BuyResult, ScheduleRow
 from suanzhang.spec.buy_worth import ChargeBack

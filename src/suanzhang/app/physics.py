@@ -119,11 +119,6 @@ def operator_args(chip: ChipSpec, dtype: str, profile: str = "", kv_dtype: str =
     return physics(chip, dtype, profile, kv_dtype).args
 
 
-def profile_grade(chip: ChipSpec, dtype: str, profile: str = "") -> Grade:
-    """How far the arguments of a chip and dtype can be trusted."""
-    return physics(chip, dtype, profile).grade
-
-
 def _base(chip: ChipSpec) -> tuple[str, Origin]:
     """The measured chip that speaks for this one, and whether it is this one."""
     measured = {name.split("--")[0] for name in shipped_profiles()}

@@ -20,7 +20,7 @@ from suanzhang.app.plan_sizing import (
 from suanzhang.app.question import read_question
 from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.errors import InputError
-from suanzhang.money.costs import HOURS_PER_MONTH
+from suanzhang.money.procurement.calendar import HOURS_PER_MONTH
 from suanzhang.money.procurement.watch import Watch
 from suanzhang.spec.buy import BuyResult, Demand, Holding
 from suanzhang.spec.plan import PlanResult

@@ -10,13 +10,11 @@ from suanzhang.money.procurement.calendar import month_name
 from suanzhang.perf.goodput import LLAMA3_FAILURES_PER_CHIP_DAY
 from suanzhang.spec.buy import BuyResult
 from suanzhang.spec.plan import Risk, ServicePlan, TrainingPlan
-from suanzhang.spec.result import Interval
+from suanzhang.spec.result import Z95, Interval
 from suanzhang.units import DAY_S, format_count
 
 if TYPE_CHECKING:
     from suanzhang.app.plan import Sized
-
-_Z95 = 1.6448536269514722
 
 
 def find_risks(
@@ -38,7 +36,7 @@ def chance_above(limit: float, interval: Interval) -> float:
     middle = math.log(interval.p50)
     distance = math.log(limit) - middle
     end = interval.p95 if distance > 0.0 else interval.p05
-    sigma = abs(math.log(end) - middle) / _Z95
+    sigma = abs(math.log(end) - middle) / Z95
     if sigma <= 0.0:
         return 0.0 if distance > 0.0 else 1.0
     return 0.5 * math.erfc(distance / sigma / math.sqrt(2.0))

@@ -13,13 +13,12 @@ from suanzhang.errors import InputError
 from suanzhang.spec.job import Redundancy
 from suanzhang.spec.market import OfferKind
 from suanzhang.spec.question import HoldingKind
+from suanzhang.spec.result import Z95
 from suanzhang.units import DAY_S, Dimension, parse_quantity
 
 _MONTH = re.compile(r"(19|20|21)\d\d-(0[1-9]|1[0-2])$")
 _NAME = re.compile(r"[^\x00-\x1f]{1,200}$")
 _LARGEST = 1e24
-Z95 = 1.6448536269514722
-"""95th percentile of the standard normal distribution."""
 
 
 def _refuse(message: str, fix: str) -> PydanticCustomError:

@@ -14,11 +14,10 @@ from suanzhang.errors import InputError
 from suanzhang.money.procurement.calendar import month_number, orderable, stock_until
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.market import Market, Offer
-from suanzhang.spec.result import Interval
+from suanzhang.spec.result import Z95, Interval
 from suanzhang.units import format_count
 
 _P90 = 1.2815515655446004
-_P95 = 1.6448536269514722
 
 
 @scenario("delivery")
@@ -36,7 +35,7 @@ def delivery(inputs: Inputs) -> Answer:
     ]
     if not offers:
         raise InputError(f"{inputs.where}: market {market.id} sells none of these chips", fix="name another market or chip")
-    middle, late, soon = (sum(_delivered(offer, start, months, z) for offer in offers) for z in (0.0, _P95, -_P95))
+    middle, late, soon = (sum(_delivered(offer, start, months, z) for offer in offers) for z in (0.0, Z95, -Z95))
     words = ", ".join(f"{format_count(_delivered(o, start, months, 0.0))} {find_chip(o.chip).name}" for o in offers)
     return {
         "chips_delivered": middle,

@@ -11,11 +11,12 @@ from suanzhang.catalog.currency import rate
 from suanzhang.catalog.markets import market as find_market
 from suanzhang.catalog.sites import site as find_site
 from suanzhang.errors import InputError
-from suanzhang.money.costs import HOURS_PER_MONTH, OwnershipTerms, chip_costs, chip_hour_lines
+from suanzhang.money.costs import OwnershipTerms, chip_costs, chip_hour_lines
 from suanzhang.money.depreciation import resale_curve
 from suanzhang.money.economics import break_even, chips_of_response_cost, substitute_cost
 from suanzhang.money.figures import figure
 from suanzhang.money.power import read_bill
+from suanzhang.money.procurement.calendar import HOURS_PER_MONTH
 from suanzhang.spec.buy import ChipCosts
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.market import Market, Offer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from suanzhang.app.serve_args import batch_rules, front_factor, iteration_args, memory_bytes
 from suanzhang.app.serve_estimate import MANY, estimate_serve, fitted, traffic_of
@@ -282,8 +282,3 @@ def _sized(
         layouts_evaluated=search.tried,
         alternatives=others,
     )
-
-
-def without_targets(service: ServiceSpec) -> ServiceSpec:
-    """The same service without latency targets."""
-    return replace(service, slo=SloSpec())

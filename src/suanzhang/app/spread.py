@@ -11,7 +11,7 @@ from suanzhang.app.physics import physics
 from suanzhang.evidence.conformal import Grade, multipliers
 from suanzhang.perf.serving.precision import compute_dtype
 from suanzhang.spec.chip import ChipSpec
-from suanzhang.spec.result import Interval
+from suanzhang.spec.result import Z95, Interval
 from suanzhang.spec.serve import SizedService
 
 _GRADES: dict[str, Grade] = {"measured": "calibrated", "relative": "relative", "physics": "physics-only"}
@@ -30,11 +30,6 @@ def serving_interval(sized: SizedService, chip: ChipSpec, metric: str = "output_
 def inverse(factors: Interval) -> Interval:
     """The interval of one over the value."""
     return Interval(1.0 / factors.p95, 1.0 / factors.p50, 1.0 / factors.p05)
-
-
-def quoted_range(value: float, low: float, high: float) -> Interval:
-    """A quoted range read as the 5th and 95th percentile."""
-    return Interval(low, value, high)
 
 
 def sum_interval(parts: Sequence[tuple[float, Mapping[str, Interval]]], seed: int) -> Interval:
@@ -64,12 +59,9 @@ def sum_interval(parts: Sequence[tuple[float, Mapping[str, Interval]]], seed: in
     return Interval(float(low), float(middle), float(high))
 
 
-_Z95 = 1.6448536269514722
-
-
 def two_piece_lognormal(factor: Interval, z: np.ndarray) -> np.ndarray:
     """Values whose 5th, 50th and 95th percentile are those of a positive interval, from standard normal draws."""
     middle = math.log(factor.p50)
-    below = (middle - math.log(factor.p05)) / _Z95
-    above = (math.log(factor.p95) - middle) / _Z95
+    below = (middle - math.log(factor.p05)) / Z95
+    above = (math.log(factor.p95) - middle) / Z95
     return np.asarray(np.exp(middle + np.where(z < 0.0, below, above) * z))

@@ -356,9 +356,3 @@ def interval(phase: str, grade: str, distance: float = 0.0, metric: str = "") ->
     """The 5th and 95th percentile factors of :func:`multipliers`."""
     found = multipliers(phase, grade, distance, metric)
     return found.p05, found.p95
-
-
-def covered_share(residuals: Iterable[Residual]) -> float | None:
-    """Share inside the interval among those that have one; None when none has."""
-    kept = [item for item in residuals if item.high > 0.0]
-    return coverage(kept) if kept else None

@@ -10,13 +10,13 @@ from suanzhang.money.annuity import annuity_factor
 from suanzhang.money.depreciation import resale_path
 from suanzhang.money.figures import figure
 from suanzhang.money.power import chip_draw, energy_cost_per_hour
+from suanzhang.money.procurement.calendar import HOURS_PER_MONTH
 from suanzhang.source import Quoted
 from suanzhang.spec.buy import ChipCosts
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.market import Site
 from suanzhang.units import KILO
 
-HOURS_PER_MONTH = 730.5
 MONTHS_PER_YEAR = 12.0
 
 

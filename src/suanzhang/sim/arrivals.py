@@ -16,11 +16,10 @@ import numpy as np
 from suanzhang.errors import InputError
 from suanzhang.jit import event_loop
 from suanzhang.spec.job import LengthSpec, LoadSpec
+from suanzhang.spec.result import Z95
 from suanzhang.spec.sim import Floats, Ints, RequestBatch
 from suanzhang.units import DAY_S
 
-Z95 = 1.6448536269514722
-"""95th percentile of the standard normal distribution."""
 MAX_TOKENS = 32_768
 """Lengths are cut here; a longer context than most engines serve."""
 SLOT_S = 60.0

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from suanzhang.errors import InputError
 
+Z95 = 1.6448536269514722
+"""95th percentile of the standard normal distribution: where the ends of an interval lie."""
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:

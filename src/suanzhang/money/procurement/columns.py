@@ -34,10 +34,6 @@ class Columns:
         """Column of chips on the site."""
         return self.site + (scenario * self.chips + chip) * self.months + month
 
-    def hosted_at(self, scenario: int, chip: int, month: int) -> int:
-        """Column of chips under contract elsewhere."""
-        return self.hosted + (scenario * self.chips + chip) * self.months + month
-
     def cell_at(self, scenario: int, month: int) -> int:
         """First column of a cell."""
         return self.cells + (scenario * self.months + month) * self.cell_cols

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from suanzhang.money.procurement.calendar import month_name
+from suanzhang.money.procurement.calendar import HOURS_PER_MONTH, month_name
 from suanzhang.money.procurement.form import sale_lines
 from suanzhang.money.procurement.monthcell import Cell
 from suanzhang.money.procurement.orders import Floats
@@ -14,6 +14,7 @@ from suanzhang.money.procurement.outcome import Outcome, rented_chips
 from suanzhang.money.procurement.shape import Shape
 from suanzhang.spec.buy import Action, MonthState, RunWindow, ScheduleRow, ServiceShare
 from suanzhang.spec.result import Money
+from suanzhang.units import HOUR_S
 
 _SMALL = 1e-6
 
@@ -241,5 +242,5 @@ def month_states(shape: Shape, cell: Cell, outcome: Outcome, rows: tuple[Schedul
             if name not in ("finance", "waiting", "value left")
         )
         there = {chip: chips for chip, chips in away.items() if chips > _SMALL}
-        found.append(MonthState(month, owned, there, float(draw), float(peak), float(draw) * 730.5 * 3600.0, cash))
+        found.append(MonthState(month, owned, there, float(draw), float(peak), float(draw) * HOURS_PER_MONTH * HOUR_S, cash))
     return tuple(found)
