@@ -19,6 +19,7 @@ from suanzhang.money.procurement.scenarios import Uncertainty
 from suanzhang.money.procurement.solve import Solved
 from suanzhang.spec.buy import PurchaseProblem
 from suanzhang.spec.buy_monte import Driver, MonteCarlo, RunSpread, ServiceSpread
+from suanzhang.spec.draws import interval_of
 from suanzhang.spec.result import Interval
 
 MOST_DRAWS = 1_000_000
@@ -148,11 +149,6 @@ def _keep(path: Path | None, mark: str, index: int, draws: Draws) -> None:
         raise InputError(f"{path}: cannot be written: {error.strerror}", fix="name another file") from error
 
 
-def _interval(values: np.ndarray) -> Interval:
-    low, middle, high = np.quantile(values, (0.05, 0.5, 0.95))
-    return Interval(float(low), float(middle), float(high))
-
-
 def _summary(batches: list[Draws], problem: PurchaseProblem, seed: int, resumed: int) -> MonteCarlo:
     cost, cash = (np.concatenate([getattr(batch, name) for batch in batches]) for name in ("cost", "cash"))
     over = None if problem.budget is None else float(np.mean(cash > problem.budget * (1.0 + 1e-9)))
@@ -161,16 +157,24 @@ def _summary(batches: list[Draws], problem: PurchaseProblem, seed: int, resumed:
         met = np.concatenate([batch.met[name] for batch in batches])
         short = np.sum([batch.short_months[name] for batch in batches], axis=0)
         worst = month_name(problem.start, int(np.argmax(short))) if short.any() else ""
-        services.append(ServiceSpread(name, float(np.mean(met >= 1.0 - 1e-4)), _interval(met), worst))
+        services.append(ServiceSpread(name, float(np.mean(met >= 1.0 - 1e-4)), interval_of(met), worst))
     runs = []
     for name in batches[0].ends:
         ends = np.concatenate([batch.ends[name] for batch in batches])
         due = _due(problem, name)
         in_time = None if due is None else float(np.mean(ends <= due + 1e-9))
         lacking = float(np.mean(np.concatenate([batch.lacking[name] for batch in batches])))
-        runs.append(RunSpread(name, _interval(ends), due, in_time, lacking))
+        runs.append(RunSpread(name, interval_of(ends), due, in_time, lacking))
     return MonteCarlo(
-        len(cost), seed, _interval(cost), _interval(cash), over, tuple(services), tuple(runs), _drivers(batches, cost), resumed
+        len(cost),
+        seed,
+        interval_of(cost),
+        interval_of(cash),
+        over,
+        tuple(services),
+        tuple(runs),
+        _drivers(batches, cost),
+        resumed,
     )
 
 

@@ -23,6 +23,7 @@ from suanzhang.spec.imports import BenchmarkResult, ComparedMetric, Measured
 from suanzhang.spec.job import LengthSpec
 from suanzhang.spec.layout import ServeLayout
 from suanzhang.spec.model import ModelSpec
+from suanzhang.spec.paths import from_home
 from suanzhang.spec.serve import ClosedLoop, OpenLoop, ServeEstimate, Workload
 from suanzhang.units import MILLI
 
@@ -136,7 +137,7 @@ def read_benchmark(path: str | Path) -> tuple[str, list[Measured]]:
     Raises:
         InputError: no such file, no JSON, or none of the three kinds.
     """
-    place = Path(path).expanduser()
+    place = from_home(path)
     if not place.is_file():
         raise InputError(f"{place} is no file", fix="give a result of vllm bench serve, GuideLLM or AIPerf")
     if place.stat().st_size > LARGEST_BYTES:

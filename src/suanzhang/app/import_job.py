@@ -18,6 +18,7 @@ from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.imports import ExamineResult, Finding, ReadJob
 from suanzhang.spec.job import TrainJob
 from suanzhang.spec.layout import TrainLayout
+from suanzhang.spec.paths import from_home
 from suanzhang.spec.stack import TrainStack
 from suanzhang.spec.train import TrainEstimate, TrainOption
 from suanzhang.units import format_count, format_si, parse_quantity
@@ -39,7 +40,7 @@ def read_job(path: str | Path, model: str = "") -> ReadJob:
     Raises:
         InputError: no such file, or not such a job.
     """
-    place = Path(path).expanduser()
+    place = from_home(path)
     if not place.is_file():
         raise InputError(f"{place} is no file", fix="give a script with Megatron-LM arguments, or a torchtitan TOML")
     if place.stat().st_size > LARGEST_BYTES:

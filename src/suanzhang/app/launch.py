@@ -16,6 +16,7 @@ from suanzhang.catalog.stacks import serve_stack
 from suanzhang.errors import InputError, nearest_names
 from suanzhang.spec.launch import SERVE_TARGETS, TRAIN_TARGETS, LaunchFile, LaunchResult, Target, TrainPlan
 from suanzhang.spec.model import ModelSpec
+from suanzhang.spec.paths import from_home
 from suanzhang.spec.serve import ServeResult
 from suanzhang.spec.train import TrainResult
 
@@ -49,7 +50,7 @@ def _checked(target: str, known: tuple[str, ...]) -> str:
 def _written(files: tuple[LaunchFile, ...], folder: str | Path | None) -> str:
     if not folder:
         return ""
-    place = Path(folder).expanduser()
+    place = from_home(folder)
     try:
         place.mkdir(parents=True, exist_ok=True)
         for file in files:

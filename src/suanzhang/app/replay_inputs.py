@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from suanzhang.errors import InputError
+from suanzhang.spec.paths import from_home
 from suanzhang.spec.trust_plain import plain, rebuilt
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -134,14 +135,14 @@ def _kept(name: str, value: Any) -> Any:
 
 
 def _is_path(text: str) -> bool:
-    return "\n" not in text and not text.lstrip().startswith("{") and len(text) < 4096 and Path(text).expanduser().is_file()
+    return "\n" not in text and not text.lstrip().startswith("{") and len(text) < 4096 and from_home(text).is_file()
 
 
 def _file(path: Path, *, content: bool) -> dict[str, Any]:
-    if not path.expanduser().is_file():
+    if not from_home(path).is_file():
         return {"file": str(path)}
     try:
-        raw = path.expanduser().read_bytes()
+        raw = from_home(path).read_bytes()
     except OSError:
         return {"file": str(path)}
     held: dict[str, Any] = {"file": path.name, "sha256": hashlib.sha256(raw).hexdigest()}
@@ -180,7 +181,7 @@ def _argument(name: str, value: Any, folder: Path, where: str) -> Any:
         path.write_text(str(value["content"]), encoding="utf-8")
         return str(path)
     if "file" in value:
-        path = Path(str(value["file"])).expanduser()
+        path = from_home(str(value["file"]))
         if not path.is_file():
             raise InputError(f"{where}: the {name} {path} is gone", fix="put the file back; its content was not kept")
         if value.get("sha256") and hashlib.sha256(path.read_bytes()).hexdigest() != value["sha256"]:

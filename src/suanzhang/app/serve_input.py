@@ -13,6 +13,7 @@ import numpy as np
 from suanzhang.errors import InputError, nearest_names
 from suanzhang.spec.job import LengthSpec
 from suanzhang.spec.layout import ServeLayout
+from suanzhang.spec.paths import from_home
 from suanzhang.spec.sim import RequestBatch
 from suanzhang.units import DAY_S, MILLI
 
@@ -95,7 +96,7 @@ def read_trace(name: str) -> RequestBatch:
     Raises:
         InputError: no such file, a folder, too large, or not such a trace.
     """
-    path = Path(name).expanduser()
+    path = from_home(name)
     if not path.is_file():
         raise InputError(f"trace: {name} is no file", fix="give the path of a CSV or JSONL trace")
     if path.stat().st_size > LARGEST_TRACE_BYTES:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from suanzhang.app.serve_size_way import CELL, Demand, Prepared, latencies, prepare, requests_at
+from suanzhang.app.serve_size_way import CELL, HIGHEST_USE, Demand, Prepared, latencies, prepare, requests_at
 from suanzhang.errors import Infeasible
 from suanzhang.perf.serving.precision import kv_bytes
 from suanzhang.sim.disaggregated import Disaggregated, Pool, simulate_disaggregated
@@ -19,7 +19,6 @@ from suanzhang.spec.sim import RequestBatch, SimResult
 COUNT = 6_000
 """Requests of one run."""
 WITHIN = 0.02
-HIGHEST_USE = 0.95
 LEAST_LINK_BYTES_PER_S = 1e9
 
 

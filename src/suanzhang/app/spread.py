@@ -11,9 +11,10 @@ from suanzhang.app.physics import physics
 from suanzhang.evidence.conformal import Grade, multipliers
 from suanzhang.perf.serving.precision import compute_dtype
 from suanzhang.spec.chip import ChipSpec
+from suanzhang.spec.draws import interval_of, two_piece_lognormal
 from suanzhang.spec.job import ServiceSpec
 from suanzhang.spec.model import ModelSpec
-from suanzhang.spec.result import Z95, Interval
+from suanzhang.spec.result import Interval
 from suanzhang.spec.serve import ClosedLoop, OpenLoop, ServeEstimate, SizedService, Workload
 
 _GRADES: dict[str, Grade] = {"measured": "calibrated", "relative": "relative", "physics": "physics-only"}
@@ -115,13 +116,4 @@ def sum_interval(parts: Sequence[tuple[float, Mapping[str, Interval]]], seed: in
                 draws[name] = two_piece_lognormal(factor, random.standard_normal(_DRAWS))
             product = product * draws[name]
         total += product
-    low, middle, high = np.quantile(total, (0.05, 0.5, 0.95))
-    return Interval(float(low), float(middle), float(high))
-
-
-def two_piece_lognormal(factor: Interval, z: np.ndarray) -> np.ndarray:
-    """Values whose 5th, 50th and 95th percentile are those of a positive interval, from standard normal draws."""
-    middle = math.log(factor.p50)
-    below = (middle - math.log(factor.p05)) / Z95
-    above = (math.log(factor.p95) - middle) / Z95
-    return np.asarray(np.exp(middle + np.where(z < 0.0, below, above) * z))
+    return interval_of(total)

@@ -30,10 +30,11 @@ from suanzhang.perf.goodput import (
 from suanzhang.perf.training.pack import HOST_LINK_BYTES_PER_S
 from suanzhang.sim.run import Draws, RunArgs, draws, simulate_runs
 from suanzhang.spec.chip import ChipSpec
+from suanzhang.spec.draws import interval_of, two_piece_lognormal
 from suanzhang.spec.job import TrainJob
 from suanzhang.spec.layout import TrainLayout
 from suanzhang.spec.model import ModelSpec
-from suanzhang.spec.result import Z95, Interval, Term
+from suanzhang.spec.result import Interval, Term
 from suanzhang.spec.stack import TrainStack
 from suanzhang.spec.train_run import RunResult, Setting, WarmUp
 from suanzhang.units import DAY_S, format_count, parse_quantity
@@ -337,16 +338,6 @@ def _notes(planned: _Planned, global_batch: int, seq_len: int, stack: str, where
     return tuple(notes)
 
 
-def _spread(span: Interval, normal: Floats) -> Floats:
-    """Values of a two-piece lognormal with these percentiles."""
-    low, high = math.log(span.p50 / span.p05) / Z95, math.log(span.p95 / span.p50) / Z95
-    return span.p50 * np.exp(np.where(normal < 0.0, low, high) * normal)
-
-
-def _quantiles(values: Floats) -> Interval:
-    return Interval(*(float(value) for value in np.quantile(values, (0.05, 0.5, 0.95))))
-
-
 def _result(
     planned: _Planned, args: RunArgs, random: Draws, seed: int, rate: tuple[float, str], young: float, best: float,
     intervals: tuple[Setting, ...], spares: tuple[Setting, ...], notes: tuple[str, ...],
@@ -355,8 +346,8 @@ def _result(
     runs = random.gaps.shape[0]
     stream = np.random.Generator(np.random.SFC64(np.random.SeedSequence(entropy=seed, spawn_key=(7,))))
     normal = np.clip(stream.standard_normal((2, runs)), -2.5, 2.5)
-    factors = _spread(planned.factors, normal[0])
-    rates = _spread(Interval(1.0 / RATE_SPREAD, 1.0, RATE_SPREAD), normal[1])
+    factors = two_piece_lognormal(planned.factors, normal[0])
+    rates = two_piece_lognormal(Interval(1.0 / RATE_SPREAD, 1.0, RATE_SPREAD), normal[1])
     middle = simulate_runs(args, random)
     spread = simulate_runs(args, random, factors, rates)
     calendar = float(middle.calendar_s.mean())
@@ -378,11 +369,11 @@ def _result(
         nodes=math.ceil(planned.layout.chips / max(1, planned.chip.node.chips)),
         layout=planned.layout, step_s=planned.step_s, warm_up=planned.phases, failures_per_chip_day=rate[0],
         rate_source=rate[1], mtbf_s=args.mtbf_s, failures=float(middle.failures.mean()),
-        failures_interval=_quantiles(spread.failures), checkpoint_stall_s=args.stall_s, checkpoint_durable_s=args.durable_s,
+        failures_interval=interval_of(spread.failures), checkpoint_stall_s=args.stall_s, checkpoint_durable_s=args.durable_s,
         interval_s=args.interval_s, young_s=young, simulated_best_s=best, intervals=intervals, spare_settings=spares,
-        goodput_fraction=useful / calendar, goodput_fraction_interval=_quantiles(shares),
+        goodput_fraction=useful / calendar, goodput_fraction_interval=interval_of(shares),
         formula_fraction=useful / args.work_s * _closed(args), days=calendar / DAY_S,
-        days_interval=_quantiles(spread.calendar_s / DAY_S),
+        days_interval=interval_of(spread.calendar_s / DAY_S),
         terms=tuple(Term(name, value, "s", "suanzhang.sim.run.simulate_runs") for name, value in parts.items() if value > 0.0),
         replications=runs, warnings=notes, sources=(planned.stack.source, planned.job.model.source),
     )  # fmt: skip

@@ -16,6 +16,7 @@ from suanzhang.catalog.sources import source
 from suanzhang.errors import CatalogError
 from suanzhang.source import GRADES, Quoted
 from suanzhang.spec.model import LinearAttentionSpec, MlaSpec, ModelSpec, MoeSpec, WindowSpec
+from suanzhang.spec.paths import from_home
 
 _FILE = Path(__file__).resolve().parent / "data" / "models.yaml"
 _SHAPE = ("layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab")
@@ -44,20 +45,12 @@ def model(name_or_path: str) -> ModelSpec:
         InputError: the file is no such configuration.
     """
     if _looks_like_path(name_or_path):
-        return read_config_file(_from_home(name_or_path))
+        return read_config_file(from_home(name_or_path))
     for text in _spellings(name_or_path):
         identity = find("model", text, _titles())
         if identity is not None:
             return models()[identity]
     return models()[resolve("model", name_or_path, _titles())]
-
-
-def _from_home(text: str) -> Path:
-    """A path with its ``~`` written out; that of a user who does not exist stays as it is."""
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:
-        return Path(text)
 
 
 _SUFFIX = re.compile(

@@ -67,8 +67,6 @@ def unexpected(error: BaseException) -> PlannerError:
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     if missing and missing.startswith("suanzhang."):
         return PlannerError(f"this version has no {missing.removeprefix('suanzhang.')}", fix="update suanzhang")
-    if isinstance(error, RuntimeError) and "home directory" in str(error):
-        return InputError("a path starts with ~ and the name of nobody on this machine", fix="write the path out")
     text = " ".join(str(error).split())[:300]
     known = isinstance(error, PlannerError)
     return PlannerError(

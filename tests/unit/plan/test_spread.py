@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from suanzhang.app.plan_risks import chance_above
-from suanzhang.app.spread import inverse, sum_interval, two_piece_lognormal
+from suanzhang.app.spread import inverse, sum_interval
+from suanzhang.spec.draws import two_piece_lognormal
 from suanzhang.spec.result import Interval
 
 SPREAD = Interval(0.5, 1.0, 3.0)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from suanzhang.money.procurement.monthcell import cell_of
+from suanzhang.money.procurement.monthcell import Cell, cell_of
 from suanzhang.money.procurement.orders import Floats
 from suanzhang.money.procurement.outcome import Outcome, standing
 from suanzhang.money.procurement.recourse import Recourse
 from suanzhang.money.procurement.scenarios import MOST, Uncertainty, draw_scenarios
 from suanzhang.money.procurement.schedule import holding_lines, scenario_totals
-from suanzhang.money.procurement.shape import Shape, Start, build
+from suanzhang.money.procurement.shape import Shape, Start, build, may_wait
 from suanzhang.money.procurement.solve import NOT_CASH, Solved
 from suanzhang.spec.buy import PurchaseProblem, Scenario
-from suanzhang.spec.result import Z95, Interval
+from suanzhang.spec.draws import two_piece_lognormal
+from suanzhang.spec.result import Interval
 
 BATCH = MOST
 """Futures of one batch: drawn with one seed, so that a batch comes out the same wherever and whenever it runs."""
@@ -44,36 +44,6 @@ class Decided:
         }
         starts = tuple(start for start, taken in zip(shape.starts, outcome.starts, strict=True) if taken > 0.5)
         return cls(lots, outcome.sales, starts)
-
-
-def factor_draws(spread: Interval, normal: Floats) -> Floats:
-    """Factors with the 5th, 50th and 95th percentile of an interval, from standard normal draws.
-
-    Model:
-        Two halves of lognormals that meet at the median, so that an interval may lean to one side.
-
-    Args:
-        spread: factors, all above 0.
-        normal: standard normal draws, any shape.
-
-    Returns:
-        Factors, in the shape of ``normal``.
-
-    Equation:
-        f = p50 (p95 / p50)^(z / 1.645) for z > 0, p50 (p50 / p05)^(z / 1.645) else.
-
-    Validity:
-        0 < p05 <= p50 <= p95.
-
-    Sources:
-        Two-piece normal distribution (Fechner), of the logarithm.
-
-    Example:
-        >>> [round(float(f), 3) for f in factor_draws(Interval(0.8, 1.0, 1.5), np.array([-1.6448536, 0.0, 1.6448536]))]
-        [0.8, 1.0, 1.5]
-    """
-    up, down = math.log(spread.p95 / spread.p50), math.log(spread.p50 / spread.p05)
-    return np.asarray(spread.p50 * np.exp(np.where(normal > 0.0, up, down) * normal / Z95))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +104,7 @@ def draw_batch(
     mixed = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
     futures = draw_scenarios(problem, uncertainty, BATCH, mixed)
     stream = np.random.default_rng([seed, index, 1])
-    taken = {name: factor_draws(spread, stream.standard_normal(BATCH)) for name, spread in sorted(physics.items())}
+    taken = {name: two_piece_lognormal(spread, stream.standard_normal(BATCH)) for name, spread in sorted(physics.items())}
     drawn = {f"true over predicted: {name}": factors.tolist() for name, factors in taken.items()}
     drawn |= _paths(problem, futures, decided)
     futures = tuple(_grown(problem, future, taken, s) for s, future in enumerate(futures))
@@ -145,7 +115,7 @@ def draw_batch(
     held, work, ends = _runs(shape, decided, taken)
     answer = Recourse(shape, cell).answer(np.maximum(site, 0.0), hosted, held, work)
     outcome = Outcome(lots, np.zeros(len(shape.starts)), decided.sales, np.maximum(site, 0.0), hosted, answer.columns)
-    cost, cash = _amounts(shape, outcome, decided)
+    cost, cash = _amounts(shape, cell, outcome, decided)
     late = answer.columns[:, :, cell.wait : cell.hours]
     met, short = _met(shape, late)
     lack = answer.columns[:, :, cell.lacking :] > _WHOLE
@@ -164,7 +134,7 @@ def _grown(problem: PurchaseProblem, future: Scenario, taken: Mapping[str, Float
         if demand.kind == "serve" and demand.name in taken:
             path = np.array(growth.get(demand.name, np.ones(problem.months))) * float(taken[demand.name][s])
             growth[demand.name] = tuple(path.tolist())
-    return Scenario(future.weight, future.price, future.rent, future.delay_months, future.barred_from, growth)
+    return replace(future, growth=growth)
 
 
 def _runs(shape: Shape, decided: Decided, taken: Mapping[str, Floats]) -> tuple[Floats, Floats, dict[str, list[float]]]:
@@ -183,9 +153,9 @@ def _runs(shape: Shape, decided: Decided, taken: Mapping[str, Floats]) -> tuple[
     return held, work, ends
 
 
-def _amounts(shape: Shape, outcome: Outcome, decided: Decided) -> tuple[Floats, Floats]:
+def _amounts(shape: Shape, cell: Cell, outcome: Outcome, decided: Decided) -> tuple[Floats, Floats]:
     """Cost and cash by future; what is late after its date has no price in either."""
-    cell, waits = cell_of(shape), outcome.cells[:, :, cell_of(shape).wait : cell_of(shape).hours]
+    waits = outcome.cells[:, :, cell.wait : cell.hours]
     late = np.einsum("std,dt->s", waits, shape.wait_cost)
     lacking = shape.lacking_cost * outcome.cells[:, :, cell.lacking :].sum(axis=(1, 2))
     mean_held = sum(sum(holding_lines(shape, k).values()) for k in range(len(shape.chips)))
@@ -206,20 +176,16 @@ def _amounts(shape: Shape, outcome: Outcome, decided: Decided) -> tuple[Floats, 
             owed += sold * (worth[:, -1] - rate * worth[:, month + 1 : shape.months].sum(axis=1))
     early = np.zeros((len(shape.services), shape.months))
     for d, demand in enumerate(shape.services):
-        early[d] = [0.0 if _due(demand.due_month, demand.first_month, t) else demand.wait_price for t in range(shape.months)]
+        early[d] = [demand.wait_price if may_wait(demand, t) else 0.0 for t in range(shape.months)]
     waiting = np.einsum("std,dt->s", waits, early) + sum(start.wait_cost for start in decided.starts)
     return cash + owed + waiting, cash
-
-
-def _due(due_month: int | None, first_month: int, month: int) -> bool:
-    return month >= (first_month if due_month is None else due_month)
 
 
 def _met(shape: Shape, late: Floats) -> tuple[dict[str, list[float]], dict[str, list[int]]]:
     """By service: the share of its demand that is met over the months that it is due; the months in which it is not."""
     met, short = {}, {}
     for d, demand in enumerate(shape.services):
-        due = np.array([_due(demand.due_month, demand.first_month, t) for t in range(shape.months)])
+        due = np.array([not may_wait(demand, t) for t in range(shape.months)])
         level, missing = shape.level[:, d, :] * due, late[:, :, d] * due
         whole = np.maximum(level.sum(axis=1), 1e-12)
         met[demand.name] = np.clip(1.0 - missing.sum(axis=1) / whole, 0.0, 1.0).tolist()

@@ -136,7 +136,7 @@ def build(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], lateness_pr
         for offer in problem.offers
         if offer.kind == "api" and offer.chip == demand.api_model and demand.api_mtokens > 0.0
     )
-    allowed = np.array([[_may_wait(demand, month) for month in range(problem.months)] for demand in services], dtype=bool)
+    allowed = np.array([[may_wait(demand, month) for month in range(problem.months)] for demand in services], dtype=bool)
     allowed = allowed.reshape(len(services), problem.months)
     site, hosted = _have(problem, chips)
     return Shape(
@@ -190,7 +190,7 @@ def _check(problem: PurchaseProblem) -> None:
             raise InputError(f"{name}: must not be negative, got {limit:g}")
 
 
-def _may_wait(demand: Demand, month: int) -> bool:
+def may_wait(demand: Demand, month: int) -> bool:
     """Whether a part of a service may wait in a month."""
     return demand.due_month is not None and month < demand.due_month
 
