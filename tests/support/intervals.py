@@ -80,9 +80,7 @@ class Walk:
                     if not field.name.endswith("_interval") and not self._skips(name):
                         beside = getattr(value, f"{field.name}_interval", _LACKING)
                         yield from self._check(getattr(value, field.name), beside, name)
-        elif isinstance(value, Mapping):
-            yield from self._check(value, _LACKING, where)
-        elif isinstance(value, (list, tuple)):
+        elif isinstance(value, (Mapping, list, tuple)):
             yield from self._check(value, _LACKING, where)
 
     def _check(self, value: Any, beside: Any, where: str) -> Iterator[str]:
@@ -116,7 +114,7 @@ _LACKING = object()
 
 
 def unspanned(results: Iterable[Any], not_predicted: Mapping[str, str]) -> list[str]:
-    """Findings over results, the entries of the list that nothing met included; empty when every prediction has its interval."""
+    """Findings over results, entries of the list that nothing met included; empty when every prediction has its interval."""
     walk = Walk(not_predicted)
     found = [line for result in results for line in walk.findings(result)]
     return list(dict.fromkeys([*found, *(f"{name}: is listed as no prediction, and no result has it" for name in walk.unmet)]))
