@@ -20,6 +20,7 @@ from suanzhang.perf.training.args import StepTerms
 from suanzhang.perf.training.pack import HOST_LINK_BYTES_PER_S
 from suanzhang.sim.replica import simulate
 from suanzhang.spec.chip import ChipSpec
+from suanzhang.spec.draws import lognormal_sigma
 from suanzhang.spec.job import TrainJob
 from suanzhang.spec.layout import ServeLayout, TrainLayout
 from suanzhang.spec.model import ModelSpec
@@ -80,8 +81,7 @@ def lengths(rollout: RolloutSpec, count: int, seed: int) -> np.ndarray:
         return np.full(count, round(mean), dtype=np.int64)
     normal = np.random.default_rng(seed).standard_normal(count)
     reach = 2.0537489106318225  # 98th percentile of the standard normal
-    gap = math.log(most / mean)
-    sigma = reach - math.sqrt(max(reach**2 - 2.0 * gap, 0.0)) if 2.0 * gap < reach**2 else reach
+    sigma = lognormal_sigma(most / mean, reach)
     drawn = np.exp(math.log(mean) - 0.5 * sigma**2 + sigma * normal)
     drawn = np.clip(drawn, 1.0, most)
     return np.asarray(np.clip(np.rint(drawn * mean / drawn.mean()), 1, most), dtype=np.int64)

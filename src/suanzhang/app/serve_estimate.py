@@ -23,6 +23,7 @@ from suanzhang.perf.serving.steady import (
     token_s,
 )
 from suanzhang.spec.chip import ChipSpec
+from suanzhang.spec.draws import lognormal_sigma
 from suanzhang.spec.job import LengthSpec
 from suanzhang.spec.layout import ServeLayout
 from suanzhang.spec.model import ModelSpec
@@ -76,15 +77,8 @@ def _quantile(length: LengthSpec, z: float) -> float:
         share = {1.2816: 0.9, 2.3263: 0.99}[z]
         half = (length.p95 - length.mean) / 0.45
         return length.mean + half * (share - 0.5)
-    sigma = lognormal_sigma(length)
+    sigma = lognormal_sigma(length.p95 / length.mean)
     return length.mean * math.exp(-0.5 * sigma**2 + z * sigma)
-
-
-def lognormal_sigma(length: LengthSpec) -> float:
-    """Spread of the logarithm of a lognormal length with the given mean and 95th percentile: the smaller of two roots."""
-    ratio = math.log(max(length.p95 / length.mean, 1.0))
-    inside = 1.6449**2 - 2.0 * ratio
-    return 1.6449 - math.sqrt(max(inside, 0.0))
 
 
 def _cv2(length: LengthSpec) -> float:
@@ -93,7 +87,7 @@ def _cv2(length: LengthSpec) -> float:
     if length.kind == "uniform":
         half = (length.p95 - length.mean) / 0.45
         return (half / length.mean) ** 2 / 12.0
-    return math.exp(lognormal_sigma(length) ** 2) - 1.0
+    return math.exp(lognormal_sigma(length.p95 / length.mean) ** 2) - 1.0
 
 
 def traffic_of(work: OpenLoop) -> Traffic:

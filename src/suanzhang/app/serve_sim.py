@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suanzhang.app.serve_args import front_factor, iteration_args
-from suanzhang.app.serve_estimate import estimate_serve, fitted, lognormal_sigma
+from suanzhang.app.serve_estimate import estimate_serve, fitted
 from suanzhang.errors import InputError
 from suanzhang.perf.serving.table import iteration_table
 from suanzhang.sim.replica import simulate
 from suanzhang.spec.chip import ChipSpec
+from suanzhang.spec.draws import lognormal_sigma
 from suanzhang.spec.job import LengthSpec
 from suanzhang.spec.layout import ServeLayout
 from suanzhang.spec.model import ModelSpec
@@ -33,7 +34,7 @@ def draw_lengths(length: LengthSpec, count: int, rng: np.random.Generator) -> ND
         half = (length.p95 - length.mean) / 0.45
         values = rng.uniform(length.mean - 0.5 * half, length.mean + 0.5 * half, count)
     else:
-        sigma = lognormal_sigma(length)
+        sigma = lognormal_sigma(length.p95 / length.mean)
         values = rng.lognormal(log(length.mean) - 0.5 * sigma**2, sigma, count)
     tokens: NDArray[np.int64] = np.clip(np.rint(values), 1, LONGEST_TOKENS).astype(np.int64)
     return tokens

@@ -15,6 +15,7 @@ import numpy as np
 
 from suanzhang.errors import InputError
 from suanzhang.jit import event_loop
+from suanzhang.spec.draws import lognormal_sigma
 from suanzhang.spec.job import LengthSpec, LoadSpec
 from suanzhang.spec.result import Z95
 from suanzhang.spec.sim import Floats, Ints, RequestBatch
@@ -65,7 +66,7 @@ def lognormal_parameters(mean: float, p95: float) -> tuple[float, float]:
             f"lengths: no lognormal distribution has mean {mean:g} and 95th percentile {p95:g}",
             fix=f"the 95th percentile must be 1 to {math.exp(Z95**2 / 2.0):.2f} times the mean",
         )
-    sigma = Z95 - math.sqrt(max(Z95**2 - 2.0 * math.log(ratio), 0.0))
+    sigma = lognormal_sigma(ratio)
     return math.log(mean) - sigma**2 / 2.0, sigma
 
 
