@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from suanzhang.spec.result import Interval, Money
@@ -14,6 +14,27 @@ ChartKind = Literal["bars", "stacked", "line"]
 
 _SI_UNITS = {"W", "J", "B", "FLOP", "FLOP/s", "B/s"}
 _CURRENCY_LENGTH = 3
+_IN_BRACKETS = "in brackets: 5th to 95th percentile of our prediction"
+
+
+class Ranged(float):
+    """A figure of a table with our interval beside it; still the number itself to whatever only wants that."""
+
+    __slots__ = ("interval",)
+    interval: Interval
+
+    def __new__(cls, value: float, interval: Interval) -> Ranged:
+        """The figure and its interval, both in the unit of the column."""
+        self = super().__new__(cls, value)
+        self.interval = interval
+        return self
+
+
+def ranged(value: float | None, interval: Interval | None, scale: float = 1.0) -> float | None:
+    """A figure for a table times ``scale``, with its interval when there is one."""
+    if value is None or interval is None:
+        return None if value is None else value * scale if scale != 1.0 else value
+    return Ranged(value * scale, interval.scaled(scale) if scale != 1.0 else interval)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +68,12 @@ class Table:
     rows: tuple[tuple[Scalar, ...], ...]
     note: str = ""
     limit: int = 40
+
+    @property
+    def below(self) -> str:
+        """The note for people, who see intervals in brackets."""
+        spans = any(isinstance(cell, Ranged) for row in self.rows for cell in row)
+        return "; ".join(part for part in (self.note, _IN_BRACKETS if spans else "") if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +225,8 @@ def show_number(value: Scalar, digits: int = 3) -> str:
         return "yes" if value else "no"
     if isinstance(value, str):
         return value
+    if isinstance(value, Ranged):
+        return f"{show_number(float(value), digits)} ({_ends(value.interval, digits)})"
     if not math.isfinite(value):
         return f"{value}"
     if value == 0:
@@ -208,6 +237,36 @@ def show_number(value: Scalar, digits: int = 3) -> str:
         return f"{value:.{digits - 1}e}"
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
     return f"{value:,.{decimals}f}"
+
+
+def _ends(interval: Interval, digits: int) -> str:
+    """The 5th and 95th percentile for people, a digit less than the figure has."""
+    few = max(2, digits - 1)
+    low, high = (show_number(end, digits if abs(end) >= 10**few else few) for end in (interval.p05, interval.p95))
+    return f"{low} to {high}" if "-" in low + high else f"{low}–{high}"
+
+
+def with_ends(table: Table) -> Table:
+    """A table whose figures with an interval have its ends in columns of their own, for programs that read it."""
+    wide = {index for row in table.rows for index, cell in enumerate(row) if isinstance(cell, Ranged)}
+    if not wide:
+        return table
+    columns: list[Column] = []
+    for index, column in enumerate(table.columns):
+        columns.append(column)
+        if index in wide:
+            columns += [replace(column, name=f"{column.name} {end}") for end in ("p05", "p95")]
+    return replace(table, columns=tuple(columns), rows=tuple(_with_ends(row, wide) for row in table.rows))
+
+
+def _with_ends(row: tuple[Scalar, ...], wide: set[int]) -> tuple[Scalar, ...]:
+    cells: list[Scalar] = []
+    for index, cell in enumerate(row):
+        if isinstance(cell, Ranged):
+            cells += [float(cell), cell.interval.p05, cell.interval.p95]
+        else:
+            cells += [cell, None, None] if index in wide else [cell]
+    return tuple(cells)
 
 
 def show_fact(value: Scalar, unit: str) -> str:

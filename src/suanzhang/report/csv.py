@@ -6,11 +6,12 @@ import csv
 import io
 
 from suanzhang.errors import InputError
-from suanzhang.report.blocks import Report, Table
+from suanzhang.report.blocks import Report, Table, with_ends
 
 
 def table_csv(table: Table) -> str:
-    """A table as CSV (RFC 4180); numbers unrounded, empty where there is none."""
+    """A table as CSV (RFC 4180); numbers unrounded, empty where there is none, ends of intervals in columns of their own."""
+    table = with_ends(table)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([column.header for column in table.columns])

@@ -115,7 +115,7 @@ def _print_block(block: Block, out: Console) -> None:
     elif isinstance(block, Table):
         out.print(Padding(_table(block, out.width - 2), (0, 0, 0, 2), expand=False))
         hidden = len(block.rows) - block.limit
-        notes = [block.note] if block.note else []
+        notes = [block.below] if block.below else []
         if hidden > 0:
             notes.append(f"{hidden} more rows with --csv or --json")
         for note in notes:

@@ -9,7 +9,7 @@ from typing import Any
 
 import xlsxwriter
 
-from suanzhang.report.blocks import Chart, Facts, Notes, Report, Scalar, Table
+from suanzhang.report.blocks import Chart, Facts, Notes, Report, Scalar, Table, with_ends
 
 _WIDEST = 60
 _MAX_NAME = 31
@@ -94,6 +94,7 @@ def _summary(book: Any, sheet: Any, report: Report, formats: dict[str, Any]) -> 
 
 
 def _table(sheet: Any, table: Table, formats: dict[str, Any]) -> None:
+    table = with_ends(table)
     for column, spec in enumerate(table.columns):
         _write(sheet, 0, column, spec.header, formats["head"])
         longest = max(
