@@ -1,89 +1,26 @@
-"""Explain a training: days from steps, the step from its terms, each term from its formula and the chip's figures."""
+"""Explain a training: what a result or a plan holds, computed again with everything that it rests on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from suanzhang.app.explain_tree import asked, dotted, efficiencies, moved_words, of_chip, of_stack
-from suanzhang.app.physics import Physics, physics
+from suanzhang.app.explain_terms import Run, cost_tree, days_tree, energy_tree, memory_tree, mfu_tree, run_on
+from suanzhang.app.explain_tree import moved_words
 from suanzhang.app.question import read_question
-from suanzhang.app.train import option_of
-from suanzhang.app.train_coefficients import generation, shipped_coefficients
 from suanzhang.app.train_input import default_batch, default_precision
-from suanzhang.app.train_model import Packed, estimate_packed, pack, sixteen_bit
 from suanzhang.catalog.chips import chip as chip_of
 from suanzhang.catalog.models import model as model_of
 from suanzhang.catalog.stacks import default_train_stack, train_stack
-from suanzhang.perf.energy import chip_power_w, host_power_w
-from suanzhang.perf.goodput import LLAMA3_FAILURES_PER_CHIP_DAY, RESTART_S, checkpoint_s, goodput_fraction
-from suanzhang.perf.training.args import HeadTimes, LayerTimes
-from suanzhang.perf.training.flop import step_flop
-from suanzhang.perf.training.head import head_times
-from suanzhang.perf.training.layer import layer_times
-from suanzhang.perf.training.memory import stage_memory
-from suanzhang.perf.training.pack import layout_args
-from suanzhang.perf.training.pipeline import bubble_s
-from suanzhang.perf.training.step import data_comm_s, layer_total_s, recompute_s, step_terms, step_total_s
-from suanzhang.perf.training.traffic import optimizer_s
-from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.job import TrainJob
 from suanzhang.spec.layout import TrainLayout
 from suanzhang.spec.model import ModelSpec
 from suanzhang.spec.question import Question, TrainAsk
 from suanzhang.spec.stack import TrainStack
-from suanzhang.spec.train import TrainEstimate, TrainOption
-from suanzhang.spec.trust import Given, Node
+from suanzhang.spec.trust import Node
 from suanzhang.spec.trust_plain import rebuilt
 from suanzhang.units import DAY_S, HOUR_S, parse_quantity
-
-_TERMS: Mapping[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
-    "forward_s": (
-        dotted(layer_times), ("gemm_forward", "attention_forward", "memory_forward"), ("peak", "kernels", "gemm", "hbm"),
-    ),
-    "backward_input_s": (
-        dotted(layer_times), ("gemm_input", "attention_backward", "memory_backward"), ("peak", "kernels", "gemm", "hbm"),
-    ),
-    "backward_weight_s": (dotted(layer_times), ("gemm_weight",), ("peak", "kernels", "gemm")),
-    "recompute_s": (dotted(recompute_s), ("selective",), ("peak", "kernels", "gemm")),
-    "embedding_head_s": (dotted(head_times), (), ("peak16", "kernels16", "gemm")),
-    "launch_s": (dotted(layer_total_s), ("host_forward", "host_backward"), ("launch", "launch_fit")),
-    "tensor_comm_s": (dotted(layer_times), ("tensor_forward", "tensor_backward"), ("link", "tensor")),
-    "context_comm_s": (dotted(layer_times), ("context_forward", "context_backward"), ("link", "nic")),
-    "expert_comm_s": (dotted(layer_times), ("expert_forward", "expert_backward"), ("link", "nic", "expert")),
-    "pipeline_comm_s": (dotted(step_terms), (), ("nic", "pipeline")),
-    "bubble_s": (dotted(bubble_s), (), ("peak", "kernels", "gemm")),
-    "data_comm_s": (dotted(data_comm_s), (), ("link", "nic", "overlap_dp", "data")),
-    "optimizer_s": (dotted(optimizer_s), (), ("hbm",)),
-    "offload_s": (dotted(step_terms), (), ()),
-    "overhead_s": (dotted(step_terms), (), ("overhead",)),
-    "jitter_s": (dotted(step_terms), (), ("jitter",)),
-}  # fmt: skip
-"""Term of a step: its formula, the times of a layer that it holds, the figures that it rests on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Everything that one explained run rests on."""
-
-    job: TrainJob
-    chip: ChipSpec
-    stack: TrainStack
-    packed: Packed
-    estimate: TrainEstimate
-    option: TrainOption
-    at: Physics
-    at16: Physics
-
-
-def run_on(job: TrainJob, chip: ChipSpec, stack: TrainStack, layout: TrainLayout) -> Run:
-    """A training on a chip in a layout, with everything that it rests on."""
-    packed = pack(job, chip, stack)
-    estimate = estimate_packed(packed, layout, chip)
-    option = option_of(job, chip, stack, estimate)
-    at16 = physics(chip, sixteen_bit(chip, job.precision), stack.profile)
-    return Run(job, chip, stack, packed, estimate, option, physics(chip, job.precision, stack.profile), at16)
 
 
 def run_of(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> Run:
@@ -120,12 +57,12 @@ def explain_train(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> tuple[l
     run = run_of(body, inputs)
     warnings = moved_words("the step", body, "step_s", run.estimate.step_s) + moved_words("days", body, "days", run.option.days)
     batch_given, seq_given = bool(inputs.get("global_batch")), bool(inputs.get("seq_len"))
-    trees = [_days(run, batch_given=batch_given, seq_given=seq_given), _memory(run), _mfu(run), _energy(run)]
+    trees = [days_tree(run, batch_given=batch_given, seq_given=seq_given), memory_tree(run), mfu_tree(run), energy_tree(run)]
     price = inputs.get("price_per_chip_h")
     if body.get("cost") and price is not None:
         if isinstance(price, (list, tuple)):  # one for each kind: that of the chip chosen
             price = float(body["cost"]["amount"]) / (float(body["days"]) * DAY_S / HOUR_S * float(body["chips"]))
-        trees.append(_cost(run, float(price), str(body["cost"]["currency"])))
+        trees.append(cost_tree(run, float(price), str(body["cost"]["currency"])))
     return trees, warnings
 
 
@@ -140,7 +77,7 @@ def explain_option(name: str, job: TrainJob, option: Mapping[str, Any], stack: T
     """
     run = run_on(job, chip_of(option["chip"]), stack, rebuilt(TrainLayout, option["layout"], "layout"))
     warnings = moved_words(f"days of {name}", option, "days", run.option.days)
-    return [_days(run, batch_given=True, seq_given=True, name=f"days of {name}")], warnings
+    return [days_tree(run, batch_given=True, seq_given=True, name=f"days of {name}")], warnings
 
 
 def plan_job(ask: TrainAsk, question: Question, chip: str) -> tuple[TrainJob, TrainStack]:
@@ -163,154 +100,4 @@ def plan_job(ask: TrainAsk, question: Question, chip: str) -> tuple[TrainJob, Tr
     return job, stack
 
 
-def _days(run: Run, *, batch_given: bool, seq_given: bool, name: str = "days") -> Node:
-    job, option = run.job, run.option
-    steps = Node(
-        "optimizer steps", job.tokens / (job.seq_len * job.global_batch), "steps", "formula", dotted(option_of),
-        (
-            asked("tokens", job.tokens, "tokens", given=True),
-            asked("sequence length", float(job.seq_len), "tokens", given=seq_given),
-            asked("global batch", float(job.global_batch), "sequences", given=batch_given),
-        ),
-    )  # fmt: skip
-    saved = checkpoint_s.py_func(job.model.params, float(option.chips))  # type: ignore[attr-defined]
-    goodput = Node(
-        "useful share of the time", option.goodput_fraction, "fraction", "formula", dotted(goodput_fraction),
-        (
-            Given("failures per chip and day", LLAMA3_FAILURES_PER_CHIP_DAY, "1/d", "llama3", "published"),
-            Given("time to be back after a failure", RESTART_S, "s", "planner-default", "assumed"),
-        ),
-        (Node("one checkpoint", saved, "s", "formula", dotted(checkpoint_s)),),
-    )  # fmt: skip
-    lost = 1.0 - option.goodput_fraction
-    step = _step(run)
-    return Node(
-        name, option.days, "d", "sum", dotted(option_of),
-        parts=(
-            Node(
-                "time of the steps", option.days * option.goodput_fraction, "d", "product", dotted(option_of),
-                parts=(steps, step),
-            ),
-            Node("failures and checkpoints", option.days * lost, "d", "formula", dotted(goodput_fraction), parts=(goodput,)),
-        ),
-        note="optimizer steps times the step, over the useful share of the time",
-    )  # fmt: skip
-
-
-def _step(run: Run) -> Node:
-    layout = layout_args(run.estimate.layout)
-    packed = run.packed
-    dense = layer_times.py_func(packed.shape, packed.run, layout, packed.ops, packed.fit, 0.0)  # type: ignore[attr-defined]
-    mixture = None
-    if packed.shape.experts > 0.0:
-        mixture = layer_times.py_func(packed.shape, packed.run, layout, packed.ops, packed.fit, 1.0)  # type: ignore[attr-defined]
-    ends = head_times.py_func(packed.shape, packed.run, layout, packed.ops16, packed.fit)  # type: ignore[attr-defined]
-    givens = _givens(run)
-    parts = []
-    for term in run.estimate.terms:
-        formula, fields, figures = _TERMS[term.name]
-        below = _layer_parts(fields, dense, "dense") + _layer_parts(fields, mixture, "mixture")
-        if term.name == "embedding_head_s":
-            below = _head_parts(ends)
-        inputs = tuple(givens[name] for name in figures) if term.value else ()
-        words = term.name.removesuffix("_s").replace("_", " ")
-        parts.append(Node(words, term.value, "s", "formula", formula, inputs, below if term.value else ()))
-    shown = sorted(parts, key=lambda part: -(part.value or 0.0))
-    return Node("one optimizer step", run.estimate.step_s, "s", "sum", dotted(step_total_s), parts=tuple(shown))
-
-
-def _layer_parts(fields: tuple[str, ...], times: LayerTimes | None, kind: str) -> tuple[Node, ...]:
-    if times is None:
-        return ()
-    note = f"one {kind} layer, one micro-batch, one chip"
-    return tuple(
-        Node(
-            f"{field.replace('_', ' ')} of a {kind} layer", getattr(times, field), "s", "given", dotted(layer_times), note=note
-        )
-        for field in fields
-        if getattr(times, field) > 0.0
-    )
-
-
-def _head_parts(ends: HeadTimes) -> tuple[Node, ...]:
-    return tuple(
-        Node(name.replace("_", " "), value, "s", "given", dotted(head_times), note="one micro-batch, one chip")
-        for name, value in ends._asdict().items()
-        if value > 0.0
-    )
-
-
-def _givens(run: Run) -> dict[str, Given]:
-    chip, stack, fit = run.chip, run.stack, shipped_coefficients()
-    values = fit.on(chip)
-    low = sixteen_bit(chip, run.job.precision)
-
-    def fitted(name: str, words: str) -> Given:
-        note = f"fitted to {fit.rows} published runs of {fit.sources} sources, {fit.date}"
-        return Given(
-            words, float(getattr(values, name)), "fraction" if name == "jitter" else "times", "training-fit", fit.grade, note
-        )
-
-    kind = generation(chip)
-    return {
-        "peak": of_chip(chip, f"peak_flop_per_s.{run.job.precision}", f"{run.job.precision} peak"),
-        "peak16": of_chip(chip, f"peak_flop_per_s.{low}", f"{low} peak"),
-        "kernels": efficiencies(run.at, chip),
-        "kernels16": efficiencies(run.at16, chip),
-        "hbm": of_chip(chip, "hbm_bytes_per_s", "memory bandwidth"),
-        "link": of_chip(chip, "link_bytes_per_s", "link bandwidth"),
-        "nic": of_chip(chip, "node.nic_bytes_per_s", "network bandwidth"),
-        "launch": of_stack(stack, "launch_s", "s", "host time of a launch"),
-        "overhead": of_stack(stack, "step_overhead_s", "s", "framework time of a step"),
-        "overlap_dp": of_stack(stack, "overlap_dp", "fraction", "overlapped share of the data traffic"),
-        "gemm": fitted("gemm", f"time of products inside a step over isolated, {kind}"),
-        "launch_fit": fitted("launch", "time of launches over stated"),
-        "tensor": fitted("tensor", "time of tensor traffic over ideal"),
-        "data": fitted("data", "time of data traffic over ideal"),
-        "expert": fitted("expert", "time of expert traffic over ideal"),
-        "pipeline": fitted("pipeline", "time of pipeline messages over ideal"),
-        "jitter": fitted("jitter", "waiting for the slowest node, per doubling of nodes"),
-    }
-
-
-def _memory(run: Run) -> Node:
-    fullest = max(run.estimate.memory, key=lambda stage: stage.total_bytes)
-    parts = tuple(Node(part.name, part.value, "B", "formula", dotted(stage_memory)) for part in fullest.parts)
-    have = of_chip(run.chip, "hbm_bytes", "memory")
-    return Node(
-        "memory of the fullest chip", fullest.total_bytes, "B", "sum", dotted(stage_memory), (have,), parts,
-        note=f"stage {fullest.stage} of {len(run.estimate.memory)}",
-    )  # fmt: skip
-
-
-def _mfu(run: Run) -> Node:
-    flop = step_flop.py_func(run.packed.shape, run.packed.run)  # type: ignore[attr-defined]
-    parts = (
-        Node("model FLOP of a step", flop, "FLOP", "formula", dotted(step_flop)),
-        Node("one optimizer step", run.estimate.step_s, "s", "given", dotted(step_total_s)),
-    )
-    peak = of_chip(run.chip, f"peak_flop_per_s.{run.job.precision}", f"{run.job.precision} peak")
-    return Node("model FLOP utilisation", run.estimate.mfu, "fraction", "formula", dotted(estimate_packed), (peak,), parts)
-
-
-def _energy(run: Run) -> Node:
-    chip, option = run.chip, run.option
-    chip_w = chip_power_w.py_func(chip.tdp_w, min(1.0, run.estimate.utilisation))  # type: ignore[attr-defined]
-    host_w = host_power_w.py_func(chip.node.power_w, float(chip.node.chips), chip.tdp_w)  # type: ignore[attr-defined]
-    scale = option.chips * option.days * DAY_S
-    plate = of_chip(chip, "tdp_w", "nameplate power")
-    node = (plate, of_chip(chip, "node.power_w", "nameplate power of the node"))
-    parts = (
-        Node("chips", chip_w * scale, "J", "formula", dotted(chip_power_w), (plate,), note=f"{chip_w:.0f} W each"),
-        Node("hosts", host_w * scale, "J", "formula", dotted(host_power_w), node, note=f"{host_w:.0f} W per chip"),
-    )
-    return Node("energy", option.energy_j, "J", "sum", dotted(option_of), parts=parts, note="before the building's overhead")
-
-
-def _cost(run: Run, price: float, currency: str) -> Node:
-    hours = run.option.days * DAY_S / HOUR_S * run.option.chips
-    rent = asked("price of a chip-hour", price, f"{currency}/chip_h", given=True)
-    return Node(
-        "cost", hours * price, currency, "product", "suanzhang.app.train.train", (rent,),
-        (Node("chip-hours", hours, "chip_h", "given", dotted(option_of), note="days times chips"),),
-    )  # fmt: skip
+__all__ = ["Run", "explain_option", "explain_train", "plan_job", "run_of", "run_on"]

@@ -9,7 +9,10 @@ from typing import Any
 from suanzhang.report.blocks import Chart, Column, Fact, Notes, Point, Scalar, Section, Table
 from suanzhang.spec.layout import ServeLayout, TrainLayout
 from suanzhang.spec.result import Interval, Money, SourceUse, Term
+from suanzhang.spec.trust import Flag
 
+_FIGURES, _ANSWERS = 5, 3
+"""Weak figures, and answers that each weighs on, that one line names."""
 _SUFFIXES: tuple[tuple[str, str], ...] = (
     ("_flop_per_s", "FLOP/s"),
     ("_bytes_per_s", "B/s"),
@@ -124,10 +127,32 @@ def sources_section(sources: Iterable[SourceUse | str]) -> Section:
     return Section("Sources", (Table("Sources", columns, rows),), folded=True)
 
 
-def warnings_section(warnings: Iterable[str], title: str = "What a reader must know") -> Section:
-    """Warnings, when there are any."""
-    lines = tuple(dict.fromkeys(warnings))
+def warnings_section(warnings: Iterable[str], title: str = "What a reader must know", weak: Iterable[Flag] = ()) -> Section:
+    """Warnings, when there are any; above them one line of the weak figures that weigh on the answer."""
+    rests = weak_line(weak)
+    lines = tuple(dict.fromkeys([*([rests] if rests else []), *warnings]))
     return Section(title, (Notes(title, lines),) if lines else ())
+
+
+def weak_line(weak: Iterable[Flag]) -> str:
+    """Figures of grade unverified or assumed that weigh more than 5 % of an answer, the heaviest first; empty for none.
+
+    Each stands once, with the largest of its weights and the answers that it weighs on.
+    """
+    by_figure: dict[str, list[Flag]] = {}
+    for flag in weak:
+        by_figure.setdefault(flag.figure, []).append(flag)
+    if not by_figure:
+        return ""
+    words = []
+    for figure, flags in sorted(by_figure.items(), key=lambda item: -max(flag.share for flag in item[1])):
+        most = max(flag.share for flag in flags)
+        answers = list(dict.fromkeys(flag.answer for flag in flags))
+        named = ", ".join(answers[:_ANSWERS]) + (" and more" if len(answers) > _ANSWERS else "")
+        words.append(f"{figure} ({flags[0].grade}), {100.0 * most:.0f} % of {named}")
+    left = len(words) - _FIGURES
+    more = f"; and {left} more in --json" if left > 0 else ""
+    return f"rests on: {'; '.join(words[:_FIGURES])}{more}"
 
 
 def key_facts(value: Any, keys: Iterable[str]) -> tuple[Fact, ...]:
