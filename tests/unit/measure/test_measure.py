@@ -3,6 +3,8 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,18 @@ from suanzhang.measure.sweeps import SWEEPS
 from suanzhang.report.views import report_of
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
-needs_torch = pytest.mark.skipif(not HAS_TORCH, reason="PyTorch is not installed: pip install 'suanzhang[measure]'")
+
+
+@pytest.fixture
+def torch() -> None:
+    if HAS_TORCH:
+        return
+    if "torch" in os.environ.get("SUANZHANG_REQUIRE", "").split(","):
+        pytest.fail("PyTorch is not installed, and SUANZHANG_REQUIRE asks for it")
+    pytest.skip("PyTorch is not installed: pip install 'suanzhang[measure]'")
+
+
+needs_torch = pytest.mark.usefixtures("torch")
 
 
 def gpu() -> Device:
@@ -93,8 +106,10 @@ def test_what_is_no_measurement_is_refused_in_one_line(text: str, tmp_path: Path
         suanzhang.compare_measured(path)
 
 
-@pytest.mark.skipif(HAS_TORCH, reason="PyTorch is installed")
-def test_without_pytorch_one_line_says_what_to_install(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_pytorch_one_line_says_what_to_install(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
     assert command(["measure", "--folder", str(tmp_path / "m"), "--json"]) == 2
     out, err = capsys.readouterr()
     assert json.loads(out)["error"]["fix"] == "pip install 'suanzhang[measure]'"
