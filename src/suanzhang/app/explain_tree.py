@@ -13,6 +13,7 @@ from suanzhang.source import Quoted
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.stack import ServeStack, TrainStack
 from suanzhang.spec.trust import Flag, Given, Node
+from suanzhang.units import GB
 
 WEAK = ("unverified", "assumed")
 """Grades that are flagged where they weigh."""
@@ -20,6 +21,9 @@ WEIGHS = 0.05
 """Share of an answer from which a weak figure is flagged."""
 QUESTION = "question"
 """Source key of what the user gave."""
+
+
+_NOMINAL = "as sold; nominal gigabytes of memory are binary ones"
 
 
 def dotted(function: Callable[..., Any]) -> str:
@@ -49,7 +53,12 @@ def quoted(name: str, quote: Quoted | None, missing: str = "in no source") -> Gi
 
 def of_chip(chip: ChipSpec, figure: str, name: str) -> Given:
     """A figure of a chip with its origin."""
-    return quoted(f"{name} of {chip.id}", chip.quotes.get(figure))
+    found = quoted(f"{name} of {chip.id}", chip.quotes.get(figure))
+    if figure == "hbm_bytes" and isinstance(found.value, float):
+        return replace(
+            found, value=found.value / GB, unit="GB", note=", ".join(part for part in (found.note, _NOMINAL) if part)
+        )
+    return found
 
 
 def of_stack(stack: TrainStack | ServeStack, setting: str, unit: str, name: str) -> Given:

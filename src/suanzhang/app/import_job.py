@@ -10,6 +10,7 @@ from suanzhang.app.header import header
 from suanzhang.app.import_megatron import read_megatron
 from suanzhang.app.import_torchtitan import read_torchtitan
 from suanzhang.app.train import interval_factors, option_of, train_options
+from suanzhang.app.train_input import memory_there, usable_bytes
 from suanzhang.app.train_model import describe, estimate_train
 from suanzhang.catalog.chips import chip as chip_of
 from suanzhang.catalog.stacks import train_stack
@@ -18,10 +19,11 @@ from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.imports import ExamineResult, Finding, ReadJob
 from suanzhang.spec.job import TrainJob
 from suanzhang.spec.layout import TrainLayout
+from suanzhang.spec.memory import memory_words
 from suanzhang.spec.paths import from_home
 from suanzhang.spec.stack import TrainStack
 from suanzhang.spec.train import TrainEstimate, TrainOption
-from suanzhang.units import format_count, format_si, parse_quantity
+from suanzhang.units import format_count, parse_quantity
 
 DEFAULT_STACKS = {"megatron": "megatron-lm-2025", "torchtitan": "torchtitan-2024"}
 LARGEST_BYTES = 2_000_000
@@ -144,7 +146,7 @@ def _single_changes(asked: TrainJob, chip: ChipSpec, stack: TrainStack, now: Tra
         elif gain < WORTH and not (text.startswith("every data rank") and saved > 0.02 * now.memory_bytes):
             continue
         words = f"{text}: {change} saves {100 * gain:.1f} % of the step" if gain >= WORTH else f"{text}: {change}"
-        words += f" and {format_si(saved, 'B')} of memory" if saved > 0.02 * now.memory_bytes else ""
+        words += f" and {memory_words(saved)} of memory" if saved > 0.02 * now.memory_bytes else ""
         if text not in best or gain > best[text].gain:
             best[text] = Finding("slow" if gain >= WORTH else "note", words, change, then.step_s, gain)
     return list(best.values())
@@ -155,10 +157,10 @@ def _standing(asked: TrainJob, chip: ChipSpec, now: TrainEstimate) -> list[Findi
     layout = now.layout
     found = []
     if not now.fits:
-        need, have = format_si(now.memory_bytes, "B"), format_si(chip.hbm_bytes, "B")
-        found.append(Finding("error", f"memory does not fit: {need} on the fullest chip, {have} there"))
-    elif now.memory_bytes > _TIGHT * chip.hbm_bytes:
-        share = 100.0 * now.memory_bytes / chip.hbm_bytes
+        need = memory_words(now.memory_bytes)
+        found.append(Finding("error", f"memory does not fit: {need} on the fullest chip, {memory_there(chip)}"))
+    elif now.memory_bytes > _TIGHT * usable_bytes(chip):
+        share = 100.0 * now.memory_bytes / usable_bytes(chip)
         found.append(Finding("note", f"memory is tight: {share:.0f} % of the chip by our count; a little more runs out"))
     share = _share(now, "bubble_s")
     if share > _BUBBLE:

@@ -12,17 +12,19 @@ from suanzhang.app.post_training_sides import BLOCK, Side, estimated_rollout, jo
 from suanzhang.app.serve_verb_answer import rent_per_chip_h
 from suanzhang.app.spread import estimate_factors, inverse, sum_interval
 from suanzhang.app.train import interval_factors, option_of
+from suanzhang.app.train_input import memory_there
 from suanzhang.app.train_model import describe, estimate_train
 from suanzhang.errors import Infeasible
 from suanzhang.perf.post_training import refit_s, swap_s
 from suanzhang.perf.training.pack import HOST_LINK_BYTES_PER_S
 from suanzhang.spec.layout import ServeLayout
+from suanzhang.spec.memory import memory_words
 from suanzhang.spec.model import ModelSpec
 from suanzhang.spec.post_training import PostOption, PostResult, RolloutSpec
 from suanzhang.spec.result import Interval, Money, Term
 from suanzhang.spec.serve import ClosedLoop
 from suanzhang.spec.train import TrainEstimate
-from suanzhang.units import DAY_S, HOUR_S, format_count, format_si
+from suanzhang.units import DAY_S, HOUR_S, format_count
 
 _SHARES = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875)
 """Shares of the chips that are tried as the rollout side of a fleet whose sides are apart."""
@@ -209,10 +211,10 @@ def post_train(
         spec = asked.rollout
         count, tokens = steps or 100.0, spec.responses * (spec.prompt_tokens + spec.response_tokens)
     if not options:
-        need = format_si(asked.model.params * 18.0 / asked.chips, "B")
+        need = memory_words(asked.model.params * 18.0 / asked.chips)
         raise Infeasible(
             f"{asked.model.name} does not fit {format_count(asked.chips)} {asked.chip.name} for {method}",
-            binding=[f"memory: about {need} of training states per chip, {format_si(asked.chip.hbm_bytes, 'B')} there"],
+            binding=[f"memory: about {need} of training states per chip, {memory_there(asked.chip)}"],
             fix="use more chips or adapters (--adapters lora)",
         )
     options.sort(key=lambda one: one.step_s)

@@ -21,7 +21,15 @@ from suanzhang.app.train_counts import (
     refused,
     value_of,
 )
-from suanzhang.app.train_input import complete_layout, default_batch, default_precision, parse_chips, parse_layout
+from suanzhang.app.train_input import (
+    complete_layout,
+    default_batch,
+    default_precision,
+    memory_there,
+    parse_chips,
+    parse_layout,
+    usable_bytes,
+)
 from suanzhang.app.train_model import Packed, check_layout, describe, estimate_packed, estimate_train, pack
 from suanzhang.app.train_search import Searched, chip_counts, default_axes, search_layouts
 from suanzhang.errors import CatalogError, Infeasible, InputError
@@ -31,11 +39,12 @@ from suanzhang.perf.goodput import LLAMA3_FAILURES_PER_CHIP_DAY, RESTART_S, chec
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.job import TrainJob
 from suanzhang.spec.layout import TrainLayout
+from suanzhang.spec.memory import memory_words
 from suanzhang.spec.model import ModelSpec
 from suanzhang.spec.result import Interval, Money
 from suanzhang.spec.stack import TrainStack
 from suanzhang.spec.train import TrainEstimate, TrainOption, TrainResult
-from suanzhang.units import DAY_S, HOUR_S, format_count, format_si, parse_quantity
+from suanzhang.units import DAY_S, HOUR_S, format_count, parse_quantity
 
 _GRADES: dict[str, Grade] = {"measured": "calibrated", "relative": "relative", "physics": "physics-only"}
 _KEEP = 12
@@ -360,7 +369,7 @@ def _at_count(ask: _Ask, count: int, layout: str | TrainLayout | None) -> list[_
         nearest = describe(searched.layouts[0]) if searched.layouts else "none on these chips"
         raise Infeasible(
             f"layout {describe(given)} does not fit {chip.name}",
-            binding=[f"memory: {format_si(estimate.memory_bytes, 'B')} needed, {format_si(chip.hbm_bytes, 'B')} there"],
+            binding=[f"memory: {memory_words(estimate.memory_bytes)} needed, {memory_there(chip)}"],
             nearest={"layout": nearest},
             fix="recompute more, split the model over more chips, or shard the optimizer",
         )
@@ -385,7 +394,7 @@ def _nothing_fits(job: TrainJob, chip: ChipSpec, count: int, searched: Searched)
         )
     return Infeasible(
         f"{job.model.name} does not fit {format_count(count)} {chip.name}",
-        binding=[f"memory: at least {format_si(searched.leanest_bytes, 'B')} per chip, {format_si(chip.hbm_bytes, 'B')} there"],
+        binding=[f"memory: at least {memory_words(searched.leanest_bytes)} per chip, {memory_there(chip)}"],
         nearest={"layout": describe(searched.leanest), "memory_bytes": searched.leanest_bytes},
         fix="use more chips, chips with more memory, or adapters instead of full training",
     )
@@ -400,10 +409,11 @@ def _assumptions(global_batch: int, seq_len: int, stack: str, best: _Pool, pools
     return tuple(notes)
 
 
-def _memory(estimate: TrainEstimate) -> dict[str, object]:
+def _memory(estimate: TrainEstimate, chip: ChipSpec) -> dict[str, object]:
     fullest = max(estimate.memory, key=lambda stage: stage.total_bytes)
     return {
         "total": estimate.memory_bytes,
+        "usable": usable_bytes(chip),
         "by_part": {part.name: part.value for part in fullest.parts},
         "by_stage": [stage.total_bytes for stage in estimate.memory],
     }
@@ -439,7 +449,7 @@ def _result(best: _Pool, pools: list[_Pool], price: Money | None, assumed: tuple
         days=option.days,
         days_interval=option.days_interval,
         goodput_fraction=option.goodput_fraction,
-        memory_bytes=_memory(estimate),
+        memory_bytes=_memory(estimate, best.chip),
         fits=estimate.fits,
         energy_j=option.energy_j,
         energy_j_interval=option.energy_j_interval or factors.scaled(option.energy_j),

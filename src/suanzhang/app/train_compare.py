@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from suanzhang.app.train import train_options
+from suanzhang.app.train_input import memory_there
 from suanzhang.app.train_model import estimate_train, sixteen_bit
 from suanzhang.catalog.chips import chip as chip_of
 from suanzhang.catalog.stacks import default_train_stack
@@ -70,7 +71,7 @@ def compare_variants(job: TrainJob, chips: Sequence[str], count: int, stack: Tra
     if not base:
         raise Infeasible(
             f"{first.name}: no layout of {count} chips fits the job",
-            binding=[f"memory: {first.hbm_bytes / 1e9:.0f} GB per chip"],
+            binding=[f"memory: {memory_there(first)} per chip"],
             fix="take more chips or a smaller job",
         )
     return tuple(_variant(job, spec, first, base[0], count, stack) for spec in specs)
@@ -88,7 +89,7 @@ def _variant(job: TrainJob, spec: ChipSpec, first: ChipSpec, base: TrainOption, 
     except PlannerError as error:
         return Variant(spec.id, None, 0.0, 0.0, 0.0, (*notes, error.message))
     if not options:
-        notes.append(f"no layout of {count} chips fits its {spec.hbm_bytes / 1e9:.0f} GB")
+        notes.append(f"no layout of {count} chips fits its memory, {memory_there(spec)}")
         return Variant(spec.id, None, 0.0, 0.0, 0.0, tuple(notes))
     best = options[0]
     same = 0.0

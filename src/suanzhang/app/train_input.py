@@ -6,16 +6,28 @@ import math
 from dataclasses import fields
 
 from suanzhang.errors import InputError, nearest_names
+from suanzhang.perf.training.pack import NAMEPLATE_BYTES
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.layout import TrainLayout
+from suanzhang.spec.memory import memory_words
 from suanzhang.spec.model import ModelSpec
-from suanzhang.units import parse_quantity
+from suanzhang.units import GB, parse_quantity
 
 ALIASES = {"mbs": "micro_batch", "zero": "zero_stage", "micro_batch_size": "micro_batch", "vp": "vpp"}
 """Short names of layout keys."""
 MOST_CHIPS = 10_000_000
 """More chips than one training can be asked for."""
 _FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+
+def usable_bytes(chip: ChipSpec) -> float:
+    """Memory of a chip that a training can fill: its nominal gigabytes are binary ones, less what firmware keeps."""
+    return NAMEPLATE_BYTES * chip.hbm_bytes
+
+
+def memory_there(chip: ChipSpec) -> str:
+    """The memory of a chip for an error line, beside what it is sold as."""
+    return f"{memory_words(usable_bytes(chip))} there (sold as {chip.hbm_bytes / GB:,.0f} GB)"
 
 
 def parse_chips(text: str) -> tuple[tuple[str, int], ...]:

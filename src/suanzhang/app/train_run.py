@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from suanzhang.app.header import header
 from suanzhang.app.train import _read_layout, _search, _stack_for, interval_factors
-from suanzhang.app.train_input import default_batch, default_precision, parse_chips
+from suanzhang.app.train_input import default_batch, default_precision, memory_there, parse_chips
 from suanzhang.app.train_model import Packed, check_layout, estimate_packed, pack
 from suanzhang.catalog.chips import chip as chip_of
 from suanzhang.catalog.models import model as model_of
@@ -231,13 +231,13 @@ def _layout(packed: Packed, job: TrainJob, chip: ChipSpec, stack: TrainStack, co
         given = _read_layout(text, count, stack)
         check_layout(packed, given)
         if not estimate_packed(packed, given, chip).fits:
-            raise Infeasible("the layout does not fit", binding=[f"memory: {chip.hbm_bytes / 1e9:.0f} GB"], fix="leave it out")
+            raise Infeasible("the layout does not fit", binding=[f"memory: {memory_there(chip)}"], fix="leave it out")
         return given
     searched = _search(packed, job, chip, stack, count)
     if not searched.layouts:
         raise Infeasible(
             f"{job.model.name} does not fit {format_count(count)} {chip.name}",
-            binding=[f"memory: {chip.hbm_bytes / 1e9:.0f} GB per chip"],
+            binding=[f"memory: {memory_there(chip)} per chip"],
             fix="use more chips, or chips with more memory",
         )
     return searched.layouts[0]

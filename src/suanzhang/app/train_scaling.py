@@ -9,7 +9,7 @@ from datetime import date
 
 from suanzhang.app.header import header
 from suanzhang.app.train import _search, _stack_for, interval_factors, option_of
-from suanzhang.app.train_input import default_batch, default_precision, parse_chips
+from suanzhang.app.train_input import default_batch, default_precision, memory_there, parse_chips
 from suanzhang.app.train_model import estimate_packed, pack
 from suanzhang.catalog import CATALOG_DATE
 from suanzhang.catalog.chips import chip as chip_of
@@ -26,6 +26,7 @@ from suanzhang.perf.scaling import (
 )
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.job import TrainJob
+from suanzhang.spec.memory import memory_words
 from suanzhang.spec.model import ModelSpec
 from suanzhang.spec.result import Interval, Money
 from suanzhang.spec.stack import TrainStack
@@ -310,9 +311,7 @@ def _try(asked: _Asked, job: TrainJob, software: TrainStack, params: float, choi
     if not searched.layouts:
         raise Infeasible(
             f"a model of {params / 1e9:.3g} B parameters does not fit {format_count(asked.chips)} {asked.chip.name}",
-            binding=[
-                f"memory: at least {searched.leanest_bytes / 1e9:.0f} GB per chip, {asked.chip.hbm_bytes / 1e9:.0f} GB there"
-            ],
+            binding=[f"memory: at least {memory_words(searched.leanest_bytes)} per chip, {memory_there(asked.chip)}"],
             fix="use more chips for a shorter time",
         )
     estimate = estimate_packed(packed, searched.layouts[0], asked.chip)

@@ -6,13 +6,14 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from suanzhang.spec.memory import memory_words
 from suanzhang.spec.result import Interval, Money
 from suanzhang.units import format_count, format_duration, format_figure, format_si
 
 Scalar = str | float | int | bool | None
 ChartKind = Literal["bars", "stacked", "line"]
 
-_SI_UNITS = {"W", "J", "B", "FLOP", "FLOP/s", "B/s"}
+_SI_UNITS = {"W", "J", "FLOP", "FLOP/s", "B/s"}
 _CURRENCY_LENGTH = 3
 _IN_BRACKETS = "in brackets: 5th to 95th percentile of our prediction"
 
@@ -275,6 +276,8 @@ def show_fact(value: Scalar, unit: str) -> str:
         return show_number(value)
     if unit == "s":
         return format_duration(value)
+    if unit == "B":
+        return memory_words(value)
     if unit in _SI_UNITS:
         return format_si(value, unit)
     if unit == "d":

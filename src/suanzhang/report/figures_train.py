@@ -11,8 +11,9 @@ from suanzhang.app.train_roofline import roofline
 from suanzhang.app.train_timeline import idle_share, pipeline_spans
 from suanzhang.errors import PlannerError
 from suanzhang.report.figures import INK, PALETTE, Drawn, drawn
+from suanzhang.spec.memory import in_gib
 from suanzhang.spec.train import TrainResult
-from suanzhang.units import GB, MILLI, TERA, format_count
+from suanzhang.units import MILLI, TERA, format_count
 
 _KINDS = ("forward", "backward", "communication")
 
@@ -98,13 +99,13 @@ def _roofline(result: TrainResult) -> Drawn:
 
 
 def _memory(stages: list[float]) -> Drawn:
-    rows = [{"stage": str(number), "memory": value / GB} for number, value in enumerate(stages)]
+    rows = [{"stage": str(number), "memory": in_gib(value)} for number, value in enumerate(stages)]
     chart = (
         alt.Chart(alt.InlineData(values=rows))
         .mark_bar(color=PALETTE[0])
         .encode(
             x=alt.X("stage:O", sort=None, title="pipeline stage", axis=alt.Axis(labelAngle=0)),
-            y=alt.Y("memory:Q", title="memory [GB]"),
+            y=alt.Y("memory:Q", title="memory [GiB]"),
             tooltip=["stage:N", "memory:Q"],
         )
         .properties(title="Memory by stage", width=620, height=200)

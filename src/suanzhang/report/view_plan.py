@@ -26,7 +26,7 @@ from suanzhang.report.view_train import options_table
 from suanzhang.spec.buy import ScheduleRow
 from suanzhang.spec.plan import PlanResult, ServicePlan, TrainingPlan
 from suanzhang.spec.result import Interval, Money
-from suanzhang.units import DAY_S, GB, J_PER_KWH, KILO, MEGA, format_count, format_figure
+from suanzhang.units import DAY_S, J_PER_KWH, KILO, MEGA, format_count, format_figure
 
 _ARRIVES = "in use from "
 
@@ -225,7 +225,7 @@ def _training(part: TrainingPlan) -> Section:
         Fact("layout", layout_words(option.layout)),
         Fact("step time", option.step_s, "s", option.step_s_interval),
         Fact("mfu", option.mfu, "fraction", option.mfu_interval),
-        Fact("memory of the fullest chip", option.memory_bytes / GB, "GB"),
+        Fact("memory of the fullest chip", option.memory_bytes, "B"),
         Fact(
             "energy",
             option.energy_j / J_PER_KWH / KILO,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from suanzhang.report.blocks import Column, Fact, Facts, Report, Section, Table, money_fact
 from suanzhang.report.common import layout_words, sources_section, terms_chart, terms_table, warnings_section
+from suanzhang.spec.memory import MEMORY_UNIT, in_gib
 from suanzhang.spec.post_training import PostOption, PostResult
-from suanzhang.units import DAY_S, GB, format_count, format_duration
+from suanzhang.units import DAY_S, format_count, format_duration
 
 _NAMES = {
     "sft": "Supervised tuning",
@@ -72,7 +73,7 @@ _COLUMNS = (
     Column("training", "chips"),
     Column("rollout", "chips"),
     Column("step time", "s"),
-    Column("memory", "GB"),
+    Column("memory", MEMORY_UNIT),
     Column("rollout layout", optional=True),
     Column("training layout"),
 )
@@ -84,7 +85,7 @@ def _row(option: PostOption) -> tuple[str | float, ...]:
         option.train_chips,
         option.rollout_chips,
         option.step_s,
-        option.memory_bytes / GB,
+        in_gib(option.memory_bytes),
         layout_words(option.rollout) if option.rollout else "",
         layout_words(option.layout),
     )

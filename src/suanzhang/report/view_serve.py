@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from suanzhang.report.blocks import Chart, Column, Fact, Facts, Point, Report, Section, Table, money_fact
 from suanzhang.report.common import layout_words, sources_section, terms_chart, terms_table, warnings_section
+from suanzhang.spec.memory import MEMORY_UNIT, in_gib
 from suanzhang.spec.result import Interval
 from suanzhang.spec.serve import Percentiles, Refusal, ServeEstimate, ServeResult, SizedService
-from suanzhang.units import GB, MEGA, MILLI, format_count
+from suanzhang.units import MEGA, MILLI, format_count
 
 
 def serve(result: ServeResult) -> Report:
@@ -155,8 +156,8 @@ def memory_chart(replica: ServeEstimate) -> Chart:
         "bars",
         "part",
         "memory",
-        "GB",
-        tuple(Point(name, "", max(0.0, amount) / GB) for name, amount in parts),
+        MEMORY_UNIT,
+        tuple(Point(name, "", in_gib(max(0.0, amount))) for name, amount in parts),
     )
 
 

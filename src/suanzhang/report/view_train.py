@@ -7,9 +7,10 @@ from typing import Any
 
 from suanzhang.report.blocks import Block, Chart, Column, Fact, Facts, Point, Report, Section, Table, money_fact, show_fact
 from suanzhang.report.common import count_table, layout_words, sources_section, terms_chart, terms_table, warnings_section
+from suanzhang.spec.memory import MEMORY_UNIT, in_gib, memory_words
 from suanzhang.spec.result import Interval
 from suanzhang.spec.train import TrainOption, TrainResult
-from suanzhang.units import DAY_S, GB, J_PER_KWH, KILO, MEGA, format_count
+from suanzhang.units import DAY_S, J_PER_KWH, KILO, MEGA, format_count
 
 
 def train(result: TrainResult) -> Report:
@@ -84,34 +85,39 @@ def _numbers(value: Any) -> dict[str, float]:
 
 def _memory_chart(memory: Mapping[str, object]) -> Chart:
     """Parts of the fullest chip's memory; the chart's title carries the total."""
-    parts = _numbers(memory.get("by_part")) or {key: value for key, value in _numbers(memory).items() if key != "total"}
+    parts = _numbers(memory.get("by_part")) or {
+        key: value for key, value in _numbers(memory).items() if key not in ("total", "usable")
+    }
     total = _numbers(memory).get("total", sum(parts.values()))
-    points = tuple(Point(name, "", amount / GB) for name, amount in parts.items() if amount > 0.0)
-    return Chart(f"{total / GB:,.1f} GB in all, by part", "bars", "part", "memory", "GB", points)
+    usable = _numbers(memory).get("usable", 0.0)
+    there = f" of {memory_words(usable)} usable" if usable else " in all"
+    points = tuple(Point(name, "", in_gib(amount)) for name, amount in parts.items() if amount > 0.0)
+    return Chart(f"{memory_words(total)}{there}, by part", "bars", "part", "memory", MEMORY_UNIT, points)
 
 
 def _memory_tables(memory: Mapping[str, object]) -> tuple[Block, ...]:
     """Every nested map of the memory, and one row for each pipeline stage."""
     nested = {key: _numbers(value) for key, value in memory.items() if _numbers(value)}
-    columns = (Column("part"), Column("memory", "GB"))
+    columns = (Column("part"), Column("memory", MEMORY_UNIT))
     blocks: list[Block] = [
-        Table(f"Memory {key.replace('_', ' ')}", columns, tuple((name, amount / GB) for name, amount in parts.items()))
+        Table(f"Memory {key.replace('_', ' ')}", columns, tuple((name, in_gib(amount)) for name, amount in parts.items()))
         for key, parts in nested.items()
     ]
     stages = memory.get("by_stage")
     if isinstance(stages, (list, tuple)):
         each = tuple(_stage_row(number, stage) for number, stage in enumerate(stages))
-        blocks.append(Table("Memory by stage", (Column("stage", "index"), Column("memory", "GB"), Column("parts")), each))
+        head = (Column("stage", "index"), Column("memory", MEMORY_UNIT), Column("parts"))
+        blocks.append(Table("Memory by stage", head, each))
     return tuple(blocks)
 
 
 def _stage_row(number: int, stage: Any) -> tuple[int, float, str]:
     if isinstance(stage, (int, float)):
-        return number, float(stage) / GB, ""
+        return number, in_gib(float(stage)), ""
     values = _numbers(stage)
     total = values.pop("total_bytes", None) or values.pop("total", None) or sum(v for k, v in values.items() if k != "stage")
     values.pop("stage", None)
-    return number, float(total) / GB, ", ".join(f"{key} {amount / GB:.1f} GB" for key, amount in values.items())
+    return number, in_gib(float(total)), ", ".join(f"{key} {memory_words(amount)}" for key, amount in values.items())
 
 
 def options_table(title: str, options: Iterable[TrainOption]) -> Table:
@@ -126,7 +132,7 @@ def options_table(title: str, options: Iterable[TrainOption]) -> Table:
         Column("mfu", "%"),
         Column("energy", "MWh"),
         Column("mean draw", "MW", optional=True),
-        Column("memory", "GB"),
+        Column("memory", MEMORY_UNIT),
         Column("layout"),
     )
     options = tuple(options)
@@ -143,7 +149,7 @@ def options_table(title: str, options: Iterable[TrainOption]) -> Table:
             100.0 * option.mfu,
             option.energy_j / J_PER_KWH / KILO,
             option.power_w / MEGA,
-            option.memory_bytes / GB,
+            in_gib(option.memory_bytes),
             layout_words(option.layout),
             *((option.cost.amount if option.cost else None,) if money else ()),
         )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from suanzhang.report.blocks import Column, Fact, Facts, Report, Section, Table, show_fact
 from suanzhang.report.common import count_table, layout_words, sources_section, terms_chart, terms_table, warnings_section
+from suanzhang.spec.memory import MEMORY_UNIT, in_gib
 from suanzhang.spec.train_mixed import MixedOption, MixedResult
-from suanzhang.units import DAY_S, GB, GIGA, MEGA, format_count
+from suanzhang.units import DAY_S, GIGA, MEGA, format_count
 
 _WAYS = {"pipeline": "layers split over the pools", "data": "batch split over the pools", "alone": "one pool alone"}
 
@@ -54,12 +55,12 @@ def _run(result: MixedResult) -> Facts:
 def _shares(title: str, option: MixedOption) -> Table:
     columns = (
         Column("chip"), Column("zone"), Column("chips", "chips"), Column("layers", "layers"), Column("batch", "sequences"),
-        Column("busy", "%"), Column("memory", "GB"), Column("layout"),
+        Column("busy", "%"), Column("memory", MEMORY_UNIT), Column("layout"),
     )  # fmt: skip
     rows = tuple(
         (
             share.chip, share.zone, share.chips, share.layers, share.batch, 100.0 * share.busy_fraction,
-            share.memory_bytes / GB, layout_words(share.layout),
+            in_gib(share.memory_bytes), layout_words(share.layout),
         )
         for share in option.pools
     )  # fmt: skip
