@@ -32,13 +32,16 @@ def is_number(value: object) -> bool:
 
 
 def fault_of(value: float, interval: object) -> str:
-    """What is wrong with the interval of a value; empty when nothing is. A value of 0 may stand for none and go without."""
+    """What is wrong with the interval of a value; empty when nothing is.
+
+    A value of 0 may stand for none and go without; a whole count may be the same at both ends.
+    """
     if not isinstance(interval, Interval):
         return "" if value == 0 and interval is None else "has no interval"
     low, middle, high = interval.p05, interval.p50, interval.p95
     if not low <= middle <= high:
         return f"interval out of order: {interval}"
-    if low == high and value != 0:
+    if low == high and value != 0 and not isinstance(value, int):
         return f"interval is a point: {interval}"
     slack = _TOLERANCE * max(abs(value), abs(low), abs(high))
     return "" if low - slack <= value <= high + slack else f"{value!r} is outside of {interval}"

@@ -156,4 +156,5 @@ def together(prefill: Role, decode: Role, demand: Demand, replicas: tuple[int, i
 def percentiles(four: tuple[float, float, float, float], ready: Prepared | None = None, front: float = 0.0) -> Percentiles:
     """Mean and percentiles of a pair of pools, with the time before the engine and through the stages of a pipeline."""
     pipe = ready.pipe_s if ready is not None else (0.0, 0.0, 0.0, 0.0)
-    return Percentiles(*(value + extra + front for value, extra in zip(four, pipe, strict=True)))
+    mean, p50, p90, p99 = (value + extra + front for value, extra in zip(four, pipe, strict=True))
+    return Percentiles(mean, p50, p90, p99)

@@ -105,12 +105,16 @@ def check_workload(workload: Workload) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Percentiles:
-    """A latency over requests: mean and percentiles [s]. Not our uncertainty; that is an :class:`Interval`."""
+    """A latency over requests: mean and percentiles [s]; our uncertainty about each is its :class:`Interval`."""
 
     mean: float
     p50: float
     p90: float
     p99: float
+    mean_interval: Interval | None = None
+    p50_interval: Interval | None = None
+    p90_interval: Interval | None = None
+    p99_interval: Interval | None = None
 
     @classmethod
     def constant(cls, value: float) -> Percentiles:
@@ -171,6 +175,7 @@ class ServeEstimate:
         origin: where the operator efficiencies come from.
         warnings: what a reader must know.
         requests_simulated, simulated_s, wall_s: filled when an event simulation produced the latencies.
+        *_interval: our uncertainty, filled where the estimate is part of an answer.
     """
 
     chips: int
@@ -202,6 +207,15 @@ class ServeEstimate:
     requests_simulated: int = 0
     simulated_s: float = 0.0
     wall_s: float = 0.0
+    output_tokens_per_s_interval: Interval | None = None
+    requests_per_s_interval: Interval | None = None
+    capacity_requests_per_s_interval: Interval | None = None
+    utilisation_interval: Interval | None = None
+    running_batch_interval: Interval | None = None
+    decode_iteration_s_interval: Interval | None = None
+    power_w_per_chip_interval: Interval | None = None
+    energy_j_per_response_interval: Interval | None = None
+    energy_j_per_output_token_interval: Interval | None = None
 
     @property
     def output_tokens_per_s_per_chip(self) -> float:
@@ -219,6 +233,7 @@ class ChipCount:
         condition: in words, such as "mean load, no latency limit".
         requests_per_s: the load that it was counted for.
         utilisation: of the replicas at that load.
+        *_interval: our uncertainty; of counts, the whole count that would be needed.
     """
 
     chips: int
@@ -226,6 +241,9 @@ class ChipCount:
     condition: str
     requests_per_s: float
     utilisation: float
+    chips_interval: Interval | None = None
+    replicas_interval: Interval | None = None
+    utilisation_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +272,8 @@ class SizedService:
         layouts_evaluated: how many combinations were tried.
         alternatives: the next-best answers, fewest chips first: (layout, weight dtype, chips).
         size_s: time that the sizing took; filled by the caller that owns a clock.
+        *_interval: our uncertainty, filled where the sizing is part of an answer; of counts, the whole count that would be
+            needed.
     """
 
     service: str
@@ -280,6 +300,17 @@ class SizedService:
     layouts_evaluated: int
     alternatives: tuple[tuple[ServeLayout, str, int], ...] = ()
     size_s: float = 0.0
+    chips_interval: Interval | None = None
+    replicas_interval: Interval | None = None
+    chips_mean_interval: Interval | None = None
+    replicas_mean_interval: Interval | None = None
+    chips_mean_no_slo_interval: Interval | None = None
+    replica_requests_per_s_interval: Interval | None = None
+    replica_requests_per_s_no_slo_interval: Interval | None = None
+    utilisation_mean_interval: Interval | None = None
+    energy_j_per_response_interval: Interval | None = None
+    power_w_interval: Interval | None = None
+    power_peak_w_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,3 +406,5 @@ class ServeResult:
     decode_iteration_s_interval: Interval | None = None
     capacity_requests_per_s_interval: Interval | None = None
     power_w_per_chip_interval: Interval | None = None
+    chips_interval: Interval | None = None
+    replicas_interval: Interval | None = None
