@@ -226,6 +226,8 @@ def show_number(value: Scalar, digits: int = 3) -> str:
         return "yes" if value else "no"
     if isinstance(value, str):
         return value
+    if isinstance(value, Ranged) and value.interval.p05 == value.interval.p95 == value:
+        value = float(value)
     if isinstance(value, Ranged):
         return f"{show_number(float(value), digits)} ({_ends(value.interval, digits)})"
     if not math.isfinite(value):

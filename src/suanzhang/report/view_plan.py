@@ -271,7 +271,7 @@ def _service(part: ServicePlan) -> Section:
         f"Service {part.name}",
         (
             Facts(f"Service {part.name}", facts),
-            latency_rows_of(f"{part.name}: latency", sized, (part.ttft_s_interval, part.tpot_s_interval, part.e2e_s_interval)),
+            latency_rows_of(f"{part.name}: latency", sized),
             *_simulated(part),
         ),
     )

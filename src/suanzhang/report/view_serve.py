@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suanzhang.report.blocks import Chart, Column, Fact, Facts, Point, Report, Section, Table, money_fact
+from suanzhang.report.blocks import Chart, Column, Fact, Facts, Point, Report, Section, Table, money_fact, ranged
 from suanzhang.report.common import layout_words, sources_section, terms_chart, terms_table, warnings_section
 from suanzhang.spec.memory import MEMORY_UNIT, in_gib
 from suanzhang.spec.result import Interval
@@ -24,7 +24,7 @@ def serve(result: ServeResult) -> Report:
         Section(
             "One replica",
             (
-                replica_facts(result.replica, result),
+                replica_facts(result.replica),
                 terms_chart("Parts of a decode iteration", result.replica.terms, 1.0 / MILLI, "ms"),
             ),
         ),
@@ -48,8 +48,8 @@ def _deployment(result: ServeResult) -> Facts:
     return Facts(
         "Deployment",
         (
-            Fact("chips", result.chips, "chips"),
-            Fact("replicas", result.replicas, "replicas"),
+            Fact("chips", result.chips, "chips", _moving(result.chips_interval)),
+            Fact("replicas", result.replicas, "replicas", _moving(result.replicas_interval)),
             Fact("layout of a replica", layout_words(result.layout)),
             Fact("engine", result.engine),
             Fact("weights / cache", f"{result.weight_dtype} / {result.kv_dtype}"),
@@ -63,31 +63,32 @@ def _deployment(result: ServeResult) -> Facts:
     )
 
 
+_LATENCY = (Column("latency"), *(Column(name, "s") for name in ("mean", "p50", "p90", "p99")))
+_OVER = "mean and percentiles over requests"
+
+
 def latency_table(result: ServeResult) -> Table:
-    """Time to first token, per token and end to end: percentiles over requests, and our interval of the mean."""
+    """Time to first token, per token and end to end: mean and percentiles over requests, each with our interval."""
     rows = tuple(
-        _latency_row(name, value, interval)
-        for name, value, interval in (
-            ("first token (ttft)", result.ttft_s, result.ttft_s_interval),
-            ("per further token (tpot)", result.tpot_s, result.tpot_s_interval),
-            ("end to end (e2e)", result.e2e_s, result.e2e_s_interval),
+        latency_row(name, value)
+        for name, value in (
+            ("first token (ttft)", result.ttft_s),
+            ("per further token (tpot)", result.tpot_s),
+            ("end to end (e2e)", result.e2e_s),
         )
     )
-    columns = (
-        Column("latency"),
-        *(Column(name, "s") for name in ("mean", "p50", "p90", "p99", "our p05", "our p50", "our p95")),
-    )
-    return Table(
-        "Latency over requests",
-        columns,
-        rows,
-        "p50 to p99: over requests; our p05 to p95: uncertainty of our prediction of the mean",
-    )
+    return Table("Latency over requests", _LATENCY, rows, _OVER)
 
 
-def _latency_row(name: str, value: Percentiles, interval: Interval | None) -> tuple[str | float | None, ...]:
-    bounds = (interval.p05, interval.p50, interval.p95) if interval else (None, None, None)
-    return name, value.mean, value.p50, value.p90, value.p99, *bounds
+def latency_row(name: str, value: Percentiles) -> tuple[str | float | None, ...]:
+    """A latency with our interval at its mean and at each percentile."""
+    return (
+        name,
+        ranged(value.mean, value.mean_interval),
+        ranged(value.p50, value.p50_interval),
+        ranged(value.p90, value.p90_interval),
+        ranged(value.p99, value.p99_interval),
+    )
 
 
 def _throughput(result: ServeResult) -> Facts:
@@ -118,28 +119,31 @@ def _money(result: ServeResult) -> Facts:
     )
 
 
-def replica_facts(replica: ServeEstimate, result: ServeResult | None = None) -> Facts:
-    """What one replica does; with the result that it belongs to, our intervals too."""
+def _moving(interval: Interval | None) -> Interval | None:
+    """An interval that says something: a whole count may be the same at both ends."""
+    return interval if interval is not None and interval.p05 < interval.p95 else None
+
+
+def replica_facts(replica: ServeEstimate) -> Facts:
+    """What one replica does, with our intervals where it is part of an answer."""
     return Facts(
         "One replica",
         (
             Fact("chips", replica.chips, "chips"),
-            Fact("running sequences, mean", replica.running_batch, "sequences"),
+            Fact("running sequences, mean", replica.running_batch, "sequences", replica.running_batch_interval),
             Fact("running sequences, most", replica.batch_limit, "sequences", note=f"limited by {replica.batch_limited_by}"),
-            Fact("decode iteration", replica.decode_iteration_s, "s", result.decode_iteration_s_interval if result else None),
-            Fact("requests", replica.requests_per_s, "requests/s"),
+            Fact("decode iteration", replica.decode_iteration_s, "s", replica.decode_iteration_s_interval),
+            Fact("requests", replica.requests_per_s, "requests/s", replica.requests_per_s_interval),
+            Fact("capacity", replica.capacity_requests_per_s, "requests/s", replica.capacity_requests_per_s_interval),
             Fact(
-                "capacity",
-                replica.capacity_requests_per_s,
-                "requests/s",
-                result.capacity_requests_per_s_interval if result else None,
+                "share of capacity in use", replica.utilisation, "fraction", replica.utilisation_interval,
+                "saturated" if replica.saturated else "",
             ),
-            Fact("share of capacity in use", replica.utilisation, "fraction", note="saturated" if replica.saturated else ""),
             Fact("bound by", replica.bound_by),
-            Fact("draw of a chip", replica.power_w_per_chip, "W", result.power_w_per_chip_interval if result else None),
+            Fact("draw of a chip", replica.power_w_per_chip, "W", replica.power_w_per_chip_interval),
             Fact("cache capacity", replica.memory.kv_tokens, "tokens"),
         ),
-    )
+    )  # fmt: skip
 
 
 def memory_chart(replica: ServeEstimate) -> Chart:
@@ -170,7 +174,13 @@ def counts_table(sized: SizedService) -> Table:
         Column("load", "requests/s"),
         Column("use", "%"),
     )
-    rows = tuple((c.condition, c.chips, c.replicas, c.requests_per_s, 100.0 * c.utilisation) for c in sized.counts)
+    rows = tuple(
+        (
+            c.condition, ranged(c.chips, c.chips_interval), ranged(c.replicas, c.replicas_interval), c.requests_per_s,
+            ranged(c.utilisation, c.utilisation_interval, 100.0),
+        )
+        for c in sized.counts
+    )  # fmt: skip
     return Table("Chips by condition", columns, rows)
 
 
@@ -181,25 +191,25 @@ def sizing_table(title: str, options: tuple[SizedService, ...]) -> Table:
         Column("chips at peak", "chips"),
         Column("chips at the mean load", "chips", optional=True),
         Column("mean load, no latency limit", "chips", optional=True),
-        Column("replicas", "replicas"),
+        Column("replicas", "replicas", optional=True),
         Column("layout"),
         Column("weights"),
-        Column("mean draw", "MW"),
+        Column("mean draw", "MW", optional=True),
         Column("energy per response", "J"),
-        Column("use", "%"),
+        Column("use", "%", optional=True),
     )
     rows = tuple(
         (
             item.chip,
-            item.chips,
-            item.chips_mean,
-            item.chips_mean_no_slo,
-            item.replicas,
+            ranged(item.chips, item.chips_interval),
+            ranged(item.chips_mean, item.chips_mean_interval),
+            ranged(item.chips_mean_no_slo, item.chips_mean_no_slo_interval),
+            ranged(item.replicas, item.replicas_interval),
             layout_words(item.layout),
             item.weight_dtype,
-            item.power_w / MEGA,
-            item.energy_j_per_response,
-            100.0 * item.utilisation_mean,
+            ranged(item.power_w, item.power_w_interval, 1.0 / MEGA),
+            ranged(item.energy_j_per_response, item.energy_j_per_response_interval),
+            ranged(item.utilisation_mean, item.utilisation_mean_interval, 100.0),
         )
         for item in options
     )
@@ -212,18 +222,10 @@ def refusals_table(title: str, refused: tuple[Refusal, ...]) -> Table:
     return Table(title, (Column("chip"), Column("reason"), Column("what binds")), rows)
 
 
-def latency_rows_of(title: str, sized: SizedService, ours: tuple[Interval | None, ...] = (None, None, None)) -> Table:
-    """Latencies of a sized service at peak and at the mean load, percentiles over requests.
-
-    Args:
-        title: of the table.
-        sized: the service.
-        ours: our intervals of the mean latencies at peak: first token, per token, end to end.
-    """
-    names = ("mean", "p50", "p90", "p99", "our p05", "our p50", "our p95")
-    columns = (Column("latency"), *(Column(name, "s") for name in names))
+def latency_rows_of(title: str, sized: SizedService) -> Table:
+    """Latencies of a sized service at peak and at the mean load, mean and percentiles over requests."""
     rows = []
-    for when, estimate, bounds in (("at peak", sized.peak, ours), ("at the mean load", sized.mean, (None, None, None))):
+    for when, estimate in (("at peak", sized.peak), ("at the mean load", sized.mean)):
         values = (("first token", estimate.ttft_s), ("per token", estimate.tpot_s), ("end to end", estimate.e2e_s))
-        rows += [_latency_row(f"{name} {when}", value, own) for (name, value), own in zip(values, bounds, strict=True)]
-    return Table(title, columns, tuple(rows), "our p05 to p95: uncertainty of our prediction of the mean" if any(ours) else "")
+        rows += [latency_row(f"{name} {when}", value) for name, value in values]
+    return Table(title, _LATENCY, tuple(rows), _OVER)
