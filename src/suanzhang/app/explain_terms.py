@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from suanzhang.app.explain_tree import asked, dotted, efficiencies, of_chip, of_stack
 from suanzhang.app.physics import Physics, physics
-from suanzhang.app.train import option_of
 from suanzhang.app.train_coefficients import generation, shipped_coefficients
 from suanzhang.app.train_model import Packed, estimate_packed, pack, sixteen_bit
+from suanzhang.app.train_option import option_of
 from suanzhang.perf.energy import chip_power_w, host_power_w
 from suanzhang.perf.goodput import LLAMA3_FAILURES_PER_CHIP_DAY, RESTART_S, checkpoint_s, goodput_fraction
 from suanzhang.perf.training.args import HeadTimes, LayerTimes

@@ -9,9 +9,10 @@ from typing import Any
 from suanzhang.app.header import header
 from suanzhang.app.import_megatron import read_megatron
 from suanzhang.app.import_torchtitan import read_torchtitan
-from suanzhang.app.train import interval_factors, option_of, train_options
 from suanzhang.app.train_input import memory_there, usable_bytes
 from suanzhang.app.train_model import describe, estimate_train
+from suanzhang.app.train_option import option_of, train_options
+from suanzhang.app.train_spread import interval_factors
 from suanzhang.catalog.chips import chip as chip_of
 from suanzhang.catalog.stacks import train_stack
 from suanzhang.errors import InputError, PlannerError

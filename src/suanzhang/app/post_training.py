@@ -11,9 +11,10 @@ from suanzhang.app.post_training_input import Asked, checked
 from suanzhang.app.post_training_sides import BLOCK, Side, estimated_rollout, job_of, rollouts, term_of, training_side
 from suanzhang.app.serve_verb_answer import rent_per_chip_h
 from suanzhang.app.spread import estimate_factors, inverse, sum_interval
-from suanzhang.app.train import interval_factors, option_of
 from suanzhang.app.train_input import memory_there
 from suanzhang.app.train_model import describe, estimate_train
+from suanzhang.app.train_option import option_of
+from suanzhang.app.train_spread import interval_factors
 from suanzhang.errors import Infeasible
 from suanzhang.perf.post_training import refit_s, swap_s
 from suanzhang.perf.training.pack import HOST_LINK_BYTES_PER_S

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from suanzhang.app.train import train_options
 from suanzhang.app.train_input import memory_there
 from suanzhang.app.train_model import estimate_train, sixteen_bit
+from suanzhang.app.train_option import train_options
 from suanzhang.catalog.chips import chip as chip_of
 from suanzhang.catalog.stacks import default_train_stack
 from suanzhang.errors import Infeasible, PlannerError

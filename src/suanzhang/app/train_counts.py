@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from suanzhang.errors import Infeasible, InputError
 from suanzhang.spec.chip import ChipSpec
-from suanzhang.spec.result import Money
 from suanzhang.spec.train import TrainOption
-from suanzhang.units import DAY_S, HOUR_S, format_count
+from suanzhang.units import DAY_S, format_count
 
 OBJECTIVES = ("time", "days", "cost", "energy", "chips")
 """What can be made small; "time" and "days" are the same."""
@@ -55,11 +54,6 @@ def gang_of(text: str, chip: ChipSpec) -> int:
     if not text.strip().isdigit() or int(text) < 1:
         raise InputError(f"gang: {text!r} is neither NODE nor a number of chips", fix="write NODE, or for example 8")
     return int(text)
-
-
-def cost_of(option: TrainOption, price: Money | None) -> Money | None:
-    """Chip-hours at a price."""
-    return None if price is None else price.scaled(option.days * DAY_S / HOUR_S * option.chips)
 
 
 def value_of(option: TrainOption, objective: str) -> tuple[float, ...]:

@@ -128,3 +128,37 @@ def default_batch(model: ModelSpec, seq_len: int) -> int:
     """
     tokens = min(16e6, 0.5e6 * max(1.0, model.active_params / 1e9) ** (1.0 / 3.0) * 1.4)
     return int(2 ** max(0, round(math.log2(tokens / seq_len))))
+
+
+def sizes_of(model: ModelSpec, seq_len: int, global_batch: int) -> tuple[int, int]:
+    """Tokens of a sequence and sequences of a step; usual ones for what is 0.
+
+    Raises:
+        InputError: one is below zero.
+    """
+    for name, value in (("seq_len", seq_len), ("global_batch", global_batch)):
+        if value < 0:
+            raise InputError(f"{name}: {value} is below zero", fix="give a positive number, or leave it out for the usual one")
+    seq = seq_len or min(model.max_seq, 8192)
+    return seq, global_batch or default_batch(model, seq)
+
+
+def tokens_of(tokens: float | str, of_step: int) -> float:
+    """Tokens to train on.
+
+    Args:
+        tokens: what the user wrote.
+        of_step: tokens of one optimizer step.
+
+    Raises:
+        InputError: not positive, or less than one step, as when the B of 300B was forgotten.
+    """
+    amount = parse_quantity(tokens, "count", "tokens")
+    if amount <= 0.0:
+        raise InputError(f"tokens: {tokens!r} is not positive", fix="write for example 300B")
+    if amount < of_step:
+        raise InputError(
+            f"tokens: {tokens!r} is less than one step, which takes {of_step:,}",
+            fix=f"write {amount:g}B if billions were meant, or a smaller batch",
+        )
+    return amount

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from suanzhang.app.header import header
 from suanzhang.app.physics import physics
-from suanzhang.app.train import interval_factors
 from suanzhang.app.train_input import default_batch, parse_chips
 from suanzhang.app.train_mixed_data import BatchSplit, Curve, best_batch_split
 from suanzhang.app.train_mixed_pipeline import Links, Pipeline, PoolArgs, best_pipeline
 from suanzhang.app.train_model import Packed, estimate_packed, pack
+from suanzhang.app.train_option import stack_for
+from suanzhang.app.train_spread import interval_factors
 from suanzhang.errors import Infeasible, InputError
 from suanzhang.perf.energy import chip_power_w, host_power_w
 from suanzhang.perf.goodput import LLAMA3_FAILURES_PER_CHIP_DAY, RESTART_S, checkpoint_s, goodput_fraction
@@ -100,7 +101,6 @@ def train_mixed(
         InputError: something given cannot be used.
         Infeasible: neither one pool nor any mix of them holds the job.
     """
-    from suanzhang.app.train import _stack_for
     from suanzhang.catalog.chips import chip as chip_of
     from suanzhang.catalog.models import model as model_of
 
@@ -115,7 +115,7 @@ def train_mixed(
     format_, notes = common_precision(kinds, precision)
     seq = seq_len or min(spec.max_seq, 8192)
     job = TrainJob(spec.id, spec, amount, seq, global_batch or default_batch(spec, seq), format_, optimizer, start=start)
-    software = _stack_for(job, stack)
+    software = stack_for(job, stack)
     notes += () if global_batch else (f"global batch assumed: {job.global_batch} sequences",)
     notes += () if stack else (f"software assumed: {software.title}",)
     search = _Search(job, software, kinds, asked, Links(between_bytes_per_s, between_s))

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suanzhang.app.header import header
-from suanzhang.app.train import _read_layout, _search, _stack_for, interval_factors
 from suanzhang.app.train_input import default_batch, default_precision, memory_there, parse_chips
 from suanzhang.app.train_model import Packed, check_layout, estimate_packed, pack
+from suanzhang.app.train_option import search, stack_for
+from suanzhang.app.train_pools import read_layout
+from suanzhang.app.train_spread import RATE_SPREAD, interval_factors
 from suanzhang.catalog.chips import chip as chip_of
 from suanzhang.catalog.models import model as model_of
 from suanzhang.errors import Infeasible, InputError, nearest_names
@@ -52,8 +54,6 @@ STORE_SHARE = 0.1
 """Largest share of the time that the shared storage writes checkpoints, since others use it too; assumed."""
 REPAIR_S = DAY_S
 """Mean time until a node is back, when none is given."""
-RATE_SPREAD = 2.0
-"""95th percentile of a rate of failures over the published one: published rates lie within a factor of four of each other."""
 _FACTORS = (0.25, 0.35, 0.5, 0.71, 1.0, 1.41, 2.0, 2.83, 4.0)
 _ENOUGH = 1.001
 Floats = NDArray[np.float64]
@@ -214,7 +214,7 @@ def _plan(
     seq = seq_len or min(spec.max_seq, 8192)
     batch = global_batch or default_batch(spec, seq)
     job = TrainJob(spec.id, spec, amount, seq, batch, precision or default_precision(kind), start=start)
-    software = _stack_for(job, stack)
+    software = stack_for(job, stack)
     packed = pack(job, kind, software)
     best = _layout(packed, job, kind, software, count, layout)
     estimate = estimate_packed(packed, best, kind)
@@ -228,12 +228,12 @@ def _plan(
 
 def _layout(packed: Packed, job: TrainJob, chip: ChipSpec, stack: TrainStack, count: int, text: str) -> TrainLayout:
     if text:
-        given = _read_layout(text, count, stack)
+        given = read_layout(text, count, stack)
         check_layout(packed, given)
         if not estimate_packed(packed, given, chip).fits:
             raise Infeasible("the layout does not fit", binding=[f"memory: {memory_there(chip)}"], fix="leave it out")
         return given
-    searched = _search(packed, job, chip, stack, count)
+    searched = search(packed, job, chip, stack, count)
     if not searched.layouts:
         raise Infeasible(
             f"{job.model.name} does not fit {format_count(count)} {chip.name}",
@@ -281,7 +281,7 @@ def _phase(job: TrainJob, chip: ChipSpec, stack: TrainStack, layout: TrainLayout
             if found.fits:
                 step = min(step, found.step_s)
     if math.isinf(step):
-        searched = _search(packed, own, chip, stack, layout.chips)
+        searched = search(packed, own, chip, stack, layout.chips)
         if not searched.layouts:
             raise InputError(f"batch warm-up: no layout trains {batch} sequences", fix="use a larger share of the batch")
         step = searched.step_s[0]

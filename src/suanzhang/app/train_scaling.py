@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from suanzhang.app.header import header
-from suanzhang.app.train import _search, _stack_for, interval_factors, option_of
 from suanzhang.app.train_input import default_batch, default_precision, memory_there, parse_chips
 from suanzhang.app.train_model import estimate_packed, pack
+from suanzhang.app.train_option import option_of, search, stack_for
+from suanzhang.app.train_spread import interval_factors
 from suanzhang.catalog import CATALOG_DATE
 from suanzhang.catalog.chips import chip as chip_of
 from suanzhang.errors import Infeasible, InputError
@@ -287,7 +288,7 @@ def _of_chips(
     law = next(iter(LAWS.values()))
     kind = precision or default_precision(asked.chip)
     job = TrainJob("sized", shape_for(1e9), 1e12, seq_len, 1, kind, start=start)
-    software = _stack_for(job, stack)
+    software = stack_for(job, stack)
     if not stack and f"software assumed: {software.title}" not in notes:
         notes.append(f"software assumed: {software.title}")
     flop = 0.4 * asked.chips * asked.chip.peak(kind) * asked.seconds
@@ -307,7 +308,7 @@ def _try(asked: _Asked, job: TrainJob, software: TrainStack, params: float, choi
     shape = shape_for(params)
     own = replace(job, model=shape, global_batch=_batch(shape, job.seq_len, asked.chips))
     packed = pack(own, asked.chip, software)
-    searched = _search(packed, own, asked.chip, software, asked.chips)
+    searched = search(packed, own, asked.chip, software, asked.chips)
     if not searched.layouts:
         raise Infeasible(
             f"a model of {params / 1e9:.3g} B parameters does not fit {format_count(asked.chips)} {asked.chip.name}",

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from suanzhang.app.header import header
 from suanzhang.app.physics import physics
-from suanzhang.app.train import _stack_for, interval_factors, train_options
 from suanzhang.app.train_compare import Variant, compare_variants
 from suanzhang.app.train_input import default_batch, default_precision
 from suanzhang.app.train_model import estimate_train
+from suanzhang.app.train_option import stack_for, train_options
+from suanzhang.app.train_spread import interval_factors
 from suanzhang.catalog.chips import chip as chip_of
 from suanzhang.catalog.models import model as model_of
 from suanzhang.errors import InputError, PlannerError
@@ -70,7 +71,7 @@ def variants(
     seq = seq_len or min(spec.max_seq, 8192)
     batch = global_batch or default_batch(spec, seq)
     job = TrainJob(spec.id, spec, amount, seq, batch, precision, start=start)
-    software = _stack_for(job, stack)
+    software = stack_for(job, stack)
     price = None if price_per_chip_h is None else Money(price_per_chip_h, currency, start)
     rows: list[VariantRow] = []
     for group in groups:

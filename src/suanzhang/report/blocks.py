@@ -245,7 +245,8 @@ def show_number(value: Scalar, digits: int = 3) -> str:
 def _ends(interval: Interval, digits: int) -> str:
     """The 5th and 95th percentile for people, a digit less than the figure has."""
     few = max(2, digits - 1)
-    low, high = (show_number(end, digits if abs(end) >= 10**few else few) for end in (interval.p05, interval.p95))
+    ends = [float(f"{end:.{digits - 1}e}") for end in (interval.p05, interval.p95)]
+    low, high = (show_number(end, digits if abs(end) >= 10**few else few) for end in ends)
     return f"{low} to {high}" if "-" in low + high else f"{low}–{high}"
 
 

@@ -6,12 +6,12 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from suanzhang.report.blocks import Chart, Column, Fact, Notes, Point, Scalar, Section, Table
+from suanzhang.report.blocks import Chart, Column, Fact, Notes, Point, Scalar, Section, Table, ranged
 from suanzhang.spec.layout import ServeLayout, TrainLayout
 from suanzhang.spec.result import Interval, Money, SourceUse, Term
 from suanzhang.spec.trust import Flag
 
-_FIGURES, _ANSWERS = 5, 3
+_FIGURES, _ANSWERS = 3, 3
 """Weak figures, and answers that each weighs on, that one line names."""
 _SUFFIXES: tuple[tuple[str, str], ...] = (
     ("_flop_per_s", "FLOP/s"),
@@ -95,7 +95,13 @@ def terms_table(title: str, terms: Iterable[Term], note: str = "") -> Table:
     total = sum(term.value for term in terms)
     unit = terms[0].unit if terms else "s"
     rows = tuple(
-        (term_words(term), term.value, 100.0 * term.value / total if total else 0.0, term.formula, ", ".join(term.sources))
+        (
+            term_words(term),
+            ranged(term.value, term.value_interval),
+            100.0 * term.value / total if total else 0.0,
+            term.formula,
+            ", ".join(term.sources),
+        )
         for term in terms
     )
     columns = (Column("term"), Column("amount", unit), Column("share", "%", 2), Column("formula"), Column("sources"))
@@ -111,8 +117,12 @@ def terms_chart(title: str, terms: Iterable[Term], scale: float = 1.0, unit: str
         "term",
         "amount",
         unit or (ordered[0].unit if ordered else "s"),
-        tuple(Point(term_words(t), "", t.value * scale) for t in ordered),
+        tuple(Point(term_words(t), "", t.value * scale, _scaled(t.value_interval, scale)) for t in ordered),
     )
+
+
+def _scaled(interval: Interval | None, factor: float) -> Interval | None:
+    return None if interval is None else interval.scaled(factor)
 
 
 def sources_section(sources: Iterable[SourceUse | str]) -> Section:

@@ -26,6 +26,7 @@ from suanzhang.report.blocks import (
     Section,
     Table,
     Tree,
+    ranged,
     show_fact,
     show_interval,
     show_number,
@@ -226,7 +227,8 @@ def chart_lines(chart: Chart, width: int, *, color: bool) -> list[Text]:
     totals = {name: sum(point.y for point in chart.points if point.x == name) for name in names}
     largest = max([*(abs(value) for value in totals.values()), chart.limit or 0.0, 1e-300])
     label = min(28, max(len(name) for name in names))
-    figures = {name: show_number(totals[name]) for name in names}
+    spans = {point.x: point.interval for point in chart.points} if len(series) == 1 and len(names) == len(chart.points) else {}
+    figures = {name: show_number(ranged(totals[name], spans.get(name))) for name in names}
     room = min(_BAR_CELLS, max(8, width - label - max(len(text) for text in figures.values()) - 4))
     lines = []
     for name in names:

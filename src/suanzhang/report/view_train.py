@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from suanzhang.report.blocks import Block, Chart, Column, Fact, Facts, Point, Report, Section, Table, money_fact, show_fact
+from suanzhang.report.blocks import (
+    Block,
+    Chart,
+    Column,
+    Fact,
+    Facts,
+    Point,
+    Report,
+    Section,
+    Table,
+    money_fact,
+    ranged,
+    show_fact,
+)
 from suanzhang.report.common import count_table, layout_words, sources_section, terms_chart, terms_table, warnings_section
 from suanzhang.spec.memory import MEMORY_UNIT, in_gib, memory_words
 from suanzhang.spec.result import Interval
@@ -25,7 +38,7 @@ def train(result: TrainResult) -> Report:
         Section("Layout and step", (_step(result), terms_chart("Parts of the step", result.terms))),
         Section("Memory of the fullest chip", (_memory_chart(result.memory_bytes),)),
         Section("Other ways", (options_table("Pareto front: days, chips, energy", result.pareto),) if result.pareto else ()),
-        warnings_section(result.warnings),
+        warnings_section(result.warnings, weak=result.weak_inputs),
         Section("Terms of the step", (terms_table("Terms of the step", result.terms),), folded=True),
         Section("Layouts left out", (count_table("Layouts left out", result.pruned, "reason", "layouts"),), folded=True),
         Section("Memory by stage", _memory_tables(result.memory_bytes), folded=True),
@@ -43,7 +56,7 @@ def _run(result: TrainResult) -> Facts:
     facts = [
         Fact("calendar time", result.days * DAY_S, "s", result.days_interval.scaled(DAY_S), "with failures and restarts"),
         Fact("optimizer steps", result.steps, "steps"),
-        Fact("useful share of the time", result.goodput_fraction, "fraction"),
+        Fact("useful share of the time", result.goodput_fraction, "fraction", result.goodput_fraction_interval),
         money_fact("cost", result.cost, result.cost_interval),
         Fact(
             "energy",
@@ -91,29 +104,44 @@ def _memory_chart(memory: Mapping[str, object]) -> Chart:
     total = _numbers(memory).get("total", sum(parts.values()))
     usable = _numbers(memory).get("usable", 0.0)
     there = f" of {memory_words(usable)} usable" if usable else " in all"
-    points = tuple(Point(name, "", in_gib(amount)) for name, amount in parts.items() if amount > 0.0)
+    spans = memory.get("by_part_interval")
+    points = tuple(Point(name, "", in_gib(amount), _interval(spans, name)) for name, amount in parts.items() if amount > 0.0)
     return Chart(f"{memory_words(total)}{there}, by part", "bars", "part", "memory", MEMORY_UNIT, points)
+
+
+def _interval(spans: object, key: object) -> Interval | None:
+    """An interval of a map or a list of them, in the unit of memory."""
+    if isinstance(spans, Mapping):
+        found = spans.get(key)
+    else:
+        found = spans[key] if isinstance(spans, (list, tuple)) and isinstance(key, int) else None
+    return found.scaled(in_gib(1.0)) if isinstance(found, Interval) else None
 
 
 def _memory_tables(memory: Mapping[str, object]) -> tuple[Block, ...]:
     """Every nested map of the memory, and one row for each pipeline stage."""
-    nested = {key: _numbers(value) for key, value in memory.items() if _numbers(value)}
+    nested = {key: (_numbers(value), memory.get(f"{key}_interval")) for key, value in memory.items() if _numbers(value)}
     columns = (Column("part"), Column("memory", MEMORY_UNIT))
     blocks: list[Block] = [
-        Table(f"Memory {key.replace('_', ' ')}", columns, tuple((name, in_gib(amount)) for name, amount in parts.items()))
-        for key, parts in nested.items()
+        Table(
+            f"Memory {key.replace('_', ' ')}",
+            columns,
+            tuple((name, ranged(in_gib(amount), _interval(spans, name))) for name, amount in parts.items()),
+        )
+        for key, (parts, spans) in nested.items()
     ]
     stages = memory.get("by_stage")
     if isinstance(stages, (list, tuple)):
-        each = tuple(_stage_row(number, stage) for number, stage in enumerate(stages))
+        spans = memory.get("by_stage_interval")
+        each = tuple(_stage_row(number, stage, _interval(spans, number)) for number, stage in enumerate(stages))
         head = (Column("stage", "index"), Column("memory", MEMORY_UNIT), Column("parts"))
         blocks.append(Table("Memory by stage", head, each))
     return tuple(blocks)
 
 
-def _stage_row(number: int, stage: Any) -> tuple[int, float, str]:
+def _stage_row(number: int, stage: Any, interval: Interval | None) -> tuple[int, float | None, str]:
     if isinstance(stage, (int, float)):
-        return number, in_gib(float(stage)), ""
+        return number, ranged(in_gib(float(stage)), interval), ""
     values = _numbers(stage)
     total = values.pop("total_bytes", None) or values.pop("total", None) or sum(v for k, v in values.items() if k != "stage")
     values.pop("stage", None)
@@ -126,33 +154,30 @@ def options_table(title: str, options: Iterable[TrainOption]) -> Table:
         Column("chip"),
         Column("chips", "chips"),
         Column("duration", "d"),
-        Column("low", "d", optional=True),
-        Column("high", "d", optional=True),
         Column("step time", "s", optional=True),
+        Column("useful share", "%", optional=True),
         Column("mfu", "%"),
         Column("energy", "MWh"),
         Column("mean draw", "MW", optional=True),
         Column("memory", MEMORY_UNIT),
-        Column("layout"),
     )
     options = tuple(options)
     money = next((option.cost.currency for option in options if option.cost), "")
-    columns += (Column("cost", money),) if money else ()
+    columns += (*((Column("cost", money),) if money else ()), Column("layout"))
     rows = tuple(
         (
             option.chip,
             option.chips,
-            option.days,
-            option.days_interval.p05,
-            option.days_interval.p95,
-            option.step_s,
-            100.0 * option.mfu,
-            option.energy_j / J_PER_KWH / KILO,
-            option.power_w / MEGA,
-            in_gib(option.memory_bytes),
+            ranged(option.days, option.days_interval),
+            ranged(option.step_s, option.step_s_interval),
+            ranged(option.goodput_fraction, option.goodput_fraction_interval, 100.0),
+            ranged(option.mfu, option.mfu_interval, 100.0),
+            ranged(option.energy_j, option.energy_j_interval, 1.0 / J_PER_KWH / KILO),
+            ranged(option.power_w, option.power_w_interval, 1.0 / MEGA),
+            ranged(option.memory_bytes, option.memory_bytes_interval, in_gib(1.0)),
+            *((ranged(option.cost.amount, option.cost_interval) if option.cost else None,) if money else ()),
             layout_words(option.layout),
-            *((option.cost.amount if option.cost else None,) if money else ()),
         )
         for option in options
     )
-    return Table(title, columns, rows, "low and high: 90 % interval of the duration" if rows else "")
+    return Table(title, columns, rows)

@@ -55,6 +55,7 @@ class Term:
         unit: unit of the amount.
         formula: dotted name of the formula that computed it.
         sources: keys of the sources that it rests on.
+        value_interval: our uncertainty about the amount, where it was worked out.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Term:
     unit: str
     formula: str = ""
     sources: tuple[str, ...] = ()
+    value_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from suanzhang.spec.layout import TrainLayout
 from suanzhang.spec.result import Header, Interval, Money, Term
+from suanzhang.spec.trust import Flag
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,8 @@ class TrainOption:
         mfu: model FLOP utilisation.
         memory_bytes: memory of the fullest chip.
         cost: chip-hours at a price; None without one.
-        step_s_interval, mfu_interval, energy_j_interval, power_w_interval: our uncertainty about them.
+        step_s_interval, mfu_interval, energy_j_interval, power_w_interval, goodput_fraction_interval, memory_bytes_interval,
+            cost_interval: our uncertainty about them.
     """
 
     chip: str
@@ -97,6 +99,9 @@ class TrainOption:
     mfu_interval: Interval | None = None
     energy_j_interval: Interval | None = None
     power_w_interval: Interval | None = None
+    goodput_fraction_interval: Interval | None = None
+    memory_bytes_interval: Interval | None = None
+    cost_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +120,7 @@ class TrainResult:
         steps: optimizer steps of the run.
         days, days_interval: calendar duration with failures.
         goodput_fraction: useful share of the calendar time.
-        memory_bytes: by part of the fullest stage, and by stage.
+        memory_bytes: of the fullest chip in all (with its interval), by part, by stage, and what a chip has free (``usable``).
         fits: whether the layout fits the memory.
         energy_j, energy_j_interval: chips and hosts over the whole run, before the building's overhead.
         power_w: mean power of chips and hosts.
@@ -129,7 +134,8 @@ class TrainResult:
         warnings: what a reader must know.
         sources: keys of the sources the answer rests on.
         seq_len, global_batch: tokens of a sequence and sequences of a step.
-        hfu_interval, tokens_per_s_per_chip_interval, power_w_interval: our uncertainty about them.
+        hfu_interval, tokens_per_s_per_chip_interval, power_w_interval, goodput_fraction_interval: our uncertainty about them.
+        weak_inputs: figures of grade unverified or assumed that weigh more than 5 % of an answer, the heaviest first.
     """
 
     header: Header
@@ -169,3 +175,5 @@ class TrainResult:
     hfu_interval: Interval | None = None
     tokens_per_s_per_chip_interval: Interval | None = None
     power_w_interval: Interval | None = None
+    goodput_fraction_interval: Interval | None = None
+    weak_inputs: tuple[Flag, ...] = ()

@@ -1,0 +1,114 @@
+"""A training job as a whole run on some chips: the best layout, days with failures, energy, power, each with its interval."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from suanzhang.app.train_model import Packed, estimate_packed, pack
+from suanzhang.app.train_search import Searched, chip_counts, default_axes, search_layouts
+from suanzhang.app.train_spread import RunSpread, goodput_interval, interval_factors, memory_factors
+from suanzhang.perf.energy import chip_power_w, host_power_w
+from suanzhang.spec.chip import ChipSpec
+from suanzhang.spec.draws import interval_of
+from suanzhang.spec.job import TrainJob
+from suanzhang.spec.result import Interval, Money
+from suanzhang.spec.stack import TrainStack
+from suanzhang.spec.train import TrainEstimate, TrainOption
+from suanzhang.units import DAY_S, HOUR_S
+
+_KEEP = 12
+
+
+def option_of(
+    job: TrainJob, chip: ChipSpec, stack: TrainStack, estimate: TrainEstimate, price: Money | None = None
+) -> TrainOption:
+    """The whole run of an estimated step: days with failures, energy and power.
+
+    Args:
+        job: the job.
+        chip: the chip.
+        stack: the software.
+        estimate: one step of it.
+        price: of one chip for one hour; no cost without.
+    """
+    goodput = goodput_interval(job.model.params, float(estimate.chips))
+    useful = goodput.p50
+    steps = job.tokens / (job.seq_len * job.global_batch)
+    days = steps * estimate.step_s / useful / DAY_S
+    factors = interval_factors(chip, job, stack, estimate.chips, estimate)
+    spread = RunSpread.of(factors, goodput)
+    chip_w = chip_power_w(chip.tdp_w, min(1.0, estimate.utilisation))
+    host_w = host_power_w(chip.node.power_w, float(chip.node.chips), chip.tdp_w)
+    power = estimate.chips * (chip_w + host_w)
+    in_days = spread.interval(days, "days")
+    cost = None if price is None else price.scaled(days * DAY_S / HOUR_S * estimate.chips)
+    return TrainOption(
+        chip=chip.id,
+        chips=estimate.chips,
+        layout=estimate.layout,
+        step_s=estimate.step_s,
+        days=days,
+        days_interval=in_days,
+        goodput_fraction=useful,
+        energy_j=power * days * DAY_S,
+        power_w=power,
+        mfu=estimate.mfu,
+        memory_bytes=estimate.memory_bytes,
+        cost=cost,
+        step_s_interval=factors.scaled(estimate.step_s),
+        mfu_interval=inverse_of(factors, estimate.mfu),
+        energy_j_interval=spread.interval(power * days * DAY_S, "days", "draw"),
+        power_w_interval=interval_of(spread.draw * power),
+        goodput_fraction_interval=goodput,
+        memory_bytes_interval=memory_factors(chip, job, stack, estimate.chips, estimate).scaled(estimate.memory_bytes),
+        cost_interval=None if cost is None else in_days.scaled(cost.amount / days),
+    )
+
+
+def inverse_of(factors: Interval, value: float) -> Interval:
+    """The interval of a value that falls as the factors rise."""
+    return Interval(value / factors.p95, value / factors.p50, value / factors.p05)
+
+
+def train_options(
+    job: TrainJob, chip: ChipSpec, counts: tuple[int, ...], stack: TrainStack | None = None
+) -> tuple[TrainOption, ...]:
+    """The best way to run a job on each number of chips, for a plan that prices them.
+
+    Args:
+        job: the job.
+        chip: the chip.
+        counts: numbers of chips to look at.
+        stack: generation of software; that of the job's start when left out.
+
+    Returns:
+        One option per count that has a feasible layout; a count without one is left out.
+
+    Raises:
+        OutOfDomain: the chip lacks the arithmetic that the job asks for.
+    """
+    stack = stack or stack_for(job, "")
+    packed = pack(job, chip, stack)
+    options = []
+    for count in counts:
+        searched = search(packed, job, chip, stack, count)
+        if searched.layouts:
+            options.append(option_of(job, chip, stack, estimate_packed(packed, searched.layouts[0], chip)))
+    return tuple(options)
+
+
+def stack_for(job: TrainJob, name: str) -> TrainStack:
+    """The generation of software of a name; that of the job's start when there is none."""
+    from suanzhang.catalog import CATALOG_DATE
+    from suanzhang.catalog.stacks import default_train_stack, train_stack
+
+    return train_stack(name) if name else default_train_stack(int((job.start or CATALOG_DATE)[:4]))
+
+
+def search(packed: Packed, job: TrainJob, chip: ChipSpec, stack: TrainStack, chips: int, offload: bool = False) -> Searched:
+    """The best layouts of a packed job on a number of chips."""
+    domain = int(packed.run.domain)
+    axes = default_axes(job, stack, chips, domain)
+    if offload:
+        axes = replace(axes, offload_optimizer=(0, 1), offload_activations=(0, 1))
+    return search_layouts(packed, job, axes, chip_counts(job, chips, axes), _KEEP)

@@ -1,0 +1,139 @@
+"""Kinds and counts of chips that a training may take, each with the best that was found on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from suanzhang.app.train_counts import Bounds, fewest, grid, halvings
+from suanzhang.app.train_input import complete_layout, memory_there, parse_layout
+from suanzhang.app.train_model import Packed, check_layout, describe, estimate_packed, pack
+from suanzhang.app.train_option import option_of, search
+from suanzhang.app.train_search import Searched
+from suanzhang.errors import Infeasible
+from suanzhang.spec.chip import ChipSpec
+from suanzhang.spec.job import TrainJob
+from suanzhang.spec.layout import TrainLayout
+from suanzhang.spec.memory import memory_words
+from suanzhang.spec.result import Money
+from suanzhang.spec.stack import TrainStack
+from suanzhang.spec.train import TrainEstimate, TrainOption
+from suanzhang.units import format_count
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """One kind of chip with the best that was found on a number of them; ``aside`` when shown for comparison only."""
+
+    chip: ChipSpec
+    job: TrainJob
+    stack: TrainStack
+    estimate: TrainEstimate
+    option: TrainOption
+    searched: Searched | None
+    aside: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One kind of chip with all that is asked of it."""
+
+    job: TrainJob
+    chip: ChipSpec
+    stack: TrainStack
+    price: Money | None
+    offload: bool
+
+
+def _pool(ask: Ask, packed: Packed, searched: Searched, aside: bool = False) -> Pool:
+    estimate = estimate_packed(packed, searched.layouts[0], ask.chip)
+    option = option_of(ask.job, ask.chip, ask.stack, estimate, ask.price)
+    return Pool(ask.chip, ask.job, ask.stack, estimate, option, searched, aside)
+
+
+def over_counts(ask: Ask, most: int, bounds: Bounds, objective: str) -> list[Pool]:
+    """The best on each of many counts of chips in whole gangs, finest where the bounds begin to hold."""
+    limit = min(most, bounds.max_chips or most) // bounds.gang * bounds.gang
+    if limit < bounds.gang:
+        raise Infeasible(
+            f"{format_count(most)} {ask.chip.name} are less than a gang",
+            binding=[f"gang: {format_count(bounds.gang)} chips"],
+            fix="allow more chips or smaller gangs",
+        )
+    packed = pack(ask.job, ask.chip, ask.stack)
+    found: dict[int, Pool] = {}
+    last: list[Searched] = []
+
+    def holds(count: int) -> bool:
+        searched = search(packed, ask.job, ask.chip, ask.stack, count, ask.offload)
+        last.append(searched)
+        if not searched.layouts:
+            return False
+        pool = _pool(ask, packed, searched)
+        found[count] = pool
+        return pool.option.chips % bounds.gang == 0 and bounds.holds(pool.option)
+
+    looked_at: dict[int, bool] = {}
+    for count in grid(limit, bounds.gang):
+        looked_at[count] = holds(count)
+        if not found.get(count) and len(looked_at) > 1:
+            break  # fewer chips hold the model even less
+    if objective == "chips":
+        fewest((), bounds.gang, holds, looked_at)
+    pools = [found[count] for count in sorted(found, reverse=True) if found[count].option.chips % bounds.gang == 0]
+    if not pools:
+        raise _nothing_fits(ask.job, ask.chip, limit, last[0])
+    return pools
+
+
+def at_count(ask: Ask, count: int, layout: str | TrainLayout | None) -> list[Pool]:
+    """The layout given or the best one on a number of chips; without a layout also on fewer of them, for the front."""
+    job, chip, stack = ask.job, ask.chip, ask.stack
+    packed = pack(job, chip, stack)
+    if layout is None:
+        searched = search(packed, job, chip, stack, count, ask.offload)
+        if not searched.layouts:
+            raise _nothing_fits(job, chip, count, searched)
+        pools = [_pool(ask, packed, searched)]
+        for fewer in halvings(count, max(1, min(chip.node.chips, count))):
+            beside = search(packed, job, chip, stack, fewer, ask.offload)
+            if not beside.layouts:
+                break
+            pools.append(_pool(ask, packed, beside, aside=True))
+        return pools
+    given = layout if isinstance(layout, TrainLayout) else read_layout(layout, count, stack)
+    check_layout(packed, given)
+    estimate = estimate_packed(packed, given, chip)
+    if not estimate.fits:
+        searched = search(packed, job, chip, stack, count, ask.offload)
+        nearest = describe(searched.layouts[0]) if searched.layouts else "none on these chips"
+        raise Infeasible(
+            f"layout {describe(given)} does not fit {chip.name}",
+            binding=[f"memory: {memory_words(estimate.memory_bytes)} needed, {memory_there(chip)}"],
+            nearest={"layout": nearest},
+            fix="recompute more, split the model over more chips, or shard the optimizer",
+        )
+    return [Pool(chip, job, stack, estimate, option_of(job, chip, stack, estimate, ask.price), None)]
+
+
+def read_layout(text: str, count: int, stack: TrainStack) -> TrainLayout:
+    """A layout that a user wrote, completed by what the software does."""
+    defaults = TrainLayout(
+        sp=stack.sequence_parallel, zero_stage=stack.default_zero_stage, recompute=stack.default_recompute, overlap_tp=True
+    )
+    return complete_layout(parse_layout(text), count, defaults)
+
+
+def _nothing_fits(job: TrainJob, chip: ChipSpec, count: int, searched: Searched) -> Infeasible:
+    if searched.leanest is None:
+        reasons = sorted(searched.pruned.items(), key=lambda item: -item[1])
+        return Infeasible(
+            f"no layout of {job.model.name} on {format_count(count)} {chip.name} divides",
+            binding=[f"{reason}: {format_count(number)} layouts" for reason, number in reasons[:3]],
+            fix="use a global batch and a number of chips with more divisors",
+        )
+    return Infeasible(
+        f"{job.model.name} does not fit {format_count(count)} {chip.name}",
+        binding=[f"memory: at least {memory_words(searched.leanest_bytes)} per chip, {memory_there(chip)}"],
+        nearest={"layout": describe(searched.leanest), "memory_bytes": searched.leanest_bytes},
+        fix="use more chips, chips with more memory, or adapters instead of full training",
+    )
