@@ -80,14 +80,7 @@ def run_on(job: TrainJob, chip: ChipSpec, stack: TrainStack, layout: TrainLayout
 def days_tree(run: Run, *, batch_given: bool, seq_given: bool, name: str = "days", layers: bool = True) -> Node:
     """Calendar days: steps times the step, and what failures and checkpoints add."""
     job, option = run.job, run.option
-    steps = Node(
-        "optimizer steps", job.tokens / (job.seq_len * job.global_batch), "steps", "formula", dotted(option_of),
-        (
-            asked("tokens", job.tokens, "tokens", given=True),
-            asked("sequence length", float(job.seq_len), "tokens", given=seq_given),
-            asked("global batch", float(job.global_batch), "sequences", given=batch_given),
-        ),
-    )  # fmt: skip
+    steps = steps_tree(run, batch_given=batch_given, seq_given=seq_given)
     saved = checkpoint_s.py_func(job.model.params, float(option.chips))  # type: ignore[attr-defined]
     goodput = Node(
         "useful share of the time", option.goodput_fraction, "fraction", "formula", dotted(goodput_fraction),
@@ -109,6 +102,19 @@ def days_tree(run: Run, *, batch_given: bool, seq_given: bool, name: str = "days
             Node("failures and checkpoints", option.days * lost, "d", "formula", dotted(goodput_fraction), parts=(goodput,)),
         ),
         note="optimizer steps times the step, over the useful share of the time",
+    )  # fmt: skip
+
+
+def steps_tree(run: Run, *, batch_given: bool, seq_given: bool) -> Node:
+    """Optimizer steps of the run: tokens over those of one step."""
+    job = run.job
+    return Node(
+        "optimizer steps", job.tokens / (job.seq_len * job.global_batch), "steps", "formula", dotted(option_of),
+        (
+            asked("tokens", job.tokens, "tokens", given=True),
+            asked("sequence length", float(job.seq_len), "tokens", given=seq_given),
+            asked("global batch", float(job.global_batch), "sequences", given=batch_given),
+        ),
     )  # fmt: skip
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from suanzhang.app.header import header
-from suanzhang.app.train_input import default_batch, default_precision, memory_there, parse_chips
+from suanzhang.app.train_input import default_precision, memory_there, parse_chips, sizes_of, tokens_of
 from suanzhang.app.train_model import Packed, check_layout, estimate_packed, pack
 from suanzhang.app.train_option import search, stack_for
 from suanzhang.app.train_pools import read_layout
+from suanzhang.app.train_run_answer import REPAIR_S, Chance, Found, Planned, Settings, run_result
 from suanzhang.app.train_spread import RATE_SPREAD, interval_factors
+from suanzhang.app.train_weak import Given
 from suanzhang.catalog.chips import chip as chip_of
 from suanzhang.catalog.models import model as model_of
 from suanzhang.errors import Infeasible, InputError, nearest_names
@@ -30,15 +31,14 @@ from suanzhang.perf.goodput import (
     straggler_fraction,
 )
 from suanzhang.perf.training.pack import HOST_LINK_BYTES_PER_S
-from suanzhang.sim.run import Draws, RunArgs, draws, simulate_runs
+from suanzhang.sim.run import RunArgs, draws
 from suanzhang.spec.chip import ChipSpec
-from suanzhang.spec.draws import interval_of, two_piece_lognormal
 from suanzhang.spec.job import TrainJob
 from suanzhang.spec.layout import TrainLayout
 from suanzhang.spec.model import ModelSpec
-from suanzhang.spec.result import Interval, Term
+from suanzhang.spec.result import Interval
 from suanzhang.spec.stack import TrainStack
-from suanzhang.spec.train_run import RunResult, Setting, WarmUp
+from suanzhang.spec.train_run import RunResult, WarmUp
 from suanzhang.units import DAY_S, format_count, parse_quantity
 
 RATES: dict[str, tuple[float, str]] = {
@@ -52,32 +52,9 @@ HARDWARE = 0.78
 """Share of the failures that take a node out: 78 % of the unplanned interruptions of Llama 3 were hardware ([llama3] 3.3.4)."""
 STORE_SHARE = 0.1
 """Largest share of the time that the shared storage writes checkpoints, since others use it too; assumed."""
-REPAIR_S = DAY_S
-"""Mean time until a node is back, when none is given."""
 _FACTORS = (0.25, 0.35, 0.5, 0.71, 1.0, 1.41, 2.0, 2.83, 4.0)
 _ENOUGH = 1.001
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class _Planned:
-    """The steps of the run: what is trained, how, and how long that takes if nothing fails."""
-
-    job: TrainJob
-    chip: ChipSpec
-    stack: TrainStack
-    packed: Packed
-    layout: TrainLayout
-    step_s: float
-    phases: tuple[WarmUp, ...]
-    factors: Interval
-    stragglers: float
-    pauses: float
-
-    @property
-    def work_s(self) -> float:
-        """Time of all steps and pauses."""
-        return sum(phase.days for phase in self.phases) * DAY_S * (1.0 + self.stragglers) * (1.0 + self.pauses)
 
 
 def goodput(
@@ -143,7 +120,7 @@ def goodput(
     stall = durable if checkpoint == "sync" else min(durable, CHECKPOINT_BYTES_PER_PARAM * params / n / HOST_LINK_BYTES_PER_S)
     mtbf = DAY_S / (n * rate)
     young = best_interval_s(stall, mtbf)
-    least = max(planned.step_s, durable / STORE_SHARE)
+    least = max(planned.estimate.step_s, durable / STORE_SHARE)
     nodes = max(1, math.ceil(n / planned.chip.node.chips))
     args = RunArgs(
         planned.work_s,
@@ -157,16 +134,16 @@ def goodput(
         float(max(spares, 0)),
     )
     expected = 2.0 * RATE_SPREAD * planned.factors.p95 / planned.factors.p50 * planned.work_s / mtbf
-    random = draws(replications, 2.0 * expected, seed)
-    search = _Settings(args, random, n, rate)
-    stocks = search.spares(nodes, spares)
+    chance = Chance.of(draws(replications, 2.0 * expected, seed), planned.factors, seed)
+    stocks = Settings(args, chance).spares(nodes, spares)
     args = args._replace(spares=stocks[0])
-    search = _Settings(args, random, n, rate)
+    search = Settings(args, chance)
     intervals = search.intervals(max(young, least), least)
     best = max(intervals, key=lambda setting: setting.goodput_fraction).value
     args = args._replace(interval_s=interval_s or best)
     notes = _notes(planned, global_batch, seq_len, stack, where)
-    return _result(planned, args, random, seed, (rate, where), young, best, intervals, stocks[1], notes)
+    found = Found(args, (rate, where), young, best, intervals, stocks[1])
+    return run_result(planned, found, chance, seed, notes, Given(bool(global_batch), bool(seq_len)))
 
 
 def _check_times(
@@ -201,29 +178,24 @@ def _rate(text: str) -> tuple[float, str]:
 def _plan(
     model: str | Path | ModelSpec, tokens: float | str, chips: str, layout: str, global_batch: int, seq_len: int,
     precision: str, stack: str, start: str, batch_warm_up: str, slow: tuple[float, float], pauses: float,
-) -> _Planned:  # fmt: skip
+) -> Planned:  # fmt: skip
     """Layout, step time and phases of the batch."""
     spec = model if isinstance(model, ModelSpec) else model_of(str(model))
     name, count = parse_chips(chips)[0]
     if "," in chips:
         raise InputError("chips: a run has one kind of chips", fix="write CHIP:COUNT")
     kind = chip_of(name)
-    amount = parse_quantity(tokens, "count", "tokens")
-    if amount <= 0.0:
-        raise InputError(f"tokens: {tokens!r} is not positive", fix="write for example 300B")
-    seq = seq_len or min(spec.max_seq, 8192)
-    batch = global_batch or default_batch(spec, seq)
+    seq, batch = sizes_of(spec, seq_len, global_batch)
+    amount = tokens_of(tokens, seq * batch)
     job = TrainJob(spec.id, spec, amount, seq, batch, precision or default_precision(kind), start=start)
     software = stack_for(job, stack)
     packed = pack(job, kind, software)
     best = _layout(packed, job, kind, software, count, layout)
     estimate = estimate_packed(packed, best, kind)
     factors = interval_factors(kind, job, software, best.chips, estimate)
-    phases = tuple(_phase(job, kind, software, best, share, part) for share, part in _warm_up(batch_warm_up))
+    phases = tuple(_phase(job, kind, software, best, share, part, factors) for share, part in _warm_up(batch_warm_up))
     nodes = best.chips / max(1, kind.node.chips)
-    return _Planned(
-        job, kind, software, packed, best, estimate.step_s, phases, factors, straggler_fraction(nodes, *slow), pauses
-    )
+    return Planned(job, kind, software, packed, best, estimate, phases, factors, straggler_fraction(nodes, *slow), pauses)
 
 
 def _layout(packed: Packed, job: TrainJob, chip: ChipSpec, stack: TrainStack, count: int, text: str) -> TrainLayout:
@@ -264,7 +236,9 @@ def _warm_up(text: str) -> tuple[tuple[float, float], ...]:
     return (*phases, (1.0, rest))
 
 
-def _phase(job: TrainJob, chip: ChipSpec, stack: TrainStack, layout: TrainLayout, share: float, tokens: float) -> WarmUp:
+def _phase(
+    job: TrainJob, chip: ChipSpec, stack: TrainStack, layout: TrainLayout, share: float, tokens: float, factors: Interval
+) -> WarmUp:
     """One phase: the same layout where the smaller batch divides, else fewer sequences in a micro-batch, else a new layout."""
     batch = max(1, round(share * job.global_batch))
     if batch % layout.dp:
@@ -286,46 +260,11 @@ def _phase(job: TrainJob, chip: ChipSpec, stack: TrainStack, layout: TrainLayout
             raise InputError(f"batch warm-up: no layout trains {batch} sequences", fix="use a larger share of the batch")
         step = searched.step_s[0]
     amount = tokens * job.tokens
-    return WarmUp(batch, amount, step, amount / (job.seq_len * batch) * step / DAY_S)
+    days = amount / (job.seq_len * batch) * step / DAY_S
+    return WarmUp(batch, amount, step, days, factors.scaled(step), factors.scaled(days))
 
 
-class _Settings:
-    """Goodput by what can be chosen, on the same random numbers."""
-
-    def __init__(self, args: RunArgs, random: Draws, chips: float, rate: float) -> None:
-        self._args, self._random, self._chips, self._rate = args, random, chips, rate
-
-    def _mean(self, args: RunArgs) -> float:
-        return float(args.work_s / simulate_runs(args, self._random).calendar_s.mean())
-
-    def intervals(self, middle: float, least: float) -> tuple[Setting, ...]:
-        """Intervals between checkpoints round that of the formula, none shorter than the storage allows."""
-        found = []
-        for value in dict.fromkeys(max(least, factor * middle) for factor in _FACTORS):
-            args = self._args._replace(interval_s=value)
-            found.append(Setting(args.interval_s, self._mean(args), _closed(args)))
-        return tuple(found)
-
-    def spares(self, nodes: int, given: int) -> tuple[float, tuple[Setting, ...]]:
-        """Spare nodes: the fewest that lose no more than a thousandth against the most, and what each number gives."""
-        away = self._args.hardware * self._args.repair_s / self._args.mtbf_s
-        most = max(4, math.ceil(away + 4.0 * math.sqrt(away) + 2.0))
-        numbers = sorted({0, 1, 2, *[math.ceil(most * share) for share in (0.25, 0.4, 0.55, 0.7, 0.85, 1.0)]})
-        if given >= 0:
-            numbers = sorted({*numbers, given})
-        found = tuple(Setting(float(n), self._mean(self._args._replace(spares=float(n))), 0.0, "nodes") for n in numbers)
-        best = max(setting.goodput_fraction for setting in found)
-        enough = min(setting.value for setting in found if setting.goodput_fraction * _ENOUGH >= best)
-        return (float(given) if given >= 0 else enough), found
-
-
-def _closed(args: RunArgs) -> float:
-    """Goodput at an interval by the closed formula: tau / (tau + C) x M / (M + R + tau / 2)."""
-    kept = args.interval_s / (args.interval_s + args.stall_s)
-    return kept * args.mtbf_s / (args.mtbf_s + args.restart_s + 0.5 * args.interval_s)
-
-
-def _notes(planned: _Planned, global_batch: int, seq_len: int, stack: str, where: str) -> tuple[str, ...]:
+def _notes(planned: Planned, global_batch: int, seq_len: int, stack: str, where: str) -> tuple[str, ...]:
     notes = [] if global_batch else [f"global batch assumed: {planned.job.global_batch} sequences"]
     notes += [] if seq_len else [f"sequence length assumed: {planned.job.seq_len} tokens"]
     notes += [] if stack else [f"software assumed: {planned.stack.title}"]
@@ -336,44 +275,3 @@ def _notes(planned: _Planned, global_batch: int, seq_len: int, stack: str, where
     )
     notes += [] if planned.stragglers else ["slow nodes beyond the usual variation of a step: none assumed"]
     return tuple(notes)
-
-
-def _result(
-    planned: _Planned, args: RunArgs, random: Draws, seed: int, rate: tuple[float, str], young: float, best: float,
-    intervals: tuple[Setting, ...], spares: tuple[Setting, ...], notes: tuple[str, ...],
-) -> RunResult:  # fmt: skip
-    """The run at what is known best, and its interval over step time, rate of failures and chance."""
-    runs = random.gaps.shape[0]
-    stream = np.random.Generator(np.random.SFC64(np.random.SeedSequence(entropy=seed, spawn_key=(7,))))
-    normal = np.clip(stream.standard_normal((2, runs)), -2.5, 2.5)
-    factors = two_piece_lognormal(planned.factors, normal[0])
-    rates = two_piece_lognormal(Interval(1.0 / RATE_SPREAD, 1.0, RATE_SPREAD), normal[1])
-    middle = simulate_runs(args, random)
-    spread = simulate_runs(args, random, factors, rates)
-    calendar = float(middle.calendar_s.mean())
-    useful = sum(phase.days for phase in planned.phases) * DAY_S
-    slow = useful * planned.stragglers
-    parts = {
-        "steps": useful,
-        "slow nodes": slow,
-        "evaluation": (useful + slow) * planned.pauses,
-        "work done again": float(middle.lost_s.mean()),
-        "checkpoints": float(middle.checkpoint_s.mean()),
-        "restarts": float(middle.restart_s.mean()),
-        "waiting for repairs": float(middle.wait_s.mean()),
-    }
-    shares = factors * useful / spread.calendar_s
-    return RunResult(
-        header=header(seed), model=planned.job.model.id, chip=planned.chip.id, stack=planned.stack.id,
-        chips=planned.layout.chips, spares=int(args.spares),
-        nodes=math.ceil(planned.layout.chips / max(1, planned.chip.node.chips)),
-        layout=planned.layout, step_s=planned.step_s, warm_up=planned.phases, failures_per_chip_day=rate[0],
-        rate_source=rate[1], mtbf_s=args.mtbf_s, failures=float(middle.failures.mean()),
-        failures_interval=interval_of(spread.failures), checkpoint_stall_s=args.stall_s, checkpoint_durable_s=args.durable_s,
-        interval_s=args.interval_s, young_s=young, simulated_best_s=best, intervals=intervals, spare_settings=spares,
-        goodput_fraction=useful / calendar, goodput_fraction_interval=interval_of(shares),
-        formula_fraction=useful / args.work_s * _closed(args), days=calendar / DAY_S,
-        days_interval=interval_of(spread.calendar_s / DAY_S),
-        terms=tuple(Term(name, value, "s", "suanzhang.sim.run.simulate_runs") for name, value in parts.items() if value > 0.0),
-        replications=runs, warnings=notes, sources=(planned.stack.source, planned.job.model.source),
-    )  # fmt: skip

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.job import TrainJob
+from suanzhang.spec.result import Term
 from suanzhang.spec.stack import TrainStack
 from suanzhang.spec.train import TrainEstimate, TrainOption
 from suanzhang.spec.trust import Flag, Node
+
+if TYPE_CHECKING:
+    from suanzhang.app.explain_terms import Run
 
 
 class Given(NamedTuple):
@@ -18,17 +22,23 @@ class Given(NamedTuple):
     seq: bool = True
 
 
-def training_trees(
-    job: TrainJob, chip: ChipSpec, stack: TrainStack, estimate: TrainEstimate, option: TrainOption, given: Given
-) -> list[Node]:
-    """Trees of days, memory and energy as ``explain`` builds them, without the times of single layers."""
-    from suanzhang.app.explain_terms import Run, days_tree, energy_tree, memory_tree
+def run_behind(job: TrainJob, chip: ChipSpec, stack: TrainStack, estimate: TrainEstimate, option: TrainOption) -> Run:
+    """Everything that an estimate rests on."""
+    from suanzhang.app.explain_terms import Run
     from suanzhang.app.physics import physics
     from suanzhang.app.train_model import pack, sixteen_bit
 
     at16 = physics(chip, sixteen_bit(chip, job.precision), stack.profile)
-    at = physics(chip, job.precision, stack.profile)
-    run = Run(job, chip, stack, pack(job, chip, stack), estimate, option, at, at16)
+    return Run(job, chip, stack, pack(job, chip, stack), estimate, option, physics(chip, job.precision, stack.profile), at16)
+
+
+def training_trees(
+    job: TrainJob, chip: ChipSpec, stack: TrainStack, estimate: TrainEstimate, option: TrainOption, given: Given
+) -> list[Node]:
+    """Trees of days, memory and energy as ``explain`` builds them, without the times of single layers."""
+    from suanzhang.app.explain_terms import days_tree, energy_tree, memory_tree
+
+    run = run_behind(job, chip, stack, estimate, option)
     return [days_tree(run, batch_given=given.batch, seq_given=given.seq, layers=False), memory_tree(run), energy_tree(run)]
 
 
@@ -48,3 +58,40 @@ def weak_training(
     from suanzhang.app.weak import weak_inputs
 
     return weak_inputs(training_trees(job, chip, stack, estimate, option, given))
+
+
+def weak_run(
+    job: TrainJob,
+    chip: ChipSpec,
+    stack: TrainStack,
+    estimate: TrainEstimate,
+    terms: tuple[Term, ...],
+    given: Given,
+    usual: frozenset[str],
+) -> tuple[Flag, ...]:
+    """Weak figures of a simulated run that weigh more than 5 % of its calendar time.
+
+    Args:
+        job, chip, stack, estimate, given: as in :func:`weak_training`.
+        terms: where the calendar time goes.
+        usual: terms that rest on a usual value rather than a given one.
+    """
+    from suanzhang.app.explain_terms import step_tree, steps_tree
+    from suanzhang.app.explain_tree import asked
+    from suanzhang.app.train_option import option_of
+    from suanzhang.app.weak import weak_inputs
+
+    run = run_behind(job, chip, stack, estimate, option_of(job, chip, stack, estimate))
+    behind = {
+        "restarts": asked("time to be back after a failure", "usual", "", given=False),
+        "waiting for repairs": asked("time until a failed node is back", "usual", "", given=False),
+        "checkpoints": asked("rate of the storage", "usual", "", given=False),
+    }
+    steps = (steps_tree(run, batch_given=given.batch, seq_given=given.seq), step_tree(run, layers=False))
+    parts = tuple(
+        Node(term.name, term.value, "s", "product", parts=steps)
+        if term.name == "steps"
+        else Node(term.name, term.value, "s", inputs=(behind[term.name],) if term.name in usual else ())
+        for term in terms
+    )
+    return weak_inputs([Node("days", sum(term.value for term in terms), "s", "sum", parts=parts)])

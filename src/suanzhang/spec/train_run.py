@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from suanzhang.spec.layout import TrainLayout
 from suanzhang.spec.result import Header, Interval, Term
+from suanzhang.spec.trust import Flag
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +18,15 @@ class WarmUp:
         tokens: tokens trained at that size.
         step_s: time of one step.
         days: its share of the run if nothing failed.
+        step_s_interval, days_interval: our uncertainty about them.
     """
 
     global_batch: int
     tokens: float
     step_s: float
     days: float
+    step_s_interval: Interval | None = None
+    days_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +38,15 @@ class Setting:
         goodput_fraction: mean over the simulated runs.
         formula_fraction: the same by the closed formula; 0 where there is none.
         unit: of the value.
+        goodput_fraction_interval, formula_fraction_interval: our uncertainty about them.
     """
 
     value: float
     goodput_fraction: float
     formula_fraction: float
     unit: str = "s"
+    goodput_fraction_interval: Interval | None = None
+    formula_fraction_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,9 @@ class RunResult:
         replications: simulated runs.
         warnings: what a reader must know.
         sources: keys of the sources the answer rests on.
+        step_s_interval, mtbf_s_interval, checkpoint_stall_s_interval, checkpoint_durable_s_interval, young_s_interval,
+            simulated_best_s_interval, formula_fraction_interval: our uncertainty about them.
+        weak_inputs: figures of grade unverified or assumed that weigh more than 5 % of the calendar time.
     """
 
     header: Header
@@ -101,3 +111,11 @@ class RunResult:
     replications: int
     warnings: tuple[str, ...]
     sources: tuple[str, ...] = ()
+    step_s_interval: Interval | None = None
+    mtbf_s_interval: Interval | None = None
+    checkpoint_stall_s_interval: Interval | None = None
+    checkpoint_durable_s_interval: Interval | None = None
+    young_s_interval: Interval | None = None
+    simulated_best_s_interval: Interval | None = None
+    formula_fraction_interval: Interval | None = None
+    weak_inputs: tuple[Flag, ...] = ()

@@ -21,6 +21,19 @@ TRAIN = {
     "Flag": "weights of figures, exact by the formulas",
 }
 
+GOODPUT = {
+    "RunResult.chips": "given",
+    "RunResult.nodes": "follows from the chips",
+    "RunResult.spares": "a choice",
+    "RunResult.failures_per_chip_day": "published or given; its spread is in all that follows from it",
+    "RunResult.interval_s": "a choice",
+    "RunResult.replications": "given",
+    "WarmUp.global_batch": "given",
+    "WarmUp.tokens": "given",
+    "Setting.value": "the setting that is looked at",
+    "Flag": "weights of figures, exact by the formulas",
+}
+
 
 def test_train() -> None:
     one = suanzhang.train("llama3-8b", "1T", "h100-sxm-80:64", price_per_chip_h=2.0)
@@ -57,3 +70,15 @@ def test_terms_are_no_better_known_than_their_sum() -> None:
         if term.value:
             assert isinstance(term.value_interval, Interval)
             assert term.value_interval.p95 / term.value_interval.p05 >= whole * (1.0 - 1e-9), term.name
+
+
+def test_goodput() -> None:
+    plain = suanzhang.goodput("llama3-8b", "1T", "h100-sxm-80:256", replications=40)
+    full = suanzhang.goodput(
+        "llama3-8b", "1T", "a100-sxm-80:256", checkpoint="sync", batch_warm_up="0.25:2%,0.5:18%", evaluation_s=600.0,
+        evaluation_every_s=86400.0, slow_nodes_fraction=0.01, failures="meta-rsc-1", replications=40,
+    )  # fmt: skip
+    assert unspanned([plain, full], GOODPUT) == []
+    assert any(flag.figure.startswith("time to be back") for flag in full.weak_inputs) == any(
+        term.name == "restarts" and term.value > 0.05 * sum(part.value for part in full.terms) for term in full.terms
+    )
