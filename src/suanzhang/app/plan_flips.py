@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from suanzhang.app.buy_spread import Spread, factor_of, span
+from suanzhang.app.plan_sold import sold_words
 from suanzhang.app.serve_size import size_service
 from suanzhang.app.spread import inverse, serving_interval
 from suanzhang.catalog.chips import chip as find_chip
@@ -33,14 +35,18 @@ _EIGHT_BIT = ("fp8", "int8")
 LONGEST_EFFECT = 100
 
 
-def find_flips(sized: Sized, bought: BuyResult, again: Solve, progress: Callable[[str], None]) -> tuple[Flip, ...]:
+def find_flips(
+    sized: Sized, bought: BuyResult, again: Solve, progress: Callable[[str], None], spread: Spread
+) -> tuple[Flip, ...]:
     """One row for each change: cost, chips at the end, and the chips that come or go.
 
     Args:
         sized, bought: the question and its schedule.
         again: gives the schedule of a changed question.
         progress: called with a line for each change.
+        spread: the futures in which plans are compared.
     """
+    compare = _Compare(bought, spread)
     changes: list[tuple[str, Sized]] = [
         (f"chips cost {_PRICE_STEP:.0%} more", _offers(sized, lambda offer: _priced(offer, ("buy",), 1.0 + _PRICE_STEP))),
         (f"chips cost {_PRICE_STEP:.0%} less", _offers(sized, lambda offer: _priced(offer, ("buy",), 1.0 - _PRICE_STEP))),
@@ -58,20 +64,20 @@ def find_flips(sized: Sized, bought: BuyResult, again: Solve, progress: Callable
     found = []
     for change, changed in changes:
         progress(f"what if: {change}")
-        found.append(_flip(change, changed, bought, again))
+        found.append(_flip(change, changed, compare, again))
     progress("what if: the smallest budget")
-    least = _least_budget(sized, bought, again)
+    least = _least_budget(sized, compare, again)
     return (*found, least) if least else tuple(found)
 
 
-def _flip(change: str, changed: Sized, bought: BuyResult, again: Solve) -> Flip:
+def _flip(change: str, changed: Sized, compare: _Compare, again: Solve) -> Flip:
     try:
         other = again(changed)
     except Infeasible as failure:
         return Flip(change, None, None, None, f"no plan exists: {first_clause(_why(failure))}")
     except SolverError:
         return Flip(change, None, None, None, "not answered: the optimiser ran out of time")
-    return _compared(change, bought, other)
+    return compare.flip(change, other)
 
 
 def _why(failure: Infeasible) -> str:
@@ -97,19 +103,32 @@ def first_clause(text: str, longest: int = LONGEST_EFFECT - len("no plan exists:
     return clause if len(clause) <= longest else clause[: longest - 1].rsplit(" ", 1)[0].rstrip(",") + "…"
 
 
-def _compared(change: str, bought: BuyResult, other: BuyResult) -> Flip:
-    before, after = _final_chips(bought), _final_chips(other)
-    parts = [f"{chip} joins" for chip in after if chip not in before] + [f"{chip} goes" for chip in before if chip not in after]
-    parts += [
-        f"{chip} {after[chip] - before[chip]:+,.0f}"
-        for chip in after
-        if chip in before and round(after[chip]) != round(before[chip])
-    ]
-    relative = (other.cost.amount - bought.cost.amount) / abs(bought.cost.amount) if bought.cost.amount else None
-    return Flip(
-        change, Money(other.cost.amount, other.cost.currency, other.cost.date), relative,
-        round(sum(after.values()) - sum(before.values())), ", ".join(parts) or "the same chips", other.cash,
-    )  # fmt: skip
+class _Compare:
+    """The plan, and its drawn cost, beside which others are set."""
+
+    def __init__(self, bought: BuyResult, spread: Spread) -> None:
+        self.bought, self.spread = bought, spread
+        self.cost = spread.of(bought).cost
+
+    def flip(self, change: str, other: BuyResult) -> Flip:
+        """What another plan costs more, and the chips that come or go."""
+        bought, drawn = self.bought, self.spread.of(other)
+        before, after = _final_chips(bought), _final_chips(other)
+        parts = [f"{chip} joins" for chip in after if chip not in before]
+        parts += [f"{chip} goes" for chip in before if chip not in after]
+        parts += [
+            f"{chip} {after[chip] - before[chip]:+,.0f}"
+            for chip in after
+            if chip in before and round(after[chip]) != round(before[chip])
+        ]
+        parts += sold_words(bought, other)
+        relative = (other.cost.amount - bought.cost.amount) / abs(bought.cost.amount) if bought.cost.amount else None
+        change_span = None if relative is None else factor_of(drawn.cost, self.cost, relative, other.gap + bought.gap)
+        return Flip(
+            change, Money(other.cost.amount, other.cost.currency, other.cost.date), relative,
+            round(sum(after.values()) - sum(before.values())), ", ".join(parts) or "the same chips", other.cash,
+            span(other.cost.amount, drawn.cost), change_span, span(other.cash.amount, drawn.cash),
+        )  # fmt: skip
 
 
 def _final_chips(bought: BuyResult) -> dict[str, float]:
@@ -124,12 +143,12 @@ def _final_chips(bought: BuyResult) -> dict[str, float]:
     return best
 
 
-def _least_budget(sized: Sized, bought: BuyResult, again: Solve) -> Flip | None:
+def _least_budget(sized: Sized, compare: _Compare, again: Solve) -> Flip | None:
     """The plan with the least cash that any plan needs; None where no cash is needed, or the planned cash is the least.
 
     A hopeless budget makes the solver name the smallest one that would do; that one is then planned with.
     """
-    paid = bought.cash.amount
+    paid = compare.bought.cash.amount
     if paid <= 0.0:
         return None
     try:
@@ -145,7 +164,7 @@ def _least_budget(sized: Sized, bought: BuyResult, again: Solve) -> Flip | None:
     # The solver proves the least budget to one part in a thousand: so much more is allowed, or rounding would leave no plan.
     least *= 1.001
     text = format_figure(least, sized.question.currency)
-    return _flip(f"the smallest budget, {text} of cash", _with_budget(sized, least), bought, again)
+    return _flip(f"the smallest budget, {text} of cash", _with_budget(sized, least), compare, again)
 
 
 def _with_budget(sized: Sized, budget: float) -> Sized:

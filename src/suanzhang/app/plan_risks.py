@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from suanzhang.app.serve_spread import times
 from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.money.procurement.calendar import month_name
 from suanzhang.money.procurement.shape import spot_share
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def find_risks(
-    sized: Sized, bought: BuyResult, trainings: tuple[TrainingPlan, ...], services: tuple[ServicePlan, ...]
+    sized: Sized, bought: BuyResult, trainings: tuple[TrainingPlan, ...], services: tuple[ServicePlan, ...], left: Interval
 ) -> tuple[Risk, ...]:
-    """All risks that have a size in this plan."""
+    """All risks that have a size in this plan; ``left`` is the interval of what is left at the end."""
     found = [risk for training in trainings for risk in _training_risks(sized, training)]
     found += [risk for service in services for risk in _service_risks(service)]
     return tuple(
@@ -29,7 +30,7 @@ def find_risks(
         + _delivery_risks(sized, bought)
         + _spot_risks(sized, bought)
         + _export_risks(sized, bought)
-        + _value_risks(bought)
+        + _value_risks(bought, left)
     )
 
 
@@ -56,6 +57,7 @@ def _training_risks(sized: Sized, training: TrainingPlan) -> list[Risk]:
         Risk(
             f"interruptions of {training.name}", failures, "failures",
             f"at the rate of the Llama 3 run; they and the checkpoints take {1.0 - option.goodput_fraction:.1%} of the time",
+            _failures(failures, option.days_interval.scaled(1.0 / option.days)),
         )
     ]  # fmt: skip
     ask = next(ask for ask in sized.question.train if ask.name == training.name)
@@ -69,6 +71,14 @@ def _training_risks(sized: Sized, training: TrainingPlan) -> list[Risk]:
             )
         )  # fmt: skip
     return found
+
+
+def _failures(count: float, days: Interval) -> Interval | None:
+    """A count of failures: as long as the run may take, and by chance."""
+    if count <= 0.0:
+        return None
+    chance = math.exp(Z95 / math.sqrt(count))
+    return times(days, Interval(1.0 / chance, 1.0, chance)).scaled(count)
 
 
 def _service_risks(service: ServicePlan) -> list[Risk]:
@@ -148,13 +158,13 @@ def _export_risks(sized: Sized, bought: BuyResult) -> list[Risk]:
     return found
 
 
-def _value_risks(bought: BuyResult) -> list[Risk]:
+def _value_risks(bought: BuyResult, span: Interval) -> list[Risk]:
     left = bought.lines.get("value left")
     if left is None or left.amount >= 0.0:
         return []
     return [
         Risk(
             "worth of the chips at the end", -left.amount, left.currency,
-            "counted as income; a chip that nobody wants by then adds this to the cost",
+            "counted as income; a chip that nobody wants by then adds this to the cost", span,
         )
     ]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from suanzhang.app.serve_spread import off_of, spread_estimate
 from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.catalog.stacks import serve_stack
 from suanzhang.spec.plan import ServicePlan, SimulatedLatency
@@ -48,7 +49,8 @@ def _simulated(one: SizedAsk, option: SizedService, seed: int, requests: int) ->
         service.model, find_chip(option.chip), option.layout, serve_stack(option.stack), option.weight_dtype,
         option.kv_dtype, work, requests=requests, seed=seed,
     )  # fmt: skip
+    shown = spread_estimate(estimate, off_of(estimate, work, service.model, find_chip(option.chip)))
     return SimulatedLatency(
-        option.chip, rate, estimate.ttft_s, estimate.tpot_s, estimate.e2e_s, estimate.requests_simulated,
-        estimate.simulated_s, estimate.saturated,
+        option.chip, rate, shown.ttft_s, shown.tpot_s, shown.e2e_s, estimate.requests_simulated, estimate.simulated_s,
+        estimate.saturated,
     )  # fmt: skip

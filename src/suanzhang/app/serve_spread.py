@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from suanzhang.app.spread import capacity_factors, draw_factors, estimate_factors, inverse
+from suanzhang.app.spread import draw_factors, factors_by_metric, grade_of, grade_on, inverse
+from suanzhang.evidence.conformal import multipliers
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.job import ServiceSpec
 from suanzhang.spec.model import ModelSpec
-from suanzhang.spec.result import Z95, Interval
-from suanzhang.spec.serve import ChipCount, OpenLoop, Percentiles, ServeEstimate, SizedService, Workload
+from suanzhang.spec.result import Z95, Interval, Term
+from suanzhang.spec.serve import ChipCount, ClosedLoop, OpenLoop, Percentiles, Refusal, ServeEstimate, SizedService, Workload
 
 _RESOLUTION = 0.004
 """Half the width of a bucket of the histogram that simulated percentiles are read from, as a logarithm."""
@@ -40,11 +41,12 @@ class Off:
 
 def off_of(replica: ServeEstimate, work: Workload, model: ModelSpec, chip: ChipSpec) -> Off:
     """Factors of one replica under a load."""
-    names = ("ttft_s", "tpot_s", "e2e_s", "output_tokens_per_s")
-    ttft, tpot, e2e, rate = (estimate_factors(replica, work, model, chip, name) for name in names)
+    grade = grade_of(replica, chip)
+    names = ("ttft_s", "tpot_s", "e2e_s", "output_tokens_per_s", "j_per_output_token")
+    ttft, tpot, e2e, rate, energy = factors_by_metric(replica, work, model, chip, names, grade).values()
     isl, osl = (work.input.mean, work.output.mean) if isinstance(work, OpenLoop) else (work.isl, work.osl)
-    capacity = capacity_factors(replica, isl, osl, model, chip)
-    energy = estimate_factors(replica, work, model, chip, "j_per_output_token")
+    busy = ClosedLoop(max(replica.running_batch, 1.0), isl, osl)
+    capacity = factors_by_metric(replica, busy, model, chip, names[3:4], grade)[names[3]]
     return Off(ttft, tpot, e2e, rate, capacity, energy, draw_factors())
 
 
@@ -117,10 +119,17 @@ def spread_estimate(replica: ServeEstimate, off: Off) -> ServeEstimate:
         utilisation_interval=None if replica.saturated else use_interval(replica.utilisation, off.capacity),
         running_batch_interval=around(batch, off.tpot, max(replica.batch_limit, batch)),
         decode_iteration_s_interval=around(replica.decode_iteration_s, off.tpot),
+        terms=_spread_terms(replica.terms, off.tpot),
+        prefill_terms=_spread_terms(replica.prefill_terms, off.ttft),
         power_w_per_chip_interval=around(replica.power_w_per_chip, off.draw),
         energy_j_per_response_interval=around(replica.energy_j_per_response, off.energy),
         energy_j_per_output_token_interval=around(replica.energy_j_per_output_token, off.energy),
     )
+
+
+def _spread_terms(terms: tuple[Term, ...], factors: Interval) -> tuple[Term, ...]:
+    """Parts of a time: each errs as the whole does."""
+    return tuple(replace(term, value_interval=around(term.value, factors)) for term in terms)
 
 
 def use_interval(value: float, capacity: Interval) -> Interval:
@@ -175,6 +184,17 @@ def spread_sized(sized: SizedService, service: ServiceSpec, chip: ChipSpec) -> S
         power_w_interval=around(sized.power_w, at_mean.draw),
         power_peak_w_interval=around(sized.power_peak_w, at_peak.draw),
     )
+
+
+def spread_refusal(refused: Refusal, chip: ChipSpec) -> Refusal:
+    """A refusal with our interval at the nearest figures that a chip could reach, by the grade of its timings alone."""
+    if not refused.nearest:
+        return refused
+    grade, found = grade_on(chip, "bf16"), {}
+    for name, value in refused.nearest.items():
+        factors = multipliers("serving", grade, 0.0, f"{name.split('_')[0]}_s")
+        found[name] = around(value, Interval(factors.p05, factors.p50, factors.p95))
+    return replace(refused, nearest_interval=found)
 
 
 def with_spares(service: ServiceSpec, replicas: int) -> int:

@@ -33,16 +33,34 @@ def estimate_factors(
         chip: on what.
         metric: as in `suanzhang validate`.
     """
+    return factors_by_metric(estimate, work, model, chip, (metric,), grade_of(estimate, chip))[metric]
+
+
+def grade_of(estimate: ServeEstimate, chip: ChipSpec) -> Grade:
+    """How firm the timings are that an estimate rests on."""
+    from suanzhang.catalog.stacks import serve_stack
+
+    return grade_on(chip, estimate.weight_dtype, serve_stack(estimate.stack).profile)
+
+
+def grade_on(chip: ChipSpec, dtype: str, profile: str = "") -> Grade:
+    """How firm the timings of a chip are that serves weights of a format."""
+    return _GRADES[physics(chip, compute_dtype(chip, dtype), profile).origin]
+
+
+def factors_by_metric(
+    estimate: ServeEstimate, work: Workload, model: ModelSpec, chip: ChipSpec, metrics: Sequence[str], grade: Grade
+) -> dict[str, Interval]:
+    """As :func:`estimate_factors`, for several metrics of one replica, with the grade of its timings at hand."""
     from suanzhang.app.validate_predict import serve_distance
     from suanzhang.app.validate_traits import serve_traits
     from suanzhang.catalog.stacks import serve_stack
 
-    stack = serve_stack(estimate.stack)
     isl = work.input.mean if isinstance(work, OpenLoop) else work.isl
-    traits = serve_traits(estimate, work, stack, mixture=model.moe is not None)
-    origin = physics(chip, compute_dtype(chip, estimate.weight_dtype), stack.profile).origin
-    found = multipliers("serving", _GRADES[origin], serve_distance(isl, estimate.chips), metric, traits)
-    return Interval(found.p05, found.p50, found.p95)
+    traits = serve_traits(estimate, work, serve_stack(estimate.stack), mixture=model.moe is not None)
+    distance = serve_distance(isl, estimate.chips)
+    found = {metric: multipliers("serving", grade, distance, metric, traits) for metric in metrics}
+    return {metric: Interval(one.p05, one.p50, one.p95) for metric, one in found.items()}
 
 
 def capacity_factors(

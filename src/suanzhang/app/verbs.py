@@ -63,6 +63,7 @@ def buy(
     """
     from suanzhang.app.buy import RiskOptions
     from suanzhang.app.buy_monte import MonteOptions
+    from suanzhang.app.buy_spread import spread_bought
     from suanzhang.app.focus import charge_back, focus_csv
     from suanzhang.app.quotes import compare_actuals, with_files
     from suanzhang.app.watching import watched
@@ -87,9 +88,11 @@ def buy(
     with watched(progress) as (watch, _):
         found = schedule(sized, deep=deep, risk=risk, watch=watch, progress=tell)
     found = replace(found, charge_back=charge_back(found))
+    if actuals is not None:
+        found = replace(found, actuals=compare_actuals(found, actuals))
     if focus is not None:
         _write_text(Path(focus), focus_csv(found, asked.title or "plan"))
-    return found if actuals is None else replace(found, actuals=compare_actuals(found, actuals))
+    return spread_bought(found, sized)
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -206,10 +206,12 @@ def _natural_width(column: Column, cells: list[str]) -> int:
 
 
 def _least_width(column: Column, cells: list[str]) -> int:
-    """Numbers and short texts stay on one line, longer texts may be folded."""
+    """Numbers and short texts stay on one line; longer texts may be folded, and an interval may go below its number."""
     head = max(len(word) for word in column.header.split())
+    if column.unit:
+        return max([head, *(cell_len(part) for cell in cells for part in cell.replace(" (", "\n(").split("\n"))])
     longest = max((cell_len(cell) for cell in cells), default=0)
-    return max(head, longest if column.unit else min(longest, _FOLD))
+    return max(head, min(longest, _FOLD))
 
 
 def chart_lines(chart: Chart, width: int, *, color: bool) -> list[Text]:

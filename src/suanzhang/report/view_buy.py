@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from suanzhang.report.blocks import Block, Chart, Column, Fact, Facts, Notes, Point, Report, Section, Table, money_fact
+from suanzhang.report.blocks import Block, Chart, Column, Fact, Facts, Notes, Point, Report, Section, Table, money_fact, ranged
 from suanzhang.report.common import sources_section, warnings_section
 from suanzhang.report.view_buy_monte import monte_blocks
 from suanzhang.spec.buy import BuyResult, MonthState
-from suanzhang.spec.result import Money
+from suanzhang.spec.result import Interval, Money
 from suanzhang.units import J_PER_KWH, KILO, MEGA, format_figure
 
 
@@ -22,7 +22,7 @@ def buy(result: BuyResult) -> Report:
     if result.binding:
         verdict += f" What binds most: {result.binding[0].limit}."
     sections = (
-        Section("Cost", (cost_facts(result), lines_chart(result.lines))),
+        Section("Cost", (cost_facts(result), lines_chart(result.lines, intervals=result.lines_interval))),
         Section("Schedule", (schedule_table(result),)),
         Section("Chips over time", (chips_chart(result.months),)),
         Section("What binds", (binding_table(result),)),
@@ -48,31 +48,48 @@ def _empty(block: Block) -> bool:
 
 def cost_facts(result: BuyResult) -> Facts:
     """What is paid, what is only priced, the total and its spread, and what waiting and knowing would be worth."""
-    spread = f"over {result.scenarios} futures" if result.scenarios > 1 else "from the spread of prices"
+    spread = f"over {result.scenarios} futures" if result.scenarios > 1 else "as prices and physics move"
     limited = (
         f"; the budget of {format_figure(result.budget.amount, result.budget.currency)} limits this" if result.budget else ""
     )
     return Facts(
         "Cost",
         (
-            money_fact("cash paid out", result.cash, note=f"what leaves the account{limited}"),
-            *_optional("+ interest on tied capital", result.interest, "priced, not in the cash"),
-            *_optional("+ price of waiting", result.waiting, "priced, never paid"),
-            *_optional("+ value left at the end", result.value_left, "what chips and servers would fetch, an income"),
+            money_fact("cash paid out", result.cash, result.cash_interval, f"what leaves the account{limited}"),
+            *_optional("+ interest on tied capital", result.interest, "priced, not in the cash", result.interest_interval),
+            *_optional("+ price of waiting", result.waiting, "priced, never paid", result.waiting_interval),
+            *_optional(
+                "+ value left at the end", result.value_left, "what chips and servers would fetch, an income",
+                result.value_left_interval,
+            ),
             money_fact("= cost", result.cost, result.cost_interval, spread),
             money_fact(f"95th percentile {spread}", result.cost_p95),
             Fact("proved gap to the optimum", result.gap, "fraction"),
-            *_optional("value of planning with many futures (VSS)", result.vss, "against the plan for the expected future"),
-            *_optional("value of knowing the future (EVPI)", result.evpi, "at most worth paying for certainty"),
-            *_optional("value of waiting a month", result.value_of_waiting, "negative: waiting costs"),
-            *_optional("value of firm delivery dates", result.value_of_firm_delivery, "every order at its median"),
+            *_optional(
+                "value of planning with many futures (VSS)", result.vss, "against the plan for the expected future",
+                result.vss_interval,
+            ),
+            *_optional(
+                "value of knowing the future (EVPI)", result.evpi, "at most worth paying for certainty", result.evpi_interval
+            ),
+            *_optional(
+                "value of waiting a month", result.value_of_waiting, "negative: waiting costs", result.value_of_waiting_interval
+            ),
+            *_optional(
+                "value of firm delivery dates", result.value_of_firm_delivery, "every order at its median",
+                result.value_of_firm_delivery_interval,
+            ),
             Fact("solve", result.solve_s, "s"),
         ),
-    )
+    )  # fmt: skip
 
 
-def _optional(name: str, money: Money | None, note: str = "") -> tuple[Fact, ...]:
-    return (money_fact(name, money, note=note),) if money is not None else ()
+def _optional(name: str, money: Money | None, note: str = "", interval: Interval | None = None) -> tuple[Fact, ...]:
+    return (money_fact(name, money, interval, note),) if money is not None else ()
+
+
+def _amount(money: Money | None, interval: Interval | None) -> float | None:
+    return None if money is None else ranged(money.amount, interval)
 
 
 def _rent_or_buy(result: BuyResult) -> Table:
@@ -87,9 +104,12 @@ def _rent_or_buy(result: BuyResult) -> Table:
         Column("rent from", optional=True),
     )
     rows = tuple(
-        (r.chip, r.rent_per_chip_h.amount, r.own_per_chip_h.amount, 100.0 * r.utilisation, r.month, r.buy, r.rent)
+        (
+            r.chip, r.rent_per_chip_h.amount, ranged(r.own_per_chip_h.amount, r.own_per_chip_h_interval),
+            ranged(r.utilisation, r.utilisation_interval, 100.0), ranged(r.month, r.month_interval), r.buy, r.rent,
+        )
         for r in result.rent_or_buy
-    )
+    )  # fmt: skip
     return Table("Rent or buy", columns, rows, "over the months of the plan; the last but without any resale")
 
 
@@ -121,7 +141,7 @@ def _swings(result: BuyResult) -> Table:
     )
     rows = tuple(
         (
-            s.fact, s.low, s.cost_low.amount if s.cost_low else None, s.high, s.cost_high.amount if s.cost_high else None,
+            s.fact, s.low, _amount(s.cost_low, s.cost_low_interval), s.high, _amount(s.cost_high, s.cost_high_interval),
             s.flips, s.decision_low, s.decision_high,
         )
         for s in result.swings
@@ -138,7 +158,7 @@ def _two_way(result: BuyResult) -> Table:
         Column("cost", result.cost.currency),
         Column("decision"),
     )
-    rows = tuple((c.factor_a, c.factor_b, c.cost.amount if c.cost else None, c.decision) for c in result.two_way)
+    rows = tuple((c.factor_a, c.factor_b, _amount(c.cost, c.cost_interval), c.decision) for c in result.two_way)
     return Table("Two facts at a time", columns, rows)
 
 
@@ -152,9 +172,12 @@ def _charge_back(result: BuyResult) -> Table:
         Column("cost per chip-hour", currency),
     )
     rows = tuple(
-        (c.demand, c.cash.amount, c.cost.amount, c.chip_months, c.cost_per_chip_h.amount if c.cost_per_chip_h else None)
+        (
+            c.demand, _amount(c.cash, c.cash_interval), _amount(c.cost, c.cost_interval), c.chip_months,
+            _amount(c.cost_per_chip_h, c.cost_per_chip_h_interval),
+        )
         for c in result.charge_back
-    )
+    )  # fmt: skip
     return Table("Charge-back", columns, rows, "divided by the chips that each uses; the parts sum to cash and cost")
 
 
@@ -172,8 +195,8 @@ def _actuals(result: BuyResult) -> Table:
     )
     rows = tuple(
         (
-            a.month, a.planned.amount, a.paid.amount, a.ahead.amount, a.planned_chips, a.chips, a.planned_energy_kwh,
-            a.energy_kwh,
+            a.month, _amount(a.planned, a.planned_interval), a.paid.amount, _amount(a.ahead, a.ahead_interval),
+            a.planned_chips, a.chips, ranged(a.planned_energy_kwh, a.planned_energy_kwh_interval), a.energy_kwh,
         )
         for a in result.actuals
     )  # fmt: skip
@@ -201,10 +224,15 @@ def _outcomes(result: BuyResult) -> Table:
     return Table("Each future", columns, rows, "the same orders in every future; rents and waiting adapt", limit=200)
 
 
-def lines_chart(lines: Mapping[str, Money], title: str = "Cost by line") -> Chart:
+def lines_chart(
+    lines: Mapping[str, Money], title: str = "Cost by line", intervals: Mapping[str, Interval] | None = None
+) -> Chart:
     """Cost by line as bars, in millions; incomes (value left) are negative."""
     currency = next(iter(lines.values())).currency if lines else "1"
-    points = tuple(Point(name, "", money.amount / MEGA) for name, money in lines.items() if abs(money.amount) > 0.0)
+    spans = {name: interval.scaled(1.0 / MEGA) for name, interval in (intervals or {}).items()}
+    points = tuple(
+        Point(name, "", money.amount / MEGA, spans.get(name)) for name, money in lines.items() if abs(money.amount) > 0.0
+    )
     return Chart(title, "bars", "line", "cost", f"million {currency}", points)
 
 
@@ -219,7 +247,9 @@ def schedule_table(result: BuyResult, title: str = "Schedule") -> Table:
         Column("cost", result.cost.currency),
         Column("note"),
     )
-    rows = tuple((r.month, r.action, r.offer, r.chip, r.chips, r.cost.amount, r.note) for r in result.schedule)
+    rows = tuple(
+        (r.month, r.action, r.offer, r.chip, r.chips, _amount(r.cost, r.cost_interval), r.note) for r in result.schedule
+    )
     total = sum(row.cost.amount for row in result.schedule)
     return Table(
         title, columns, rows, f"the rows sum to {format_figure(total, result.cost.currency)}; an income is negative", limit=100
@@ -243,7 +273,9 @@ def binding_table(result: BuyResult) -> Table:
         Column("unit"),
         Column("one more unit saves", result.cost.currency),
     )
-    return Table("Worth of limits", columns, tuple((b.limit, b.value, b.unit, b.worth) for b in result.binding))
+    return Table(
+        "Worth of limits", columns, tuple((b.limit, b.value, b.unit, ranged(b.worth, b.worth_interval)) for b in result.binding)
+    )
 
 
 def months_table(result: BuyResult) -> Table:
@@ -255,7 +287,13 @@ def months_table(result: BuyResult) -> Table:
         Column("energy", "MWh"),
         Column("cash", result.cost.currency),
     )
-    rows = tuple((m.month, m.draw_w / MEGA, m.peak_w / MEGA, m.energy_j / J_PER_KWH / KILO, m.cash) for m in result.months)
+    rows = tuple(
+        (
+            m.month, ranged(m.draw_w, m.draw_w_interval, 1.0 / MEGA), ranged(m.peak_w, m.peak_w_interval, 1.0 / MEGA),
+            ranged(m.energy_j, m.energy_j_interval, 1.0 / J_PER_KWH / KILO), ranged(m.cash, m.cash_interval),
+        )
+        for m in result.months
+    )  # fmt: skip
     return Table("Months", columns, rows)
 
 
@@ -270,7 +308,9 @@ def _runs(result: BuyResult) -> Block:
         Column("length", "months"),
     )
     return Table(
-        "Trainings", columns, tuple((r.demand, r.chip, r.chips, r.label, r.start, r.end, r.months) for r in result.runs)
+        "Trainings",
+        columns,
+        tuple((r.demand, r.chip, r.chips, r.label, r.start, r.end, ranged(r.months, r.months_interval)) for r in result.runs),
     )
 
 

@@ -17,6 +17,7 @@ from suanzhang.report.blocks import (
     Section,
     Table,
     money_fact,
+    ranged,
     show_interval,
 )
 from suanzhang.report.common import layout_words, sources_section, warnings_section
@@ -26,6 +27,7 @@ from suanzhang.report.view_train import options_table
 from suanzhang.spec.buy import ScheduleRow
 from suanzhang.spec.plan import PlanResult, ServicePlan, TrainingPlan
 from suanzhang.spec.result import Interval, Money
+from suanzhang.spec.serve import Percentiles
 from suanzhang.units import DAY_S, J_PER_KWH, KILO, MEGA, format_count, format_figure
 
 _ARRIVES = "in use from "
@@ -159,11 +161,9 @@ def _bill_chart(result: PlanResult) -> Chart:
 
 def _bill(result: PlanResult) -> Table:
     scale, unit = _money_scale(result)
-    columns = (Column("line"), *(Column(name, unit) for name in ("cost", "low", "high")), Column("grade"))
-    rows = tuple(
-        (r.name, r.cost.amount / scale, r.cost_interval.p05 / scale, r.cost_interval.p95 / scale, r.grade) for r in result.costs
-    )
-    return Table("Costs", columns, rows, "low and high: 90 % interval; an income is negative")
+    columns = (Column("line"), Column("cost", unit), Column("grade"))
+    rows = tuple((r.name, ranged(r.cost.amount, r.cost_interval, 1.0 / scale), r.grade) for r in result.costs)
+    return Table("Costs", columns, rows, "an income is negative")
 
 
 def _schedule(result: PlanResult) -> Table:
@@ -187,7 +187,7 @@ def _schedule(result: PlanResult) -> Table:
             run[0].offer,
             run[0].chip,
             round(run[0].chips) if run[0].chip else None,
-            sum(row.cost.amount for row in run) / scale,
+            ranged(sum(row.cost.amount for row in run), _together([row.cost_interval for row in run]), 1.0 / scale),
             run[0].note.removeprefix(_ARRIVES) if run[0].note.startswith(_ARRIVES) else "",
         )
         for run in merged
@@ -196,13 +196,21 @@ def _schedule(result: PlanResult) -> Table:
         Column("months"),
         Column("action"),
         Column("offer"),
-        Column("chip"),
+        Column("chip", optional=True),
         Column("chips", "chips"),
         Column("cost", unit),
         Column("in use from", optional=True),
     )
     total = format_figure(sum(row.cost.amount for row in result.buy.schedule), result.currency)
     return Table("Purchases and rents by run of months", columns, rows, f"the rows sum to {total}; an income is negative", 100)
+
+
+def _together(intervals: list[Interval | None]) -> Interval | None:
+    """Equal months in one row: their prices and physics move together, so that the ends add."""
+    known = [interval for interval in intervals if interval is not None]
+    if len(known) < len(intervals) or not known:
+        return None
+    return Interval(sum(one.p05 for one in known), sum(one.p50 for one in known), sum(one.p95 for one in known))
 
 
 def _chips_chart(result: PlanResult) -> Chart:
@@ -257,10 +265,16 @@ def _service(part: ServicePlan) -> Section:
             "layout of a replica",
             f"{layout_words(sized.layout)}, {sized.stack}, {sized.weight_dtype} weights, {sized.kv_dtype} cache",
         ),
-        Fact("replicas at peak", sized.replicas, "replicas", note=f"{sized.spare_replicas} of them spare"),
-        Fact("chips at the mean load", sized.chips_mean, "chips", note="within the latency targets, without spares"),
-        Fact("chips at the mean load, no latency limit", sized.chips_mean_no_slo, "chips"),
-        Fact("idle share of the capacity", part.idle_fraction, "fraction"),
+        Fact("replicas at peak", sized.replicas, "replicas", sized.replicas_interval, f"{sized.spare_replicas} of them spare"),
+        Fact(
+            "chips at the mean load",
+            sized.chips_mean,
+            "chips",
+            sized.chips_mean_interval,
+            "within the latency targets, without spares",
+        ),
+        Fact("chips at the mean load, no latency limit", sized.chips_mean_no_slo, "chips", sized.chips_mean_no_slo_interval),
+        Fact("idle share of the capacity", part.idle_fraction, "fraction", part.idle_fraction_interval),
         Fact("energy per response", part.energy_j_per_response, "J", part.energy_j_per_response_interval),
         money_fact(
             "cost per 1000 responses", part.cost_per_response.scaled(1000.0), part.cost_per_response_interval.scaled(1000.0)
@@ -290,12 +304,18 @@ def _simulated(part: ServicePlan) -> tuple[Table, ...]:
             ("per token", found.tpot_s, formulas.tpot_s),
             ("end to end", found.e2e_s, formulas.e2e_s),
         ):
-            rows.append((found.chip, name, ours.mean, theirs.mean, ours.p50, theirs.p50, ours.p99, theirs.p99))
+            rows.append((found.chip, name, *(cell for which in ("mean", "p50", "p99") for cell in _both(ours, theirs, which))))
     names = [f"{which}, {how}" for which in ("mean", "p50", "p99") for how in ("simulated", "formula")]
     columns = (Column("chip"), Column("latency"), *(Column(name, "s", optional="p50" in name) for name in names))
     count = min(found.requests_simulated for found in part.simulated)
     queue = "; the queue of one grows without end" if any(found.overloaded for found in part.simulated) else ""
     return (Table(f"{part.name}: simulated", columns, tuple(rows), f"one replica at peak, {count:,} requests{queue}"),)
+
+
+def _both(ours: Percentiles, theirs: Percentiles, which: str) -> tuple[float | None, float | None]:
+    """A latency by simulation and by formula, each with its interval."""
+    first, second = (ranged(getattr(one, which), getattr(one, f"{which}_interval")) for one in (ours, theirs))
+    return first, second
 
 
 def _details(part: ServicePlan) -> Section:
@@ -307,14 +327,16 @@ def _details(part: ServicePlan) -> Section:
 
 
 def _power_facts(result: PlanResult) -> Facts:
-    energy = sum(row.energy_j for row in result.power)
-    carbon = sum(row.carbon_kg for row in result.power)
-    peak = max((row.peak_w for row in result.power), default=0.0)
-    limit = next((row.limit_w for row in result.power if row.limit_w is not None), None)
+    rows = result.power
+    energy, carbon = sum(row.energy_j for row in rows), sum(row.carbon_kg for row in rows)
+    top = max(rows, key=lambda row: row.peak_w, default=None)
+    limit = next((row.limit_w for row in rows if row.limit_w is not None), None)
+    used, emitted = _together([row.energy_j_interval for row in rows]), _together([row.carbon_kg_interval for row in rows])
+    drawn = top.peak_w_interval.scaled(1.0 / MEGA) if top is not None and top.peak_w_interval else None
     facts = [
-        Fact("highest peak", peak / MEGA, "MW", note="with the building's overhead"),
-        Fact("energy", energy / J_PER_KWH / MEGA, "GWh"),
-        Fact("carbon", carbon / KILO, "t"),
+        Fact("highest peak", top.peak_w / MEGA if top else 0.0, "MW", drawn, "with the building's overhead"),
+        Fact("energy", energy / J_PER_KWH / MEGA, "GWh", used.scaled(1.0 / J_PER_KWH / MEGA) if used else None),
+        Fact("carbon", carbon / KILO, "t", emitted.scaled(1.0 / KILO) if emitted else None),
     ]
     if limit is not None:
         facts.insert(1, Fact("limit of the site", limit / MEGA, "MW"))
@@ -332,24 +354,22 @@ def _power_chart(result: PlanResult) -> Chart:
 def _power(result: PlanResult) -> Table:
     columns = (
         Column("month"),
-        *(Column(name, "MW") for name in ("mean draw", "low", "high", "peak draw", "limit")),
+        *(Column(name, "MW") for name in ("mean draw", "peak draw", "limit")),
         Column("energy", "MWh"),
         Column("carbon", "t"),
     )
     rows = tuple(
         (
             row.month,
-            row.mean_w / MEGA,
-            row.mean_w_interval.p05 / MEGA,
-            row.mean_w_interval.p95 / MEGA,
-            row.peak_w / MEGA,
+            ranged(row.mean_w, row.mean_w_interval, 1.0 / MEGA),
+            ranged(row.peak_w, row.peak_w_interval, 1.0 / MEGA),
             row.limit_w / MEGA if row.limit_w is not None else None,
-            row.energy_j / J_PER_KWH / KILO,
-            row.carbon_kg / KILO,
+            ranged(row.energy_j, row.energy_j_interval, 1.0 / J_PER_KWH / KILO),
+            ranged(row.carbon_kg, row.carbon_kg_interval, 1.0 / KILO),
         )
         for row in result.power
     )
-    return Table("Power", columns, rows, "low and high: 90 % interval of the mean draw")
+    return Table("Power", columns, rows)
 
 
 def _flips(result: PlanResult) -> Table:
@@ -365,9 +385,9 @@ def _flips(result: PlanResult) -> Table:
     rows = tuple(
         (
             flip.change,
-            flip.cash.amount / scale if flip.cash else None,
-            flip.cost.amount / scale if flip.cost else None,
-            100.0 * flip.cost_change_fraction if flip.cost_change_fraction is not None else None,
+            ranged(flip.cash.amount, flip.cash_interval, 1.0 / scale) if flip.cash else None,
+            ranged(flip.cost.amount, flip.cost_interval, 1.0 / scale) if flip.cost else None,
+            ranged(flip.cost_change_fraction, flip.cost_change_fraction_interval, 100.0),
             flip.chips_change,
             flip.effect,
         )
@@ -378,4 +398,8 @@ def _flips(result: PlanResult) -> Table:
 
 def _risks(result: PlanResult) -> Table:
     columns = (Column("risk"), Column("size", "in its unit"), Column("unit"), Column("explanation"))
-    return Table("Risks", columns, tuple((risk.name, risk.value, risk.unit, risk.explanation) for risk in result.risks))
+    return Table(
+        "Risks",
+        columns,
+        tuple((risk.name, ranged(risk.value, risk.value_interval), risk.unit, risk.explanation) for risk in result.risks),
+    )

@@ -12,7 +12,7 @@ from suanzhang.spec.buy_worth import ActualRow, ChargeBack, Outcome, RentOrBuy, 
 from suanzhang.spec.market import Offer
 from suanzhang.spec.result import Header, Interval, Money, SourceUse
 
-Action = Literal["buy", "lease", "reserve", "rent", "spot", "api", "run", "wait", "resell", "retire", "value left"]
+Action = Literal["buy", "lease", "reserve", "rent", "spot", "api", "run", "wait", "resell", "retire", "interest", "value left"]
 
 LINES = (
     "chips",
@@ -236,6 +236,7 @@ class ScheduleRow:
     cost: Money
     lines: tuple[tuple[str, float], ...] = ()
     note: str = ""
+    cost_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +250,7 @@ class RunWindow:
     start: str
     end: str
     months: float
+    months_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +281,7 @@ class Binding:
     unit: str
     worth: float
     kind: str
+    worth_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +295,10 @@ class MonthState:
     peak_w: float
     energy_j: float
     cash: float
+    draw_w_interval: Interval | None = None
+    peak_w_interval: Interval | None = None
+    energy_j_interval: Interval | None = None
+    cash_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +311,7 @@ class BuyResult:
         cost: the one total: equal to the objective, to the sum of the rows and to the sum of the lines.
         cost_mean: over the scenarios; equal to ``cost``.
         cost_p95: 95th percentile of the spread.
-        cost_interval: spread over the scenarios, or of this schedule as prices move when there is one scenario.
+        cost_interval: spread over the scenarios; with one scenario, of this schedule as prices and all else move.
         cash: what is paid out over the plan: the cost without waiting, interest and value left.
         lines: cost by line.
         gap: relative gap between the cost and the bound that the solver proved.
@@ -336,6 +343,7 @@ class BuyResult:
         charge_back: cash and cost by training and service.
         actuals: the plan against what really happened; empty when nothing was given.
         monte_carlo: the plan held while all that is uncertain is drawn; None when not asked.
+        *_interval: our uncertainty, from prices, the figures of the cost lines and our physics; filled by the verbs.
     """
 
     header: Header
@@ -374,3 +382,13 @@ class BuyResult:
     charge_back: tuple[ChargeBack, ...] = ()
     actuals: tuple[ActualRow, ...] = ()
     monte_carlo: MonteCarlo | None = None
+    cost_mean_interval: Interval | None = None
+    cash_interval: Interval | None = None
+    lines_interval: Mapping[str, Interval] = field(default_factory=dict)
+    waiting_interval: Interval | None = None
+    interest_interval: Interval | None = None
+    value_left_interval: Interval | None = None
+    vss_interval: Interval | None = None
+    evpi_interval: Interval | None = None
+    value_of_waiting_interval: Interval | None = None
+    value_of_firm_delivery_interval: Interval | None = None

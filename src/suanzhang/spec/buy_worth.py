@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from suanzhang.spec.result import Money
+from suanzhang.spec.result import Interval, Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,9 @@ class RentOrBuy:
     own_per_chip_h: Money
     utilisation: float
     month: float | None
+    own_per_chip_h_interval: Interval | None = None
+    utilisation_interval: Interval | None = None
+    month_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,8 @@ class Swing:
     decision_low: str
     decision_high: str
     flips: bool
+    cost_low_interval: Interval | None = None
+    cost_high_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,7 @@ class TwoWay:
     factor_b: float
     cost: Money | None
     decision: str
+    cost_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +117,9 @@ class ActualRow:
     chips: float | None
     planned_energy_kwh: float
     energy_kwh: float | None
+    planned_interval: Interval | None = None
+    ahead_interval: Interval | None = None
+    planned_energy_kwh_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,3 +131,6 @@ class ChargeBack:
     cost: Money
     chip_months: float
     cost_per_chip_h: Money | None
+    cash_interval: Interval | None = None
+    cost_interval: Interval | None = None
+    cost_per_chip_h_interval: Interval | None = None

@@ -96,6 +96,7 @@ class ServicePlan:
         simulated: latencies of a replica on each kind of chip of the fleet by event simulation; empty unless asked for.
         cost_interval: our uncertainty about the cost.
         ttft_s_interval, tpot_s_interval, e2e_s_interval: our uncertainty about the mean latencies at peak.
+        idle_fraction_interval: our uncertainty about the idle share.
     """
 
     name: str
@@ -117,6 +118,7 @@ class ServicePlan:
     ttft_s_interval: Interval | None = None
     tpot_s_interval: Interval | None = None
     e2e_s_interval: Interval | None = None
+    idle_fraction_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ class ChipsRow:
 
 @dataclass(frozen=True, slots=True)
 class PowerRow:
-    """Draw of the site in one month, the building's overhead included [W], and its energy and carbon."""
+    """Draw of the site in one month, the building's overhead included [W], its energy and carbon, each with its interval."""
 
     month: str
     mean_w: float
@@ -140,6 +142,9 @@ class PowerRow:
     limit_w: float | None
     energy_j: float
     carbon_kg: float
+    peak_w_interval: Interval | None = None
+    energy_j_interval: Interval | None = None
+    carbon_kg_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +168,8 @@ class Flip:
         chips_change: chips at the end, relative to the plan.
         effect: in words, such as a chip that is no longer chosen.
         cash: what is paid out after it; None when no plan exists then.
+        cost_interval, cost_change_fraction_interval, cash_interval: our uncertainty; of the change, with the same futures
+            for both plans.
     """
 
     change: str
@@ -171,6 +178,9 @@ class Flip:
     chips_change: int | None
     effect: str
     cash: Money | None = None
+    cost_interval: Interval | None = None
+    cost_change_fraction_interval: Interval | None = None
+    cash_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,12 +192,14 @@ class Risk:
         value: its size in ``unit``.
         unit: of the size.
         explanation: one sentence.
+        value_interval: our uncertainty; None for a chance, a quoted delay and a count of the plan.
     """
 
     name: str
     value: float
     unit: str
     explanation: str
+    value_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -325,6 +325,7 @@ class Refusal:
         nearest: the nearest reachable figures, such as ``{"tpot_p99_s": 0.12}``.
         layouts_evaluated: how many combinations were tried.
         reasons: how many layouts fell to which reason.
+        nearest_interval: our uncertainty about the nearest figures.
     """
 
     service: str
@@ -334,6 +335,7 @@ class Refusal:
     nearest: Mapping[str, float] = field(default_factory=dict)
     layouts_evaluated: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
+    nearest_interval: Mapping[str, Interval] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

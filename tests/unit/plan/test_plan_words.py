@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -117,7 +118,7 @@ def test_no_least_budget_where_no_cash_is_needed(answer: PlanResult) -> None:
         question = replace
 
     bought = replace(answer.buy, cash=answer.buy.cash.scaled(0.0))
-    assert _least_budget(Sized(), bought, lambda _: bought) is None  # type: ignore[arg-type]
+    assert _least_budget(Sized(), SimpleNamespace(bought=bought), lambda _: bought) is None  # type: ignore[arg-type]
 
 
 def test_an_infeasible_change_says_why_in_a_clause(answer: PlanResult) -> None:
