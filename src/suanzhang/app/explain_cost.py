@@ -109,7 +109,7 @@ def _leaf(line: str, key: tuple[str, str, str], rows: list[tuple[float, float]],
     offer, action, chip = key
     amount, chips = sum(row[0] for row in rows), sum(row[1] for row in rows)
     name = f"{action} {offer}" if not chip or offer not in ("own", "late delivery") else f"{action} {offer} {chip}"
-    unit = "chips" if action in ("buy", "resell", "retire", "value left") else "chip-months"
+    unit = "chips" if action in ("buy", "resell", "retire", "interest", "value left") else "chip-months"
     note = f"{chips:,.0f} {unit}" if chips else ""
     given = tuple(_figures(line, offer, chip, bill))
     return Node(name, amount, currency, "formula", _FORMULAS.get(line, dotted(schedule_rows)), given, note=note)

@@ -17,6 +17,10 @@ from suanzhang.spec.result import Money
 from suanzhang.units import HOUR_S
 
 _SMALL = 1e-6
+_ORDER: tuple[Action, ...] = (
+    "buy", "lease", "reserve", "rent", "spot", "api", "wait", "run", "resell", "retire", "interest", "value left",
+)  # fmt: skip
+"""Order of the rows of one month."""
 
 
 def _row(
@@ -46,8 +50,7 @@ def schedule_rows(shape: Shape, cell: Cell, outcome: Outcome) -> tuple[ScheduleR
         *_sale_rows(shape, outcome),
         *_left_rows(shape, outcome),
     ]
-    order = {"buy": 0, "lease": 1, "reserve": 2, "rent": 3, "spot": 4, "api": 5, "wait": 6, "run": 7}
-    return tuple(sorted(rows, key=lambda row: (row.month, order.get(row.action, 8), row.offer, row.chip)))
+    return tuple(sorted(rows, key=lambda row: (row.month, _ORDER.index(row.action), row.offer, row.chip)))
 
 
 def _order_rows(shape: Shape, outcome: Outcome) -> list[ScheduleRow]:
@@ -131,7 +134,7 @@ def _sale_rows(shape: Shape, outcome: Outcome) -> list[ScheduleRow]:
 
 
 def _left_rows(shape: Shape, outcome: Outcome) -> list[ScheduleRow]:
-    """Worth at the end of the chips that are still there, and interest on those that were there at the start."""
+    """One row for each kind of chip that is still there at the end, with its worth; one for the interest of those held."""
     rows = []
     rate = shape.problem.interest_per_year / 12.0
     for k, chip in enumerate(shape.chips):
@@ -147,9 +150,14 @@ def _left_rows(shape: Shape, outcome: Outcome) -> list[ScheduleRow]:
             if outcome.lots[j] > 0.0 and worth and shape.problem.offers[order.offer].chip == chip:
                 lines["value left"] += worth
                 chips += outcome.lots[j] * order.lot
-        if any(abs(amount) >= 0.005 for amount in lines.values()):
-            note = "what chips and servers would fetch" if chips > _SMALL else "interest on chips held until they were sold"
-            rows.append(_row(shape, shape.months - 1, "own", "value left", chip, max(chips, 0.0), lines, note))
+        held, end = float(shape.have_site[k].max()) or float(outcome.sales[k].sum()), shape.months - 1
+        if abs(lines["finance"]) >= 0.005:
+            paid = "on the worth of the chips that were there, until they are sold or the plan ends"
+            note = paid if lines["finance"] > 0.0 else "no longer owed on chips that were sold"
+            rows.append(_row(shape, end, "own", "interest", chip, held, {"finance": lines["finance"]}, note))
+        if abs(lines["value left"]) >= 0.005:
+            left = {"value left": lines["value left"]}
+            rows.append(_row(shape, end, "own", "value left", chip, max(chips, 0.0), left, "what they and servers would fetch"))
     return rows
 
 
