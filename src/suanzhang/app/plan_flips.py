@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from suanzhang.app.buy_spread import Spread, factor_of, span
 from suanzhang.app.plan_sold import sold_words
-from suanzhang.app.plan_sold import sold_words
 from suanzhang.app.serve_size import size_service
 from suanzhang.app.spread import inverse, serving_interval
 from suanzhang.catalog.chips import chip as find_chip
@@ -122,7 +121,6 @@ class _Compare:
             for chip in after
             if chip in before and round(after[chip]) != round(before[chip])
         ]
-        parts += sold_words(bought, other)
         parts += sold_words(bought, other)
         relative = (other.cost.amount - bought.cost.amount) / abs(bought.cost.amount) if bought.cost.amount else None
         change_span = None if relative is None else factor_of(drawn.cost, self.cost, relative, other.gap + bought.gap)
