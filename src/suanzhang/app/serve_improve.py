@@ -9,6 +9,7 @@ from pathlib import Path
 
 from suanzhang.app.header import header
 from suanzhang.app.plan_sizing import SizedAsk
+from suanzhang.app.serve_futures import span, whole_span
 from suanzhang.app.serve_improve_data import LeverFact, lever_facts, lever_sources, quoted, scores
 from suanzhang.app.serve_improve_judge import Deployed, Judge, cheapest
 from suanzhang.app.serve_improve_today import Today, today_of, way_of
@@ -18,6 +19,7 @@ from suanzhang.errors import Infeasible, InputError, OutOfDomain
 from suanzhang.money.procurement.calendar import month_name
 from suanzhang.perf.serving.precision import compute_dtype
 from suanzhang.spec.question import Question
+from suanzhang.spec.result import Interval
 from suanzhang.spec.serve_improve import ImproveResult, Lever, Step
 from suanzhang.spec.serve_way import Draft, Prefix, Way
 
@@ -98,18 +100,25 @@ def improve(
         service=today.ask.name,
         model=facing.base.model.id,
         chip=facing.base.chip.id,
-        baseline=first.deployment,
+        baseline=judge.futures.spread(first),
         levers=tuple(levers),
         combination=names,
         steps=steps,
-        combined=last.deployment,
+        combined=judge.futures.spread(last),
         saving_fraction=saving,
         saving_per_month=judge.money(first.cost - last.cost) if priced else None,
         requests_simulated=judge.simulated,
         wall_s=time.perf_counter() - started,
         warnings=_warnings(facing, prefix_share, acceptance),
         sources=_sources(facing, levers),
+        saving_fraction_interval=span(saving, judge.futures.saving(last, first)),
+        saving_per_month_interval=_saved_span(last, first, judge) if priced else None,
     )
+
+
+def _saved_span(after: Deployed, before: Deployed, judge: Judge) -> Interval:
+    """Our uncertainty about what one deployment costs less than another."""
+    return span(before.cost - after.cost, judge.futures.cost(before) - judge.futures.cost(after))
 
 
 def _facing(today: Today, prefix_share: float | None, acceptance: float | None) -> _Facing:
@@ -254,7 +263,11 @@ def _judged(name: str, words: str, found: Deployed | str, first: Deployed, facin
         score = scores()[found.way.model.id]
         quality, source, grade, since = words.partition(": ")[2], score.quoted.source, score.quoted.grade, score.released
         why = "another model answers: left to the user"
-    return Lever(name, words, saving, money, found.deployment, quality, source, grade, since, there, why)
+    judge = facing.judge
+    return Lever(
+        name, words, saving, money, judge.futures.spread(found), quality, source, grade, since, there, why,
+        span(saving, judge.futures.saving(found, first)), _saved_span(found, first, judge) if priced else None,
+    )  # fmt: skip
 
 
 def _fact_name(name: str) -> str:
@@ -298,7 +311,12 @@ def _combine(
 def _step(name: str, after: Deployed, before: Deployed, first: Deployed, judge: Judge) -> Step:
     priced = after.deployment.rent_per_month is not None
     saving = judge.money(before.cost - after.cost) if priced else None
-    return Step(name, saving, after.chips, after.cost / first.cost)
+    futures = judge.futures
+    return Step(
+        name, saving, after.chips, after.cost / first.cost,
+        _saved_span(after, before, judge) if priced else None, whole_span(after.chips, futures.chips(after)),
+        span(after.cost / first.cost, 1.0 - futures.saving(after, first)),
+    )  # fmt: skip
 
 
 def _warnings(facing: _Facing, prefix_share: float | None, acceptance: float | None) -> tuple[str, ...]:

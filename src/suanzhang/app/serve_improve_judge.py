@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from suanzhang.app.serve_futures import Futures
 from suanzhang.app.serve_size import size_service
 from suanzhang.app.serve_size_split import Role, decode_role, percentiles, prefill_role, together
-from suanzhang.app.serve_size_way import Demand, carried, draw_demand, misses
+from suanzhang.app.serve_size_way import CELL, LEAST_REQUESTS, MOST_REQUESTS, RESPONSES, Demand, carried, draw_demand, misses
 from suanzhang.errors import Infeasible, InputError, OutOfDomain
 from suanzhang.spec.job import ServiceSpec
 from suanzhang.spec.layout import ServeLayout
@@ -34,6 +35,10 @@ class Deployed:
         deployment: the answer.
         cost: rent per month, or chips where no rent is known: what is compared.
         chips: in all.
+        peak: requests per second at the peak of the day.
+        pools: each pool with the rate that one replica of it carries within the targets.
+        requests: of the run that the latencies come from.
+        batch: sequences that ran at once in it.
     """
 
     way: Way
@@ -41,6 +46,10 @@ class Deployed:
     deployment: Deployment
     cost: float
     chips: int
+    peak: float
+    pools: tuple[tuple[Way, float], ...]
+    requests: float
+    batch: float
 
 
 @dataclass(slots=True)
@@ -63,8 +72,10 @@ class Judge:
     simulated: int = field(default=0, init=False)
     _layouts: dict[tuple[str, ...], tuple[ServeLayout, ...]] = field(default_factory=dict, init=False)
     _known: dict[tuple[object, ...], Deployed | str] = field(default_factory=dict, init=False)
+    futures: Futures = field(init=False)
 
     def __post_init__(self) -> None:
+        self.futures = Futures(self)
         self.demand = draw_demand(self.service.input_tokens, self.service.output_tokens, self.seed)
 
     @property
@@ -122,7 +133,11 @@ class Judge:
         replicas = self.with_spares(max(math.ceil(self.peak / found.requests_per_s - 1e-9), 1))
         chips = {way.chip.id: replicas * way.layout.chips}
         latencies = (found.ttft_s, found.tpot_s, found.e2e_s)
-        return self._answer(way, None, chips, replicas, found.requests_per_s, latencies, chip_words(way))
+        requests = min(max(RESPONSES * found.running_batch * CELL, LEAST_REQUESTS), MOST_REQUESTS)
+        return self._answer(
+            way, None, chips, replicas, found.requests_per_s, latencies, chip_words(way), ((way, found.requests_per_s),),
+            (requests, found.running_batch),
+        )  # fmt: skip
 
     def deploy_split(self, prefill: Way, decode: Way) -> Deployed | str:
         """The service on a pool for prompts and a pool for answers; why not, where it cannot be."""
@@ -162,7 +177,11 @@ class Judge:
         for role, count in zip((first, second), spared, strict=True):
             chips[role.way.chip.id] = chips.get(role.way.chip.id, 0) + count * role.way.layout.chips
         words = f"prompts on {spared[0]} x {chip_words(first.way)}, answers on {spared[1]} x {chip_words(second.way)}"
-        return self._answer(second.way, first.way, chips, sum(spared), self.peak / sum(pair), latencies, words)
+        pools = tuple((role.way, self.peak / count) for role, count in zip((first, second), pair, strict=True))
+        return self._answer(
+            second.way, first.way, chips, sum(spared), self.peak / sum(pair), latencies, words, pools,
+            (float(run.decode.requests), run.decode.batch_mean),
+        )  # fmt: skip
 
     def _answer(
         self,
@@ -173,6 +192,8 @@ class Judge:
         rate: float,
         latencies: Latencies,
         words: str,
+        pools: tuple[tuple[Way, float], ...],
+        run: tuple[float, float],
     ) -> Deployed:
         cost = self.cost(chips)
         priced = self.priced(chips)
@@ -181,7 +202,7 @@ class Judge:
             words, tuple(f"{kind}:{count}" for kind, count in chips.items()), replicas, rate, latencies[0], latencies[1],
             latencies[2], self.money(cost) if priced else None, self.money(per_response) if priced else None,
         )  # fmt: skip
-        return Deployed(way, prefill, deployment, cost, sum(chips.values()))
+        return Deployed(way, prefill, deployment, cost, sum(chips.values()), self.peak, pools, *run)
 
 
 def _key(way: Way) -> tuple[object, ...]:

@@ -13,16 +13,18 @@ from suanzhang.app.serve_improve_judge import Deployed, Judge, chip_words
 from suanzhang.app.serve_size import precisions, serve_layouts, size_service
 from suanzhang.app.serve_size_split import Role, decode_role, prefill_role
 from suanzhang.app.serve_size_way import Prepared, prepare
+from suanzhang.app.serve_spread import around, spread_refusal
 from suanzhang.app.serve_verb import DEFAULT_STACK
 from suanzhang.app.serve_verb_answer import rent_per_chip_h
 from suanzhang.app.serve_verb_lengths import spec_of_lengths
+from suanzhang.app.spread import factors_by_metric, grade_of, inverse
 from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.catalog.models import model as find_model
 from suanzhang.catalog.stacks import serve_stack
 from suanzhang.errors import Infeasible, InputError, OutOfDomain, PlannerError
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.job import LoadSpec, ServiceSpec, SloSpec
-from suanzhang.spec.serve import ClosedLoop, Refusal
+from suanzhang.spec.serve import ClosedLoop, Refusal, ServeEstimate
 from suanzhang.spec.serve_kinds import FrontPoint, KindOption, KindsResult
 from suanzhang.spec.serve_way import Way
 from suanzhang.spec.stack import ServeStack
@@ -174,8 +176,7 @@ def front_of(service: ServiceSpec, pools: list[_Pool]) -> list[FrontPoint]:
             )  # fmt: skip
         except PlannerError:
             continue
-        pace = 1.0 / found.tpot_s.mean
-        points.append(FrontPoint(way.chip.id, pace, found.output_tokens_per_s_per_chip, users, chip_words(way)))
+        points.append(_point(way, found, ClosedLoop(users, isl, osl)))
     points.sort(key=lambda point: (-point.tokens_per_s_per_user, -point.tokens_per_s_per_chip))
     kept: list[FrontPoint] = []
     for point in points:
@@ -185,6 +186,16 @@ def front_of(service: ServiceSpec, pools: list[_Pool]) -> list[FrontPoint]:
         return []
     knee = max(kept, key=lambda point: point.tokens_per_s_per_user * point.tokens_per_s_per_chip)
     return [replace(point, knee=point is knee) for point in kept]
+
+
+def _point(way: Way, found: ServeEstimate, work: ClosedLoop) -> FrontPoint:
+    pace, rate = 1.0 / found.tpot_s.mean, found.output_tokens_per_s_per_chip
+    names = ("tpot_s", "output_tokens_per_s")
+    off = factors_by_metric(found, work, way.model, way.chip, names, grade_of(found, way.chip))
+    return FrontPoint(
+        way.chip.id, pace, rate, int(work.concurrency), chip_words(way), False, around(pace, inverse(off[names[0]])),
+        around(rate, off[names[1]]),
+    )  # fmt: skip
 
 
 def _pace(pool: _Pool, users: int, service: ServiceSpec) -> tuple[float, float]:
@@ -261,10 +272,10 @@ def serve_kinds(
             pools[kind.id] = []
         tried += count + len(pools[kind.id])
         if found is not None:
-            options.append(_option(found))
+            options.append(_option(found, judge))
         if refusal is not None:
             refused.append(refusal)
-    options += [_option(item) for item in _apart(judge, kinds, pools)]
+    options += [_option(item, judge) for item in _apart(judge, kinds, pools)]
     if not options:
         raise Infeasible(
             f"no kind of chip meets the targets of {service.model.name}",
@@ -272,9 +283,10 @@ def serve_kinds(
         )  # fmt: skip
     options.sort(key=lambda item: (judge.cost(_counts(item)), item.chips))
     front = [point for kind in kinds for point in front_of(service, pools[kind.id])]
+    told = tuple(spread_refusal(item, find_chip(item.chip)) for item in refused)
     return KindsResult(
         header=header(seed), model=service.model.id, engine=engine.id, requests_per_s=judge.peak, options=tuple(options),
-        refused=tuple(refused), front=tuple(front), ways_evaluated=tried, requests_simulated=judge.simulated,
+        refused=told, front=tuple(front), ways_evaluated=tried, requests_simulated=judge.simulated,
         wall_s=time.perf_counter() - started, by_money=by_money, warnings=_warnings(by_money),
         sources=tuple(dict.fromkeys((service.model.source, engine.source, *(key for kind in kinds for key in kind.sources)))),
     )  # fmt: skip
@@ -297,6 +309,7 @@ def _counts(item: KindOption) -> dict[str, int]:
     return {kind: int(count) for kind, _, count in (text.rpartition(":") for text in item.deployment.chips)}
 
 
-def _option(found: Deployed) -> KindOption:
+def _option(found: Deployed, judge: Judge) -> KindOption:
     kinds = tuple(dict.fromkeys([*([found.prefill.chip.id] if found.prefill else []), found.way.chip.id]))
-    return KindOption(kinds, found.prefill is not None, found.chips, found.deployment, found.way.max_batched_tokens)
+    made = judge.futures.spread(found)
+    return KindOption(kinds, found.prefill is not None, found.chips, made, found.way.max_batched_tokens, made.chips_interval)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suanzhang.report.blocks import Chart, Column, Fact, Facts, Notes, Point, Report, Section, Table, money_fact
+from suanzhang.report.blocks import Chart, Column, Fact, Facts, Notes, Point, Report, Section, Table, money_fact, ranged
 from suanzhang.report.common import warnings_section
 from suanzhang.spec.serve_improve import Deployment, ImproveResult, Lever
 from suanzhang.units import MILLI
@@ -12,7 +12,7 @@ def improve(result: ImproveResult) -> Report:
     """Levers by saving, the best combination as a waterfall, quality beside what is lossy."""
     together = " + ".join(result.combination) or "nothing"
     verdict = (
-        f"{together} together save {result.saving_fraction:.0%} of the rent of {result.service} at the same latency targets: "
+        f"{together} together save {_percent(result)} of the rent of {result.service} at the same latency targets: "
         f"{', '.join(result.baseline.chips)} become {', '.join(result.combined.chips)}."
     )
     sections = (
@@ -25,13 +25,19 @@ def improve(result: ImproveResult) -> Report:
     return Report(f"Levers of {result.service}: {result.model} on {result.chip}", verdict, sections, main="Levers by saving")
 
 
+def _percent(result: ImproveResult) -> str:
+    span = result.saving_fraction_interval
+    ends = f" ({span.p05:.0%} to {span.p95:.0%})" if span else ""
+    return f"{result.saving_fraction:.0%}{ends}"
+
+
 def _facts(result: ImproveResult) -> Facts:
     return Facts(
         "Today and with the best combination",
         (
-            money_fact("rent per month today", result.baseline.rent_per_month, None),
-            money_fact("rent per month with them", result.combined.rent_per_month, None),
-            money_fact("saved per month", result.saving_per_month, None),
+            money_fact("rent per month today", result.baseline.rent_per_month, result.baseline.rent_per_month_interval),
+            money_fact("rent per month with them", result.combined.rent_per_month, result.combined.rent_per_month_interval),
+            money_fact("saved per month", result.saving_per_month, result.saving_per_month_interval),
             Fact("today", result.baseline.words),
             Fact("with them", result.combined.words),
             Fact("requests simulated", result.requests_simulated, "requests"),
@@ -54,9 +60,12 @@ def waterfall(result: ImproveResult) -> Chart:
 def _steps(result: ImproveResult) -> Table:
     currency = result.saving_per_month.currency if result.saving_per_month else ""
     rows = tuple(
-        (step.name, step.chips, 100.0 * step.cost_fraction, step.saving_per_month.amount if step.saving_per_month else None)
+        (
+            step.name, ranged(step.chips, step.chips_interval), ranged(step.cost_fraction, step.cost_fraction_interval, 100.0),
+            ranged(step.saving_per_month.amount, step.saving_per_month_interval) if step.saving_per_month else None,
+        )
         for step in result.steps
-    )
+    )  # fmt: skip
     columns = (
         Column("lever"), Column("chips", "chips"), Column("rent over that of today", "%"),
         Column("saves per month", currency or "money"),
@@ -74,8 +83,8 @@ def levers_table(result: ImproveResult) -> Table:
     rows = tuple(
         (
             item.name,
-            100.0 * item.saving_fraction if item.deployment else None,
-            item.saving_per_month.amount if item.saving_per_month else None,
+            ranged(item.saving_fraction, item.saving_fraction_interval, 100.0) if item.deployment else None,
+            ranged(item.saving_per_month.amount, item.saving_per_month_interval) if item.saving_per_month else None,
             item.words,
             ", ".join(item.deployment.chips) if item.deployment else "",
             item.since,
@@ -107,7 +116,11 @@ def _deployments(result: ImproveResult) -> Table:
     named: list[tuple[str, Deployment]] = [("today", result.baseline), ("together", result.combined)]
     named += [(item.name, item.deployment) for item in result.levers if item.deployment]
     rows = tuple(
-        (name, one.words, one.replicas, one.requests_per_s_per_replica, one.ttft_s.p99, one.tpot_s.p99 / MILLI)
+        (
+            name, one.words, ranged(one.replicas, one.replicas_interval),
+            ranged(one.requests_per_s_per_replica, one.requests_per_s_per_replica_interval),
+            ranged(one.ttft_s.p99, one.ttft_s.p99_interval), ranged(one.tpot_s.p99, one.tpot_s.p99_interval, 1.0 / MILLI),
+        )
         for name, one in named
-    )
+    )  # fmt: skip
     return Table("Deployments", columns, rows)

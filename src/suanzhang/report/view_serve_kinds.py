@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from suanzhang.report.blocks import Chart, Column, Point, Report, Section, Table
+from suanzhang.report.blocks import Chart, Column, Point, Report, Section, Table, ranged
 from suanzhang.report.common import sources_section, warnings_section
 from suanzhang.report.view_serve import refusals_table
 from suanzhang.spec.serve_kinds import FrontPoint, KindsResult
+from suanzhang.spec.serve_improve import Deployment
 from suanzhang.units import MILLI
 
 
@@ -32,15 +33,16 @@ def options_table(result: KindsResult) -> Table:
     first = result.options[0].deployment.cost_per_response
     unit = first.currency if first else ""
     columns = (
-        Column("chips"), Column("per 1000 responses", unit or "money"), Column("first token p99", "s"),
+        Column("chips"), Column("in all", "chips", optional=True), Column("per 1000 responses", unit or "money"), Column("first token p99", "s"),
         Column("per token p99", "ms"), Column("deployment"), Column("token budget", "tokens", optional=True),
     )  # fmt: skip
     rows = tuple(
         (
             ", ".join(item.deployment.chips),
-            1000.0 * item.deployment.cost_per_response.amount if item.deployment.cost_per_response else None,
-            item.deployment.ttft_s.p99,
-            item.deployment.tpot_s.p99 / MILLI,
+            ranged(item.chips, item.chips_interval),
+            _thousand(item.deployment),
+            ranged(item.deployment.ttft_s.p99, item.deployment.ttft_s.p99_interval),
+            ranged(item.deployment.tpot_s.p99, item.deployment.tpot_s.p99_interval, 1.0 / MILLI),
             item.deployment.words,
             item.max_batched_tokens or None,
         )
@@ -50,10 +52,18 @@ def options_table(result: KindsResult) -> Table:
     return Table("Ways to carry the service", columns, rows, f"{note}; {result.requests_simulated:,} requests simulated")
 
 
+def _thousand(one: Deployment) -> float | None:
+    cost = one.cost_per_response
+    return None if cost is None else ranged(cost.amount, one.cost_per_response_interval, 1000.0)
+
+
 def front_chart(front: tuple[FrontPoint, ...]) -> Chart:
     """Tokens per second and chip against tokens per second and user, a line for each kind."""
     ordered = sorted(front, key=lambda point: point.tokens_per_s_per_user)
-    points = tuple(Point(f"{p.tokens_per_s_per_user:.0f}", p.chip, p.tokens_per_s_per_chip) for p in ordered)
+    points = tuple(
+        Point(f"{p.tokens_per_s_per_user:.0f}", p.chip, p.tokens_per_s_per_chip, p.tokens_per_s_per_chip_interval)
+        for p in ordered
+    )
     return Chart("Throughput of a chip against speed for a user", "line", "tokens/s/user", "output", "tokens/s/chip", points)
 
 
@@ -64,7 +74,11 @@ def front_table(front: tuple[FrontPoint, ...]) -> Table:
         Column("layout and formats"), Column("knee"),
     )  # fmt: skip
     rows = tuple(
-        (p.chip, p.tokens_per_s_per_user, p.tokens_per_s_per_chip, p.concurrency, p.words, "knee" if p.knee else "")
+        (
+            p.chip, ranged(p.tokens_per_s_per_user, p.tokens_per_s_per_user_interval),
+            ranged(p.tokens_per_s_per_chip, p.tokens_per_s_per_chip_interval), p.concurrency, p.words,
+            "knee" if p.knee else "",
+        )
         for p in front
-    )
+    )  # fmt: skip
     return Table("The front", columns, rows, limit=24)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from suanzhang.spec.result import Header, Money
+from suanzhang.spec.result import Header, Interval, Money
 from suanzhang.spec.serve import Percentiles
 
 
@@ -20,6 +20,7 @@ class Deployment:
         ttft_s, tpot_s, e2e_s: latencies at that rate.
         rent_per_month: of all chips; None where the rent of one is not known.
         cost_per_response: at the mean load.
+        *_interval: our uncertainty; of chips (all kinds together) and replicas, those that would be needed.
     """
 
     words: str
@@ -31,6 +32,11 @@ class Deployment:
     e2e_s: Percentiles
     rent_per_month: Money | None
     cost_per_response: Money | None
+    chips_interval: Interval | None = None
+    replicas_interval: Interval | None = None
+    requests_per_s_per_replica_interval: Interval | None = None
+    rent_per_month_interval: Interval | None = None
+    cost_per_response_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,7 @@ class Lever:
         since: month in which engines first had it.
         available: whether that was before the months asked about end.
         why_not: why it cannot be done, or is left out of the best combination.
+        saving_fraction_interval, saving_per_month_interval: our uncertainty, errors of both deployments drawn together.
     """
 
     name: str
@@ -62,6 +69,8 @@ class Lever:
     since: str = ""
     available: bool = True
     why_not: str = ""
+    saving_fraction_interval: Interval | None = None
+    saving_per_month_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +82,16 @@ class Step:
         saving_per_month: that it adds to those before it.
         chips: after it.
         cost_fraction: rent after it over the rent at the start.
+        *_interval: our uncertainty, errors of all deployments drawn together.
     """
 
     name: str
     saving_per_month: Money | None
     chips: int
     cost_fraction: float
+    saving_per_month_interval: Interval | None = None
+    chips_interval: Interval | None = None
+    cost_fraction_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +111,7 @@ class ImproveResult:
         requests_simulated, wall_s: what the answer took.
         warnings: what a reader must know.
         sources: keys of the sources, with their titles.
+        saving_fraction_interval, saving_per_month_interval: our uncertainty about the saving of the combination.
     """
 
     header: Header
@@ -115,3 +129,5 @@ class ImproveResult:
     wall_s: float
     warnings: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    saving_fraction_interval: Interval | None = None
+    saving_per_month_interval: Interval | None = None

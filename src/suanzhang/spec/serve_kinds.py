@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from suanzhang.spec.result import Header
+from suanzhang.spec.result import Header, Interval
 from suanzhang.spec.serve import Refusal
 from suanzhang.spec.serve_improve import Deployment
 
@@ -19,6 +19,7 @@ class KindOption:
         chips: in all.
         deployment: how, with latencies and cost.
         max_batched_tokens: token budget of an iteration; 0 for the engine's own.
+        chips_interval: chips that would be needed, were the capacity as far off as it may be.
     """
 
     kinds: tuple[str, ...]
@@ -26,6 +27,7 @@ class KindOption:
     chips: int
     deployment: Deployment
     max_batched_tokens: int = 0
+    chips_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class FrontPoint:
         concurrency: requests in one replica.
         words: layout and formats.
         knee: where the product of the two is largest among the points of its chip.
+        tokens_per_s_per_user_interval, tokens_per_s_per_chip_interval: our uncertainty.
     """
 
     chip: str
@@ -47,6 +50,8 @@ class FrontPoint:
     concurrency: int
     words: str
     knee: bool = False
+    tokens_per_s_per_user_interval: Interval | None = None
+    tokens_per_s_per_chip_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,7 +164,7 @@ def test_plan_sheets_that_people_look_for() -> None:
 
 def test_csv_has_units_and_raw_numbers() -> None:
     rows = list(csv.reader(io.StringIO(report_csv(report_of(RESULTS["BuyResult"])))))
-    assert rows[0] == ["month", "action", "offer", "chip", "chips", "cost [CNY]", "note"]
+    assert rows[0] == ["month", "action", "offer", "chip", "chips", "cost [CNY]", "cost p05 [CNY]", "cost p95 [CNY]", "note"]
     assert float(rows[1][5]) == 1234567.0
     with pytest.raises(InputError):
         report_csv(Report("t", "", (Section("s", (Notes("n", ("x",)),)),)))
