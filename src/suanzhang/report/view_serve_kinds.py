@@ -5,8 +5,8 @@ from __future__ import annotations
 from suanzhang.report.blocks import Chart, Column, Point, Report, Section, Table, ranged
 from suanzhang.report.common import sources_section, warnings_section
 from suanzhang.report.view_serve import refusals_table
-from suanzhang.spec.serve_kinds import FrontPoint, KindsResult
 from suanzhang.spec.serve_improve import Deployment
+from suanzhang.spec.serve_kinds import FrontPoint, KindsResult
 from suanzhang.units import MILLI
 
 
@@ -33,7 +33,8 @@ def options_table(result: KindsResult) -> Table:
     first = result.options[0].deployment.cost_per_response
     unit = first.currency if first else ""
     columns = (
-        Column("chips"), Column("in all", "chips", optional=True), Column("per 1000 responses", unit or "money"), Column("first token p99", "s"),
+        Column("chips"), Column("in all", "chips", optional=True), Column("per 1000 responses", unit or "money"),
+        Column("first token p99", "s"),
         Column("per token p99", "ms"), Column("deployment"), Column("token budget", "tokens", optional=True),
     )  # fmt: skip
     rows = tuple(
