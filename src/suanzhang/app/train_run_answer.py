@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from suanzhang.app.header import header
 from suanzhang.app.train_model import Packed
-from suanzhang.app.train_spread import RATES, STORE_SPREAD
+from suanzhang.app.train_spread import RATES, STORE_SPREAD, around
 from suanzhang.app.train_weak import Given, weak_run
 from suanzhang.perf.goodput import RESTART_S
 from suanzhang.sim.run import Draws, RunArgs, simulate_runs
@@ -141,12 +141,6 @@ def closed(args: RunArgs, rates: Floats | None = None) -> float | Floats:
     kept = args.interval_s / (args.interval_s + args.stall_s)
     mtbf = args.mtbf_s if rates is None else args.mtbf_s / rates
     return kept * mtbf / (mtbf + args.restart_s + 0.5 * args.interval_s)
-
-
-def around(value: float, drawn: Floats) -> Interval:
-    """The interval of drawn values, with the value that is shown always in it."""
-    found = interval_of(drawn)
-    return Interval(min(found.p05, value), found.p50, max(found.p95, value))
 
 
 def _usual(args: RunArgs) -> frozenset[str]:

@@ -97,16 +97,40 @@ class Errors:
 
     def draws(self) -> Floats:
         """Measured over predicted step time, drawn: percentiles are those of ``factors``, the order is that of the causes."""
-        total: Floats = np.zeros(len(standard_normal("")))
-        for name, weight in self.weights.items():
-            total = total + weight * standard_normal(name)
-        return two_piece_lognormal(self.factors, in_order_of(total))
+        return two_piece_lognormal(self.factors, in_order_of(_summed(self.weights)))
+
+    def term_draws(self, name: str) -> Floats:
+        """Measured over predicted time of one term, drawn in the order of the causes that move it."""
+        causes = self.terms.get(name) or self.weights
+        return two_piece_lognormal(self.of_term(name), in_order_of(_summed(causes)))
 
     def of_term(self, name: str) -> Interval:
         """Measured over predicted time of one term: as uncertain as the whole step, or more by what its own causes add."""
         whole = math.sqrt(sum(weight**2 for weight in self.weights.values()))
         own = math.sqrt(sum(weight**2 for weight in self.terms.get(name, {}).values()))
         return stretched(self.factors, max(1.0, own / whole) if whole else 1.0)
+
+
+def against(ours: Errors, theirs: Errors) -> Errors:
+    """Errors of one estimate as they are met in a comparison with another.
+
+    Chips of the same silicon rest on the same timings: that one of them was never timed itself widens its own interval, but
+    nothing can make it differ from the other except the parts of the step that differ.
+    """
+    return replace(ours, factors=theirs.factors) if set(ours.weights) == set(theirs.weights) else ours
+
+
+def _summed(weights: Mapping[str, float]) -> Floats:
+    total: Floats = np.zeros(len(standard_normal("")))
+    for name, weight in weights.items():
+        total = total + weight * standard_normal(name)
+    return total
+
+
+def around(value: float, drawn: Floats) -> Interval:
+    """The interval of drawn values, with the value that is shown always in it."""
+    found = interval_of(drawn)
+    return Interval(min(found.p05, value), found.p50, max(found.p95, value))
 
 
 def stretched(factors: Interval, times: float) -> Interval:

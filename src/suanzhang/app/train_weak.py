@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from suanzhang.spec.chip import ChipSpec
@@ -58,6 +59,25 @@ def weak_training(
     from suanzhang.app.weak import weak_inputs
 
     return weak_inputs(training_trees(job, chip, stack, estimate, option, given))
+
+
+def weak_options(runs: Iterable[tuple[TrainJob, ChipSpec, TrainOption]], stack: TrainStack, given: Given) -> tuple[Flag, ...]:
+    """Weak figures that weigh more than 5 % of the days of any of several ways to run a job, by chip.
+
+    Args:
+        runs: job, chip and whole run of each.
+        stack: the software.
+        given: what the user gave.
+    """
+    from suanzhang.app.explain_terms import days_tree, run_on
+    from suanzhang.app.weak import weak_inputs
+
+    trees = []
+    for job, chip, option in runs:
+        run = run_on(job, chip, stack, option.layout)
+        name = f"days on {option.chips:,} {chip.id}"
+        trees.append(days_tree(run, batch_given=given.batch, seq_given=given.seq, name=name, layers=False))
+    return weak_inputs(trees)
 
 
 def weak_run(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suanzhang.report.blocks import Column, Notes, Report, Section, Table
+from suanzhang.report.blocks import Column, Notes, Report, Section, Table, ranged
 from suanzhang.report.common import in_words, layout_words, sources_section, warnings_section
 from suanzhang.spec.train_variants import VariantRow, VariantsResult
 from suanzhang.units import format_count
@@ -19,7 +19,7 @@ def variants(result: VariantsResult) -> Report:
         Section("What they lack", (Notes("What they lack", lacks),) if lacks else ()),
         Section("Where the time goes", (Notes("Where the time goes", tuple(_where(row) for row in others)),)),
         Section("Best layouts", (_layouts(result),)),
-        warnings_section(result.warnings),
+        warnings_section(result.warnings, weak=result.weak_inputs),
         sources_section(result.sources),
     )
     return Report(f"Variants of a chip on {result.model}", verdict, sections, main="Against the first chip of each group")
@@ -30,28 +30,33 @@ def _words(row: VariantRow) -> str:
         return f"{row.chip} cannot run it"
     change = row.time_ratio - 1.0
     slower = f"{change:.1%} slower than" if change < 1.0 else f"{row.time_ratio:.1f} times as slow as"
-    return f"{row.chip} is {slower} {row.base} and breaks even at {row.even_price_ratio:.0%} of its price per hour"
+    span = row.even_price_ratio_interval
+    between = f" ({span.p05:.0%} to {span.p95:.0%})" if span else ""
+    return f"{row.chip} is {slower} {row.base} and breaks even at {row.even_price_ratio:.0%}{between} of its price per hour"
 
 
 def _table(result: VariantsResult) -> Table:
     money = next((row.even_price_per_chip_h for row in result.rows if row.even_price_per_chip_h), None)
     columns = [
         Column("chip"), Column("against"), Column("duration", "d"), Column("time", "times", 4),
-        Column("low", "times", optional=True), Column("high", "times", optional=True), Column("same layout", "times", 4),
+        Column("same layout", "times", 4),
         Column("break-even price", "%"), Column("fewest chips", "chips"),
     ]  # fmt: skip
     if money:
-        columns.insert(8, Column("break-even price per hour", f"{money.currency}/chip/h"))
+        columns.insert(6, Column("break-even price per hour", f"{money.currency}/chip/h"))
     rows = []
     for row in result.rows:
-        span, even = row.time_ratio_interval, row.even_price_per_chip_h
+        even = row.even_price_per_chip_h
         cells = [
-            row.chip, row.base if row.base != row.chip else "–", row.option.days if row.option else None,
-            row.time_ratio or None, span.p05 if span else None, span.p95 if span else None, row.same_layout_ratio or None,
-            100.0 * row.even_price_ratio if row.even_price_ratio else None, row.fewest_chips or None,
+            row.chip, row.base if row.base != row.chip else "–",
+            ranged(row.option.days, row.option.days_interval) if row.option else None,
+            ranged(row.time_ratio or None, row.time_ratio_interval),
+            ranged(row.same_layout_ratio or None, row.same_layout_ratio_interval),
+            ranged(row.even_price_ratio or None, row.even_price_ratio_interval, 100.0),
+            ranged(row.fewest_chips or None, row.fewest_chips_interval),
         ]  # fmt: skip
         if money:
-            cells.insert(8, even.amount if even else None)
+            cells.insert(6, ranged(even.amount, row.even_price_per_chip_h_interval) if even else None)
         rows.append(tuple(cells))
     note = "time: days over those of the first chip, each in its best layout; break-even: share of its price per chip-hour"
     return Table("Against the first chip of each group", tuple(columns), tuple(rows), note)
@@ -79,14 +84,17 @@ def _figures(result: VariantsResult) -> Table:
 def _where(row: VariantRow) -> str:
     if not row.lost:
         return f"{row.chip}: the best layout of {row.base} does not run on it"
-    parts = [f"{in_words(name)} {value:+.1%}" for name, value in list(row.lost.items())[:4]]
+    parts = [
+        f"{in_words(name)} {value:+.1%} ({row.lost_interval[name].p05:+.1%} to {row.lost_interval[name].p95:+.1%})"
+        for name, value in list(row.lost.items())[:4]
+    ]
     return f"{row.chip} in the best layout of {row.base}: {', '.join(parts)} of its step"
 
 
 def _layouts(result: VariantsResult) -> Table:
     columns = (Column("chip"), Column("chips", "chips"), Column("mfu", "%"), Column("layout"))
     rows = tuple(
-        (row.chip, row.option.chips, 100.0 * row.option.mfu, layout_words(row.option.layout))
+        (row.chip, row.option.chips, ranged(row.option.mfu, row.option.mfu_interval, 100.0), layout_words(row.option.layout))
         for row in result.rows
         if row.option
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from suanzhang.spec.result import Header, Interval, Money
 from suanzhang.spec.train import TrainOption
+from suanzhang.spec.trust import Flag
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,9 @@ class VariantRow:
         even_price_ratio: price per chip-hour, over that of the base, at which the job costs the same.
         even_price_per_chip_h: the same as money, when the price of the base is given.
         notes: what it lacks, in words.
+        same_layout_ratio_interval, lost_interval, fewest_chips_interval, even_price_ratio_interval,
+            even_price_per_chip_h_interval: our uncertainty about them; a comparison keeps of the errors of two chips what they
+            do not share.
     """
 
     base: str
@@ -46,6 +50,11 @@ class VariantRow:
     even_price_ratio: float
     even_price_per_chip_h: Money | None
     notes: tuple[str, ...]
+    same_layout_ratio_interval: Interval | None = None
+    lost_interval: Mapping[str, Interval] = field(default_factory=dict)
+    fewest_chips_interval: Interval | None = None
+    even_price_ratio_interval: Interval | None = None
+    even_price_per_chip_h_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,7 @@ class VariantsResult:
         rows: the chips, group by group, each group beginning with its base.
         warnings: what a reader must know.
         sources: keys of the sources the answer rests on.
+        weak_inputs: figures of grade unverified or assumed that weigh more than 5 % of the days of a chip.
     """
 
     header: Header
@@ -68,3 +78,4 @@ class VariantsResult:
     rows: tuple[VariantRow, ...]
     warnings: tuple[str, ...]
     sources: tuple[str, ...] = ()
+    weak_inputs: tuple[Flag, ...] = ()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from intervals import unspanned
 
 import suanzhang
 from suanzhang.spec.result import Interval
+from suanzhang.spec.train_variants import VariantsResult
 
 TRAIN = {
     "TrainResult.chips": "a choice among what was given",
@@ -31,6 +34,17 @@ GOODPUT = {
     "WarmUp.global_batch": "given",
     "WarmUp.tokens": "given",
     "Setting.value": "the setting that is looked at",
+    "Flag": "weights of figures, exact by the formulas",
+}
+
+VARIANTS = {
+    "VariantsResult.chips": "given",
+    "TrainOption.chips": "given",
+    "VariantRow.peak_ratio": "figures of the catalog",
+    "VariantRow.hbm_ratio": "figures of the catalog",
+    "VariantRow.hbm_bandwidth_ratio": "figures of the catalog",
+    "VariantRow.link_ratio": "figures of the catalog",
+    "VariantRow.nic_ratio": "figures of the catalog",
     "Flag": "weights of figures, exact by the formulas",
 }
 
@@ -82,3 +96,34 @@ def test_goodput() -> None:
     assert any(flag.figure.startswith("time to be back") for flag in full.weak_inputs) == any(
         term.name == "restarts" and term.value > 0.05 * sum(part.value for part in full.terms) for term in full.terms
     )
+
+
+@pytest.fixture(scope="module")
+def variants() -> VariantsResult:
+    return suanzhang.variants("llama3-70b", "1T", 256, price_per_chip_h=2.0)
+
+
+def test_variants(variants: VariantsResult) -> None:
+    whole = {"time_ratio": 0.0, "same_layout_ratio": 0.0, "even_price_ratio": 0.0, "even_price_per_chip_h": None}
+    rows = tuple(replace(row, **whole) if row.chip == row.base else row for row in variants.rows)  # a chip over itself is 1
+    assert unspanned([replace(variants, rows=rows)], VARIANTS) == []
+
+
+def test_a_ratio_is_narrow_only_where_the_silicon_is_the_same(variants: VariantsResult) -> None:
+    rows = {row.chip: row for row in variants.rows}
+
+    def width(span: Interval | None) -> float:
+        assert span is not None
+        return span.p95 / span.p05
+
+    cut, old = rows["a800-sxm-80"], rows["v100-sxm2-32"]
+    assert width(cut.time_ratio_interval) < 1.1, "only what the link carries may differ"
+    assert cut.option is not None and width(cut.time_ratio_interval) < 0.5 * width(cut.option.days_interval) + 0.5
+    assert width(old.time_ratio_interval) > width(cut.time_ratio_interval)
+    assert old.option is not None and width(old.time_ratio_interval) < width(old.option.days_interval), "the job is the same"
+    for row in (cut, old):
+        price, money = row.even_price_ratio_interval, row.even_price_per_chip_h_interval
+        assert price is not None and money is not None
+        assert money.p05 == pytest.approx(2.0 * price.p05) and price.p95 == pytest.approx(
+            row.even_price_ratio * row.time_ratio / row.time_ratio_interval.p05, rel=1e-3
+        )
