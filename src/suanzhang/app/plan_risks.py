@@ -119,7 +119,7 @@ def _spot_risks(sized: Sized, bought: BuyResult) -> list[Risk]:
     """Chips that a cloud may take back, in the month in which most of them are held."""
     found = []
     for offer in sized.world.market.offers:
-        held = [row.chips for row in bought.schedule if row.offer == offer.id and row.action == "rent"]
+        held = [row.chips for row in bought.schedule if row.offer == offer.id and row.action == "spot"]
         if offer.kind != "spot" or not held or offer.interruption_per_month <= 0.0:
             continue
         taken = max(held) * offer.interruption_per_month
@@ -127,7 +127,7 @@ def _spot_risks(sized: Sized, bought: BuyResult) -> list[Risk]:
             Risk(
                 f"{offer.id} is taken back", taken, "chips a month",
                 f"of up to {format_count(max(held))} {offer.chip} rented on the spot market; each counts as "
-                f"{spot_share(offer):.0%} of a chip, but a month may be worse and no other chip stands by",
+                f"{spot_share(offer):.0%} of a chip, the rest stands by; the mean traffic of services stays on others",
             )
         )  # fmt: skip
     return found

@@ -287,4 +287,5 @@ def service_demand(sized: SizedAsk, question: Question, rent_per_chip_month: flo
         api_model=service.model.id,
         api_mtokens=service.requests_per_s * service.output_tokens.mean * MONTH_S / 1e6,
         api_input_mtokens=service.requests_per_s * service.input_tokens.mean * MONTH_S / 1e6,
+        interactive=service.slo.any,
     )  # fmt: skip

@@ -75,6 +75,8 @@ class Demand:
         api_mtokens: million output tokens a month at level 1.
         api_input_mtokens: million input tokens a month at level 1.
         growth_sigma_per_year: spread of the logarithm of its level over a year, for scenarios.
+        interactive: whether people wait for its answers: its mean traffic then stays on chips that nobody takes back, and
+            spot chips carry no more than the peak above it.
     """
 
     name: str
@@ -90,6 +92,7 @@ class Demand:
     api_mtokens: float = 0.0
     api_input_mtokens: float = 0.0
     growth_sigma_per_year: float = 0.0
+    interactive: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,10 @@ def problems(draw):
         offers.append(Offer(f"buy-{chip}", "buy", chip, quoted(price, "CNY/chip"), False, 0, lead, 200.0, 50.0, lot, lot))
         now = LeadTime(0.0, 0.0, "test", "assumed")
         offers.append(Offer(f"rent-{chip}", "rent", chip, quoted(draw(amount), "CNY/chip_h"), True, 0, now, 60.0, 5.0))
+        if draw(st.booleans()):
+            rate = Quoted(0.3 * draw(amount), "CNY/chip_h", "test", "assumed", "2026-01")
+            spot = Offer(f"spot-{chip}", "spot", chip, rate, True, 0, now, 40.0, 0.0, interruption_per_month=0.3)
+            offers.append(spot)
         costs[chip] = ChipCosts(
             chip, 100.0, 50.0, 10.0, 20.0 * draw(amount), 3.0, 2.0, 1.0, 100.0, 400.0, 500.0, 0.6, 1.3,
             tuple(draw(st.floats(0.1, 0.9)) * 0.97**month for month in range(months + 1)),

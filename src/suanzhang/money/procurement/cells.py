@@ -33,11 +33,11 @@ def solve_cell(
     """Least cost of ``cost x`` with ``A x + slack = rhs`` and ``0 <= x <= upper``, from the last basis.
 
     Model:
-        Bounded dual simplex with an explicit inverse; columns have at most three entries.
+        Bounded dual simplex with an explicit inverse; columns have a few entries each.
 
     Args:
-        ridx: row of each entry, shape (n, 3).
-        rval: value of each entry, shape (n, 3), zero where there is none.
+        ridx: row of each entry, shape (n, width).
+        rval: value of each entry, shape (n, width), zero where there is none.
         cost: cost of each column, none negative, shape (n,).
         upper: upper bound of each column, shape (n,).
         rhs: right-hand sides, shape (m,).
@@ -62,7 +62,7 @@ def solve_cell(
     Example:
         See ``tests/unit/money/test_cells.py``.
     """
-    m, n = len(rhs), len(cost)
+    m, n, width = len(rhs), len(cost), ridx.shape[1]
     xb = np.zeros(m)
     work = np.zeros(m)
     pivots = 0
@@ -73,7 +73,7 @@ def solve_cell(
                 work[i] = rhs[i]
             for j in range(n):
                 if place[j] == 1:
-                    for e in range(3):
+                    for e in range(width):
                         work[ridx[j, e]] -= rval[j, e] * upper[j]
             for i in range(m):
                 total = 0.0
@@ -105,7 +105,7 @@ def solve_cell(
                 if upper[j] <= 0.0:
                     continue
                 alpha, d = 0.0, cost[j]
-                for e in range(3):
+                for e in range(width):
                     alpha += inverse[row, ridx[j, e]] * rval[j, e]
                     d -= y[ridx[j, e]] * rval[j, e]
             else:
@@ -123,7 +123,7 @@ def solve_cell(
         for i in range(m):
             total = 0.0
             if enter < n:
-                for e in range(3):
+                for e in range(width):
                     total += inverse[i, ridx[enter, e]] * rval[enter, e]
             else:
                 total = inverse[i, enter - n]
@@ -175,8 +175,8 @@ def solve_cells(
         One :func:`solve_cell` for each; a failed one is tried again from the slack basis.
 
     Args:
-        ridx: row of each entry, shape (n, 3).
-        rval: value of each entry, shape (n, 3).
+        ridx: row of each entry, shape (n, width).
+        rval: value of each entry, shape (n, width).
         cost: costs, shape (cells, n).
         upper: bounds, shape (cells, n).
         rhs: right-hand sides, shape (cells, m).

@@ -271,8 +271,8 @@ def _cells(form: Form, cols: Columns) -> None:
     k, t_count, s_count = cols.chips, cols.months, shape.count
     n = s_count * t_count
     lower, upper = np.full((n, cell.rows), -INF), np.zeros((n, cell.rows))
-    lower[:, cell.met :] = shape.level.transpose(0, 2, 1).reshape(n, -1)
-    upper[:, cell.met :] = INF
+    lower[:, cell.met : cell.firm] = shape.level.transpose(0, 2, 1).reshape(n, -1)
+    upper[:, cell.met : cell.firm] = INF
     first = form.first_cell = form.add_rows(lower.ravel(), upper.ravel())
     row0, col0 = first + np.arange(n) * cell.rows, cols.cells + np.arange(n) * cell.cols
     lots = rent_lots(shape, cell)
@@ -284,12 +284,18 @@ def _cells(form: Form, cols: Columns) -> None:
     form.add(row0[:, None] + chip, site, -1.0)
     form.add(row0[:, None] + chip, hosted, -1.0)
     form.add(row0[:, None] + cell.work + chip, hosted, -shape.most_busy)
+    for i, k_spot in enumerate(cell.spotted):
+        form.add(row0 + cell.firm + 3 * i, site[:, k_spot], -1.0)
+        form.add(row0 + cell.firm + 3 * i, hosted[:, k_spot], -1.0)
     for j, start in enumerate(shape.starts):
         index = shape.chips.index(start.need.chip)
         for month, share in run_months(start.month, start.need.months):
             rows = row0[np.arange(s_count) * t_count + month] + index
             form.add(rows, cols.starts + j, start.need.chips)
             form.add(rows + cell.work, cols.starts + j, start.need.chips * start.need.busy * share)
+            for i in np.flatnonzero(cell.spotted == index):
+                firm = rows - index + cell.firm + 3 * i
+                form.add([firm, firm + 2], cols.starts + j, [[start.need.chips], [-start.need.chips]])
     cost, limit = cell_costs(shape, cell)
     if s_count == 1:
         limit[:, :, cell.hours : cell.busy] = np.floor(

@@ -94,7 +94,7 @@ class Master:
         """Cuts at a point: coefficients of orders and starts (group, column) and constants (group)."""
         shape = self.shape
         weight = np.ones_like(shape.weights) if self.by_scenario else shape.weights
-        presence, work = answer.presence * weight[:, None, None], answer.work * weight[:, None, None]
+        presence, holding, work = (part * weight[:, None, None] for part in (answer.presence, answer.held, answer.work))
         hosted = presence + work * shape.most_busy
         slope = np.zeros((self.groups, len(shape.orders) + len(shape.starts)))
         months = np.arange(shape.months)
@@ -108,7 +108,7 @@ class Master:
             k = shape.chips.index(start.need.chip)
             change = np.zeros((shape.count, shape.months))
             for month, share in run_months(start.month, start.need.months):
-                change[:, month] = presence[:, month, k] + work[:, month, k] * start.need.busy * share
+                change[:, month] = holding[:, month, k] + work[:, month, k] * start.need.busy * share
             slope[:, len(shape.orders) + j] = -start.need.chips * self._gather(change)
         value = self._gather(answer.value * weight[:, None])
         point = np.concatenate([lots, starts])

@@ -118,7 +118,7 @@ def draw_batch(
     cost, cash = _amounts(shape, cell, outcome, decided)
     late = answer.columns[:, :, cell.wait : cell.hours]
     met, short = _met(shape, late)
-    lack = answer.columns[:, :, cell.lacking :] > _WHOLE
+    lack = answer.columns[:, :, cell.lacking : cell.taken] > _WHOLE
     lacking = {}
     for start in decided.starts:
         k, name = shape.chips.index(start.need.chip), shape.runs[start.demand].name
@@ -157,7 +157,7 @@ def _amounts(shape: Shape, cell: Cell, outcome: Outcome, decided: Decided) -> tu
     """Cost and cash by future; what is late after its date has no price in either."""
     waits = outcome.cells[:, :, cell.wait : cell.hours]
     late = np.einsum("std,dt->s", waits, shape.wait_cost)
-    lacking = shape.lacking_cost * outcome.cells[:, :, cell.lacking :].sum(axis=(1, 2))
+    lacking = shape.lacking_cost * outcome.cells[:, :, cell.lacking : cell.taken].sum(axis=(1, 2))
     mean_held = sum(sum(holding_lines(shape, k).values()) for k in range(len(shape.chips)))
     bare = replace(outcome, sales=np.zeros_like(outcome.sales))
     paid_and_owed = scenario_totals(shape, cell, bare) - late - lacking - mean_held

@@ -18,9 +18,12 @@ INF = float("inf")
 class Cell:
     """Columns, rows and coefficients that every cell shares; offsets are local to the cell.
 
-    Columns: pairs, tokens, waiting, rented chips, busy chips on the site, chips that a run lacks. Rows: presence and
-    work (one per chip each), services met. A rented chip is paid as long as it is held: where chips are scarce, none
-    is handed back for the night. Chips elsewhere take their part of the work, so that energy is paid for the rest.
+    Columns: pairs, tokens, waiting, rented chips, busy chips on the site, chips that a run lacks, and by kind of chip with
+    a spot offer the spot chips that runs take. Rows: presence and work (one per chip each), services met, and by kind with
+    a spot offer three that keep the mean traffic of interactive services on chips that nobody takes back: it fits on what
+    is left of these beside the runs, which may take spot chips, but no more than there are and than they need. A rented
+    chip is paid as long as it is held: where chips are scarce, none is handed back for the night. Chips elsewhere take
+    their part of the work, so that energy is paid for the rest.
     """
 
     pairs: int
@@ -29,10 +32,13 @@ class Cell:
     hours: int
     busy: int
     lacking: int
+    taken: int
     cols: int
     work: int
     met: int
+    firm: int
     rows: int
+    spotted: Ints
     a_row: Ints
     a_col: Ints
     a_val: Floats
@@ -46,7 +52,10 @@ def cell_of(shape: Shape) -> Cell:
     hours = wait + d
     busy = hours + r
     lacking = busy + k
+    taken = lacking + k
     work, met = k, 2 * k
+    firm = met + d
+    spotted = spotted_chips(shape)
     entries: list[tuple[int, int, float]] = []
     for j, pair in enumerate(shape.pairs):
         entries += [(pair.chip, j, 1.0), (work + pair.chip, j, pair.busy), (met + pair.demand, j, 1.0 / pair.chips)]
@@ -59,11 +68,36 @@ def cell_of(shape: Shape) -> Cell:
     for j in range(k):
         entries.append((work + j, busy + j, -1.0))
         entries += [(j, lacking + j, -1.0), (work + j, lacking + j, -1.0)]
+    for i, chip in enumerate(spotted):
+        entries += _firm_entries(shape, chip, (firm + 3 * i, hours, lacking + chip, taken + i))
     table = np.array(entries)
     return Cell(
-        pairs, tokens, wait, hours, busy, lacking, lacking + k, work, met, met + d,
-        table[:, 0].astype(np.int64), table[:, 1].astype(np.int64), table[:, 2],
+        pairs, tokens, wait, hours, busy, lacking, taken, taken + len(spotted), work, met, firm, firm + 3 * len(spotted),
+        np.array(spotted, dtype=np.int64), table[:, 0].astype(np.int64), table[:, 1].astype(np.int64), table[:, 2],
     )  # fmt: skip
+
+
+def spotted_chips(shape: Shape) -> list[int]:
+    """Kinds of chip that have a spot offer and carry an interactive service."""
+    spot = {offer.chip for offer in shape.rents if offer.kind == "spot"}
+    carrying = {pair.chip for pair in shape.pairs if shape.services[pair.demand].interactive}
+    return [k for k, chip in enumerate(shape.chips) if chip in spot and k in carrying]
+
+
+def _firm_entries(shape: Shape, chip: int, at: tuple[int, int, int, int]) -> list[tuple[int, int, float]]:
+    """Entries of the three rows of a kind: mean traffic on firm chips, spot chips that runs take, runs that take them."""
+    row, hours, lacking, taken = at
+    entries = [
+        (row, j, pair.busy)
+        for j, pair in enumerate(shape.pairs)
+        if pair.chip == chip and shape.services[pair.demand].interactive
+    ]
+    entries += [(row, lacking, -1.0), (row, taken, -1.0), (row + 1, taken, 1.0), (row + 2, taken, 1.0)]
+    for j, offer in enumerate(shape.rents):
+        if shape.chips.index(offer.chip) == chip:
+            spot = offer.kind == "spot"
+            entries.append((row + 1, hours + j, -spot_share(offer)) if spot else (row, hours + j, -1.0))
+    return entries
 
 
 def rent_lots(shape: Shape, cell: Cell) -> Floats:
@@ -90,6 +124,6 @@ def cell_costs(shape: Shape, cell: Cell) -> tuple[Floats, Floats]:
     upper[:, :, cell.hours : cell.busy] = shape.rent_stock.T
     cost[:, :, cell.hours : cell.busy] = shape.rent_cost.transpose(0, 2, 1)
     cost[:, :, cell.busy : cell.lacking] = shape.energy_busy
-    cost[:, :, cell.lacking :] = shape.lacking_cost
-    upper[:, :, cell.lacking :] = INF if shape.lateness_priced and shape.starts else 0.0
+    cost[:, :, cell.lacking : cell.taken] = shape.lacking_cost
+    upper[:, :, cell.lacking : cell.taken] = INF if shape.lateness_priced and shape.starts else 0.0
     return cost, upper

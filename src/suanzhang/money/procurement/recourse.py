@@ -21,10 +21,11 @@ _BOUND = 1e9
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Cost of every cell and the worth of one more chip in it: scenario, month (and chip)."""
+    """Cost of every cell and the worth of one more chip in it: scenario, month (and chip); of one more that a run holds."""
 
     value: Floats
     presence: Floats
+    held: Floats
     work: Floats
     columns: Floats
 
@@ -54,8 +55,9 @@ class Recourse:
         self.scale[cell.pairs : cell.tokens] = [pair.chips for pair in shape.pairs]
         self.scale[cell.tokens : cell.hours] = 1.0
         row_scale = np.full(m, 1.0 / self.unit)
-        row_scale[cell.met :] = -1.0
-        self.ridx, self.rval = np.zeros((n, 3), dtype=np.int64), np.zeros((n, 3))
+        row_scale[cell.met : cell.firm] = -1.0
+        width = max(3, int(np.bincount(cell.a_col).max()))
+        self.ridx, self.rval = np.zeros((n, width), dtype=np.int64), np.zeros((n, width))
         filled = np.zeros(n, dtype=np.int64)
         for row, col, value in zip(cell.a_row, cell.a_col, cell.a_val, strict=True):
             self.ridx[col, filled[col]] = row
@@ -95,7 +97,10 @@ class Recourse:
         rhs = np.zeros((shape.count, shape.months, cell.rows))
         rhs[:, :, :k] = (site + hosted - held).transpose(0, 2, 1) / self.unit
         rhs[:, :, k : cell.met] = (hosted * shape.most_busy[:, None] - work).transpose(0, 2, 1) / self.unit
-        rhs[:, :, cell.met :] = -shape.level.transpose(0, 2, 1)
+        rhs[:, :, cell.met : cell.firm] = -shape.level.transpose(0, 2, 1)
+        spot = cell.spotted
+        rhs[:, :, cell.firm :: 3] = (site + hosted - held)[:, spot].transpose(0, 2, 1) / self.unit
+        rhs[:, :, cell.firm + 2 :: 3] = np.broadcast_to(held, site.shape)[:, spot].transpose(0, 2, 1) / self.unit
         flat = rhs.reshape(count, cell.rows)
         x, y = np.zeros((count, cell.cols + cell.rows)), np.zeros((count, cell.rows))
         value, fail = np.zeros(count), np.zeros(count, dtype=np.int64)
@@ -113,9 +118,14 @@ class Recourse:
         if fail.any():
             raise SolverError(f"{int(fail.sum())} months of scenarios have no answer", fix="report the question")
         size = (shape.count, shape.months)
+        presence = y[:, :k].copy()
+        presence[:, spot] += y[:, cell.firm :: 3]
+        holding = presence.copy()
+        holding[:, spot] -= y[:, cell.firm + 2 :: 3]
         return Answer(
             value.reshape(size),
-            y[:, :k].reshape(*size, k) / self.unit,
+            presence.reshape(*size, k) / self.unit,
+            holding.reshape(*size, k) / self.unit,
             y[:, k : cell.met].reshape(*size, k) / self.unit,
             (x[:, : cell.cols] * self.scale).reshape(*size, cell.cols),
         )

@@ -111,7 +111,7 @@ def _wait_rows(shape: Shape, cell: Cell, outcome: Outcome) -> list[ScheduleRow]:
     for j, start in enumerate(shape.starts):
         if outcome.starts[j] > 0.5 and start.wait_cost > 0.0:
             rows.append(_row(shape, start.month, shape.runs[start.demand].name, "wait", "", 0.0, {"waiting": start.wait_cost}))
-    lacking = np.einsum("s,stk->kt", shape.weights, outcome.cells[:, :, cell.lacking :])
+    lacking = np.einsum("s,stk->kt", shape.weights, outcome.cells[:, :, cell.lacking : cell.taken])
     for k, chip in enumerate(shape.chips):
         for t in range(shape.months):
             lines = {"waiting": float(lacking[k, t] * shape.lacking_cost)}
@@ -184,7 +184,7 @@ def scenario_totals(shape: Shape, cell: Cell, outcome: Outcome) -> Floats:
     totals += np.einsum("sta,sat->s", cells[:, :, cell.tokens : cell.wait], shape.token_cost)
     totals += np.einsum("std,dt->s", cells[:, :, cell.wait : cell.hours], shape.wait_cost)
     totals += np.einsum("stk,k->s", cells[:, :, cell.busy : cell.lacking], shape.energy_busy)
-    totals += shape.lacking_cost * cells[:, :, cell.lacking :].sum(axis=(1, 2))
+    totals += shape.lacking_cost * cells[:, :, cell.lacking : cell.taken].sum(axis=(1, 2))
     rate = shape.problem.interest_per_year / 12.0
     for k in range(len(shape.chips)):
         for t in range(shape.months):

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suanzhang.errors import InputError
+from suanzhang.money.figures import figure
 from suanzhang.money.procurement.calendar import HOURS_PER_MONTH, nominal_delay, orderable, stock_until
 from suanzhang.money.procurement.orders import Floats, Order, orders_of, resale_values
 from suanzhang.spec.buy import Demand, Need, PurchaseProblem, Scenario
@@ -302,5 +303,10 @@ def _have(problem: PurchaseProblem, chips: tuple[str, ...]) -> tuple[Floats, Flo
 
 
 def spot_share(offer: Offer) -> float:
-    """Share of a rented chip that can be counted on: an interrupted one is away for half of the month on average."""
-    return 1.0 - 0.5 * offer.interruption_per_month if offer.kind == "spot" else 1.0
+    """Share of a rented chip that can be counted on: a spot chip that is taken back is away until another is had.
+
+    Its inverse less one is the share of spare chips that stand beside the spot chips of a plan.
+    """
+    if offer.kind != "spot":
+        return 1.0
+    return max(1.0 - figure("spot_replace_months").value * offer.interruption_per_month, 0.0)
