@@ -243,6 +243,7 @@ _REQUESTS = re.compile(r"(?<![\d.])(\d[\d,]*) (?:prompts|requests)\b(?! per)")
 _ROUNDS = 10.0
 """Requests per user of the usual clients. All users send their first request at once; an engine that mixes prompts with
 decoding then spreads them out, while one that runs prompts first keeps equally long requests in step for ever."""
+_UNIFORM = re.compile(r"uniform in \[([\d.]+), ?([\d.]+)\]x")
 _TOGETHER = re.compile(r"start together|at once|one burst|\bburst\b", re.IGNORECASE)
 
 
@@ -264,6 +265,15 @@ def _lengths(row: ServeRow, flags: list[str]) -> tuple[float, float]:
         flags.append("one decode step at the stated context")
         osl = 2.0 if row.isl else 128.0
     return max(isl, 1.0), max(osl, 1.0)
+
+
+def _spread(row: ServeRow) -> float:
+    """Half the width of evenly distributed lengths over their mean; 0 when the row does not say."""
+    stated = _UNIFORM.search(row.notes)
+    if not stated:
+        return 0.0
+    low, high = (float(text) for text in stated.groups())
+    return (high - low) / (high + low)
 
 
 def _short(row: ServeRow) -> bool:
@@ -315,7 +325,8 @@ def _workload(row: ServeRow, stack: ServeStack, replicas: int, flags: list[str])
         return ClosedLoop(concurrency=users, isl=isl, osl=osl, requests=users, together=True)
     stated = _REQUESTS.search(row.notes)
     requests = float(stated.group(1).replace(",", "")) / replicas if stated else _ROUNDS * users
-    return ClosedLoop(concurrency=min(users, requests), isl=isl, osl=osl, requests=requests, together=True)
+    spread = _spread(row)
+    return ClosedLoop(concurrency=min(users, requests), isl=isl, osl=osl, requests=requests, together=True, spread=spread)
 
 
 def _with_stated_limits(row: ServeRow, stack: ServeStack) -> ServeStack:

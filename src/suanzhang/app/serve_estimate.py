@@ -11,16 +11,15 @@ from suanzhang.errors import Infeasible
 from suanzhang.perf.serving.args import IterationArgs
 from suanzhang.perf.serving.iteration import iteration_terms
 from suanzhang.perf.serving.memory import activation_bytes, replica_memory
+from suanzhang.perf.serving.rounds import first_token_s, token_s
 from suanzhang.perf.serving.steady import (
     BatchRules,
     Steady,
     Traffic,
     closed_loop,
-    first_token_s,
     open_loop,
     open_loop_tail,
     static_batch,
-    token_s,
 )
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.draws import lognormal_sigma
@@ -156,7 +155,7 @@ def _steady(workload: Workload, rules: BatchRules, args: IterationArgs) -> tuple
     if isinstance(workload, ClosedLoop):
         s = closed_loop(workload.concurrency, isl, osl, rules, args)
         burst = workload.requests if workload.together else 0.0
-        ttft = first_token_s(s, workload.concurrency, burst, isl, osl, rules, args)
+        ttft = first_token_s(s, workload.concurrency, burst, isl, osl, workload.spread, rules, args)
         tpot = token_s(s, workload.concurrency, burst, isl, osl, rules, args)
         return s, Percentiles(ttft, s.ttft_s, 1.5 * ttft, 2.0 * ttft), Percentiles.constant(tpot), full, False
     traffic = traffic_of(workload)

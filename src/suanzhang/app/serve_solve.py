@@ -18,7 +18,8 @@ from suanzhang.app.serve_args import batch_rules, engine_args, op_args, shape_ar
 from suanzhang.app.serve_estimate import serve_memory, traffic_of
 from suanzhang.errors import PlannerError
 from suanzhang.perf.serving.args import IterationArgs
-from suanzhang.perf.serving.steady import closed_loop, first_token_s, open_loop, static_batch, token_s
+from suanzhang.perf.serving.rounds import first_token_s, token_s
+from suanzhang.perf.serving.steady import closed_loop, open_loop, static_batch
 from suanzhang.spec.serve import ClosedLoop, OpenLoop, ServeCoefficients, StaticBatch
 
 Floats = NDArray[np.float64]
@@ -138,7 +139,7 @@ def prepare(source: str, case: object, weight: float = 1.0) -> Run | None:
         elif isinstance(w, ClosedLoop):
             s = closed_loop(w.concurrency, isl, osl, r, args)
             sent = w.requests if w.together else 0.0
-            ttft = first_token_s(s, w.concurrency, sent, isl, osl, r, args)
+            ttft = first_token_s(s, w.concurrency, sent, isl, osl, w.spread, r, args)
             tpot = token_s(s, w.concurrency, sent, isl, osl, r, args)
         else:
             assert traffic is not None

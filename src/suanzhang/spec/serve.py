@@ -52,6 +52,7 @@ class ClosedLoop:
         together: all of the first requests start at the same moment (their prefills queue behind each other).
         split: prompts are computed on workers of their own; the layout asked about is that of a decode worker, and the
             concurrency that of all of them.
+        spread: half the width of the evenly distributed answers over their mean; 0 when not known.
     """
 
     concurrency: float
@@ -60,6 +61,7 @@ class ClosedLoop:
     requests: float = 0.0
     together: bool = False
     split: Split | None = None
+    spread: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

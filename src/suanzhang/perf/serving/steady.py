@@ -215,50 +215,6 @@ def closed_loop(concurrency: float, isl: float, osl: float, rules: BatchRules, a
 
 
 @formula
-def burst_ttft_s(count: float, isl: float, osl: float, rules: BatchRules, a: IterationArgs) -> float:
-    """Mean time to first token when ``count`` requests start together on an idle replica [s]."""
-    first = max(min(count, rules.limit), 1.0)
-    together = max(min(rules.budget / isl, first), 1.0)
-    one = iteration_s(together, together * isl, 0.0, 0.0, 0.0, a)
-    rounds = math.ceil(first / together)
-    return one * (rounds + 1.0) * 0.5
-
-
-@formula
-def first_token_s(
-    s: Steady, concurrency: float, requests: float, isl: float, osl: float, rules: BatchRules, a: IterationArgs
-) -> float:
-    """Mean time to first token of a closed loop whose users start together and send so many requests in all [s].
-
-    The first request of each user meets the burst, the others the steady state; without a number only the latter.
-    """
-    if requests <= 0.0:
-        return s.ttft_s
-    share = min(concurrency / requests, 1.0)
-    return (1.0 - share) * s.ttft_s + share * max(burst_ttft_s(concurrency, isl, osl, rules, a), s.ttft_s)
-
-
-@formula
-def token_s(
-    s: Steady, concurrency: float, requests: float, isl: float, osl: float, rules: BatchRules, a: IterationArgs
-) -> float:
-    """Mean time per output token of a closed loop whose users start together and send so many requests in all [s].
-
-    In the steady state a sequence waits for all prompts that start while it decodes. Of a burst it waits only for the
-    prompts behind its own, on average half of them; after that the whole burst decodes undisturbed.
-    """
-    if requests <= 0.0 or osl <= 1.0 or concurrency > rules.limit:
-        return s.tpot_s
-    share = min(concurrency / requests, 1.0)
-    first = max(concurrency, 1.0)
-    together = max(min(rules.budget / isl, first), 1.0)
-    one = iteration_s(together, together * isl, 0.0, 0.0, 0.0, a)
-    behind = 0.5 * (math.ceil(first / together) - 1.0) * one
-    alone = iteration_s(0.0, 0.0, 0.0, first, first * (isl + 0.5 * osl), a)
-    return (1.0 - share) * s.tpot_s + share * (alone + behind / (osl - 1.0))
-
-
-@formula
 def open_loop(rate: float, capacity: float, traffic: Traffic, rules: BatchRules, a: IterationArgs) -> Steady:
     """Steady state of Poisson arrivals at ``rate``.
 
