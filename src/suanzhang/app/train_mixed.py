@@ -10,12 +10,14 @@ from pathlib import Path
 
 from suanzhang.app.header import header
 from suanzhang.app.physics import physics
-from suanzhang.app.train_input import default_batch, parse_chips
+from suanzhang.app.train_input import parse_chips, sizes_of, tokens_of
 from suanzhang.app.train_mixed_data import BatchSplit, Curve, best_batch_split
 from suanzhang.app.train_mixed_pipeline import Links, Pipeline, PoolArgs, best_pipeline
-from suanzhang.app.train_model import Packed, estimate_packed, pack
-from suanzhang.app.train_option import stack_for
-from suanzhang.app.train_spread import interval_factors
+from suanzhang.app.train_mixed_spread import Spread, comparison, pool_errors, spread
+from suanzhang.app.train_model import Packed, estimate_packed, estimate_train, pack
+from suanzhang.app.train_option import option_of, stack_for
+from suanzhang.app.train_spread import Errors, interval_factors
+from suanzhang.app.train_weak import Given, weak_options
 from suanzhang.errors import Infeasible, InputError
 from suanzhang.perf.energy import chip_power_w, host_power_w
 from suanzhang.perf.goodput import LLAMA3_FAILURES_PER_CHIP_DAY, RESTART_S, checkpoint_s, goodput_fraction
@@ -25,7 +27,8 @@ from suanzhang.spec.model import ModelSpec
 from suanzhang.spec.result import Interval, Term
 from suanzhang.spec.stack import TrainStack
 from suanzhang.spec.train_mixed import MixedOption, MixedResult, PoolShare, Way
-from suanzhang.units import DAY_S, GIGA, format_count, parse_quantity
+from suanzhang.spec.trust import Flag
+from suanzhang.units import DAY_S, GIGA, format_count
 
 BETWEEN_BYTES_PER_S = 50e9
 """Link between two zones when none is given: 400 Gbit/s in each direction, as one long-distance wave carries today."""
@@ -109,17 +112,15 @@ def train_mixed(
     asked = parse_pools(chips)
     kinds = [chip_of(name) for name, _, _ in asked]
     spec = model if isinstance(model, ModelSpec) else model_of(str(model))
-    amount = parse_quantity(tokens, "count", "tokens")
-    if amount <= 0.0:
-        raise InputError(f"tokens: {tokens!r} is not positive", fix="write for example 300B")
+    seq, batch = sizes_of(spec, seq_len, global_batch)
+    amount = tokens_of(tokens, seq * batch)
     format_, notes = common_precision(kinds, precision)
-    seq = seq_len or min(spec.max_seq, 8192)
-    job = TrainJob(spec.id, spec, amount, seq, global_batch or default_batch(spec, seq), format_, optimizer, start=start)
+    job = TrainJob(spec.id, spec, amount, seq, batch, format_, optimizer, start=start)
     software = stack_for(job, stack)
     notes += () if global_batch else (f"global batch assumed: {job.global_batch} sequences",)
     notes += () if stack else (f"software assumed: {software.title}",)
     search = _Search(job, software, kinds, asked, Links(between_bytes_per_s, between_s))
-    return search.result(notes, seed)
+    return search.result(notes, seed, Given(bool(global_batch), bool(seq_len)))
 
 
 class _Search:
@@ -137,8 +138,9 @@ class _Search:
             Curve(pool, job, stack, lambda other, index=pool.index: self._pack(index, other), self.pruned)  # type: ignore[misc]
             for pool in self.pools
         )
+        self._errors = {pool.index: self._pool_errors(pool) for pool in self.pools}
         self.alone = [option for pool in self.pools if (option := self._alone(pool)) is not None]
-        self.mixed: list[MixedOption] = []
+        self.mixed: list[Spread] = []
         for size in range(2, len(self.pools) + 1):
             for subset in combinations(self.pools, size):
                 self._mix(subset)
@@ -148,14 +150,18 @@ class _Search:
     def _pack(self, index: int, job: TrainJob) -> Packed:
         return pack(job, self.kinds[index], self.stack)
 
-    def _alone(self, pool: PoolArgs) -> MixedOption | None:
+    def _pool_errors(self, pool: PoolArgs) -> Errors:
+        _, layout = self.curves[pool.index].at(self.job.global_batch)
+        return pool_errors(self.job, self.kinds[pool.index], self.stack, pool.chips, layout)
+
+    def _alone(self, pool: PoolArgs) -> Spread | None:
         step, layout = self.curves[pool.index].at(self.job.global_batch)
         if layout is None:
             return None
         estimate = estimate_packed(pool.packed, layout, self.kinds[pool.index])
         share = self._share(pool, int(self.job.model.layers), self.job.global_batch, layout, estimate.utilisation,
                             estimate.memory_bytes, layout.chips)  # fmt: skip
-        return self._option("alone", (share,), step, tuple((term.name, term.value) for term in estimate.terms))
+        return self._option("alone", (pool.index,), (share,), step, tuple((term.name, term.value) for term in estimate.terms))
 
     def _mix(self, pools: tuple[PoolArgs, ...]) -> None:
         pipeline, computed = best_pipeline(pools, self.links, self.stack.sequence_parallel, self.pruned)
@@ -166,16 +172,16 @@ class _Search:
         if split is not None:
             self.mixed.append(self._of_split(pools, split))
 
-    def _of_pipeline(self, found: Pipeline) -> MixedOption:
+    def _of_pipeline(self, found: Pipeline) -> Spread:
         shares = tuple(
             self._share(pool, layers, self.job.global_batch, layout, busy / found.step_s, memory, layout.chips)
             for pool, layers, layout, busy, memory in zip(
                 found.order, found.layers, found.layouts, found.busy_s, found.memory_bytes, strict=True
             )
         )
-        return self._option("pipeline", shares, found.step_s, found.terms)
+        return self._option("pipeline", tuple(pool.index for pool in found.order), shares, found.step_s, found.terms)
 
-    def _of_split(self, pools: tuple[PoolArgs, ...], split: BatchSplit) -> MixedOption:
+    def _of_split(self, pools: tuple[PoolArgs, ...], split: BatchSplit) -> Spread:
         shares, slowest = [], max(split.own_s)
         terms: tuple[tuple[str, float], ...] = ()
         for pool, batch, layout, own in zip(pools, split.shares, split.layouts, split.own_s, strict=True):
@@ -186,7 +192,13 @@ class _Search:
             shares.append(self._share(pool, layers, batch, layout, busy, estimate.memory_bytes, layout.chips))
             if own == slowest and not terms:
                 terms = tuple((term.name, term.value) for term in estimate.terms)
-        return self._option("data", tuple(shares), split.step_s, (*terms, ("between_pools_s", split.across_s)))
+        return self._option(
+            "data",
+            tuple(pool.index for pool in pools),
+            tuple(shares),
+            split.step_s,
+            (*terms, ("between_pools_s", split.across_s)),
+        )
 
     def _share(
         self, pool: PoolArgs, layers: int, batch: int, layout: object, busy: float, memory: float, chips: int
@@ -194,25 +206,29 @@ class _Search:
         return PoolShare(self.kinds[pool.index].id, chips, pool.zone, layers, batch, layout, min(1.0, busy), memory)  # type: ignore[arg-type]
 
     def _option(
-        self, way: Way, shares: tuple[PoolShare, ...], step: float, terms: tuple[tuple[str, float], ...]
-    ) -> MixedOption:
+        self, way: Way, pools: tuple[int, ...], shares: tuple[PoolShare, ...], step: float, terms: tuple[tuple[str, float], ...]
+    ) -> Spread:
         chips = sum(share.chips for share in shares)
         by_id = {kind.id: kind for kind in self.kinds}
-        ranges = [interval_factors(by_id[s.chip], self.job, self.stack, s.chips) for s in shares]
-        factors = Interval(min(r.p05 for r in ranges), max(r.p50 for r in ranges), max(r.p95 for r in ranges))
         saved = checkpoint_s(self.job.model.params, float(chips))
         useful = goodput_fraction(float(chips), LLAMA3_FAILURES_PER_CHIP_DAY, saved, RESTART_S)
         steps = self.job.tokens / (self.job.seq_len * self.job.global_batch)
         days = steps * step / useful / DAY_S
         power = sum(_power_w(by_id[share.chip], share) for share in shares)
-        return MixedOption(
-            way, shares, chips, step, factors.scaled(step), days, factors.scaled(days),
+        option = MixedOption(
+            way, shares, chips, step, Interval(step, step, step), days, Interval(days, days, days),
             self.job.seq_len * self.job.global_batch / step, power, tuple(Term(name, value, "s") for name, value in terms),
         )  # fmt: skip
+        memory = [
+            interval_factors(by_id[share.chip], self.job, self.stack, share.chips, None, "memory_bytes") for share in shares
+        ]
+        memory = [Interval(min(found.p05, 1.0), found.p50, max(found.p95, 1.0)) for found in memory]
+        return spread(option, [self._errors[index] for index in pools], self.job.model.params, memory)
 
-    def result(self, notes: tuple[str, ...], seed: int) -> MixedResult:
+    def result(self, notes: tuple[str, ...], seed: int, given: Given) -> MixedResult:
         """All ways, the fastest first."""
-        options = sorted([*self.mixed, *self.alone], key=lambda option: (option.step_s, option.chips, option.way))
+        ways = sorted([*self.mixed, *self.alone], key=lambda one: (one.option.step_s, one.option.chips, one.option.way))
+        options = [one.option for one in ways]
         if not options:
             raise Infeasible(
                 f"{self.job.model.name} fits none of the pools, apart or together",
@@ -220,9 +236,10 @@ class _Search:
                 fix="use more chips, or chips with more memory",
             )
         best = options[0]
-        alone = max((option.tokens_per_s for option in self.alone), default=0.0)
-        apart = sum(option.tokens_per_s for option in self.alone)
-        mixed = max((option.tokens_per_s for option in self.mixed), default=0.0)
+        alone = max((one.option.tokens_per_s for one in self.alone), default=0.0)
+        apart = sum(one.option.tokens_per_s for one in self.alone)
+        mixed = max((one.option.tokens_per_s for one in self.mixed), default=0.0)
+        spans = comparison(self.alone, self.mixed, ways[0])
         return MixedResult(
             header=header(seed),
             model=self.job.model.id,
@@ -240,7 +257,22 @@ class _Search:
             pruned=dict(self.pruned),
             warnings=(*notes, *self._idle(best), *self._notes()),
             sources=(self.stack.source, self.job.model.source),
+            gain_fraction_interval=spans["gain"] if alone else None,
+            apart_tokens_per_s_interval=spans["apart"],
+            mixing_loss_fraction_interval=spans["loss"],
+            weak_inputs=self._weak(given),
         )
+
+    def _weak(self, given: Given) -> tuple[Flag, ...]:
+        """Weak figures behind the days of each pool that holds the job on its own."""
+        by_id = {kind.id: kind for kind in self.kinds}
+        runs = []
+        for one in self.alone:
+            share = one.option.pools[0]
+            chip = by_id[share.chip]
+            estimate = estimate_train(self.job, chip, share.layout, self.stack)
+            runs.append((self.job, chip, option_of(self.job, chip, self.stack, estimate)))
+        return weak_options(runs, self.stack, given)
 
     def _idle(self, option: MixedOption) -> tuple[str, ...]:
         """Chips of the pools of an option that do not make a whole stage or data rank."""
@@ -254,7 +286,7 @@ class _Search:
 
     def _notes(self) -> tuple[str, ...]:
         notes = [physics(kind, self.job.precision, self.stack.profile).note for kind in self.kinds]
-        lone = {share.chip for option in self.alone for share in option.pools}
+        lone = {share.chip for one in self.alone for share in one.option.pools}
         notes += [f"{kind.name}: no layout of its pool alone fits" for kind in self.kinds if kind.id not in lone]
         if len({pool.zone for pool in self.pools}) > 1:
             notes.append(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suanzhang.report.blocks import Column, Fact, Facts, Report, Section, Table, show_fact
+from suanzhang.report.blocks import Column, Fact, Facts, Report, Section, Table, ranged, show_fact
 from suanzhang.report.common import count_table, layout_words, sources_section, terms_chart, terms_table, warnings_section
 from suanzhang.spec.memory import MEMORY_UNIT, in_gib
 from suanzhang.spec.train_mixed import MixedOption, MixedResult
@@ -27,7 +27,7 @@ def mixed(result: MixedResult) -> Report:
         Section("What each pool does", (_shares("What each pool does", best),)),
         Section("Ways", (_ways(result),)),
         Section("Step", (terms_chart("Parts of the step", best.terms),)),
-        warnings_section(result.warnings),
+        warnings_section(result.warnings, weak=result.weak_inputs),
         Section("Terms of the step", (terms_table("Terms of the step", best.terms),), folded=True),
         Section("Layouts left out", (count_table("Layouts left out", result.pruned, "reason", "layouts"),), folded=True),
         sources_section(result.sources),
@@ -40,13 +40,31 @@ def _run(result: MixedResult) -> Facts:
     facts = (
         Fact("calendar time", best.days * DAY_S, "s", best.days_interval.scaled(DAY_S), "with failures and restarts"),
         Fact("step time", best.step_s, "s", best.step_s_interval),
-        Fact("throughput", best.tokens_per_s, "tokens/s"),
-        Fact("all pools, each training a model of its own", result.apart_tokens_per_s, "tokens/s"),
-        Fact("lost by mixing", result.mixing_loss_fraction, "fraction", note="of the throughput of pools kept apart"),
+        Fact("throughput", best.tokens_per_s, "tokens/s", best.tokens_per_s_interval),
+        Fact("gain over the best pool alone", result.gain_fraction, "fraction", result.gain_fraction_interval),
+        Fact(
+            "all pools, each training a model of its own",
+            result.apart_tokens_per_s,
+            "tokens/s",
+            result.apart_tokens_per_s_interval,
+        ),
+        Fact(
+            "lost by mixing",
+            result.mixing_loss_fraction,
+            "fraction",
+            result.mixing_loss_fraction_interval,
+            "of the throughput of pools kept apart",
+        ),
         Fact("precision", result.precision),
         Fact("software", result.stack),
         Fact("link between zones", result.between_bytes_per_s / GIGA, "GB/s", note="one direction, shared"),
-        Fact("mean draw", best.power_w / MEGA, "MW", note="chips and hosts"),
+        Fact(
+            "mean draw",
+            best.power_w / MEGA,
+            "MW",
+            best.power_w_interval.scaled(1.0 / MEGA) if best.power_w_interval else None,
+            "chips and hosts",
+        ),
         Fact("layouts evaluated", result.layouts_evaluated, "layouts", note=f"in {show_fact(result.search_s, 's')}"),
     )
     return Facts("Run", facts)
@@ -59,8 +77,9 @@ def _shares(title: str, option: MixedOption) -> Table:
     )  # fmt: skip
     rows = tuple(
         (
-            share.chip, share.zone, share.chips, share.layers, share.batch, 100.0 * share.busy_fraction,
-            in_gib(share.memory_bytes), layout_words(share.layout),
+            share.chip, share.zone, share.chips, share.layers, share.batch,
+            ranged(share.busy_fraction, share.busy_fraction_interval, 100.0),
+            ranged(share.memory_bytes, share.memory_bytes_interval, in_gib(1.0)), layout_words(share.layout),
         )
         for share in option.pools
     )  # fmt: skip
@@ -70,16 +89,17 @@ def _shares(title: str, option: MixedOption) -> Table:
 def _ways(result: MixedResult) -> Table:
     columns = (
         Column("way"), Column("pools"), Column("chips", "chips"), Column("step time", "s"), Column("duration", "d"),
-        Column("low", "d", optional=True), Column("high", "d", optional=True), Column("throughput", "tokens/s"),
+        Column("throughput", "tokens/s"),
     )  # fmt: skip
     rows = tuple(
         (
             _WAYS[option.way], ", ".join(_part(option, index) for index in range(len(option.pools))), option.chips,
-            option.step_s, option.days, option.days_interval.p05, option.days_interval.p95, option.tokens_per_s,
+            ranged(option.step_s, option.step_s_interval), ranged(option.days, option.days_interval),
+            ranged(option.tokens_per_s, option.tokens_per_s_interval),
         )
         for option in result.options
     )  # fmt: skip
-    return Table("Ways", columns, rows, "low and high: 90 % interval of the duration; the widest of the pools")
+    return Table("Ways", columns, rows, "the pool that needs longest sets the step")
 
 
 def _part(option: MixedOption, index: int) -> str:

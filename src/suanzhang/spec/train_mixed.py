@@ -8,6 +8,7 @@ from typing import Literal
 
 from suanzhang.spec.layout import TrainLayout
 from suanzhang.spec.result import Header, Interval, Term
+from suanzhang.spec.trust import Flag
 
 Way = Literal["pipeline", "data", "alone"]
 
@@ -25,6 +26,7 @@ class PoolShare:
         layout: its own part of the layout.
         busy_fraction: share of the step in which its stages work at their micro-batches.
         memory_bytes: memory of its fullest chip.
+        busy_fraction_interval, memory_bytes_interval: our uncertainty about them.
     """
 
     chip: str
@@ -35,6 +37,8 @@ class PoolShare:
     layout: TrainLayout
     busy_fraction: float
     memory_bytes: float
+    busy_fraction_interval: Interval | None = None
+    memory_bytes_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class MixedOption:
         tokens_per_s: throughput while it runs.
         power_w: mean power of the chips and hosts.
         terms: named parts of the step [s].
+        tokens_per_s_interval, power_w_interval: our uncertainty about them.
     """
 
     way: Way
@@ -62,6 +67,8 @@ class MixedOption:
     tokens_per_s: float
     power_w: float
     terms: tuple[Term, ...]
+    tokens_per_s_interval: Interval | None = None
+    power_w_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,9 @@ class MixedResult:
         pruned: layouts left out, by reason.
         warnings: what a reader must know.
         sources: keys of the sources the answer rests on.
+        gain_fraction_interval, apart_tokens_per_s_interval, mixing_loss_fraction_interval: our uncertainty about them; what is
+            wrong for all pools alike cancels.
+        weak_inputs: figures of grade unverified or assumed that weigh more than 5 % of the days of a pool on its own.
     """
 
     header: Header
@@ -100,3 +110,7 @@ class MixedResult:
     pruned: Mapping[str, int]
     warnings: tuple[str, ...]
     sources: tuple[str, ...] = ()
+    gain_fraction_interval: Interval | None = None
+    apart_tokens_per_s_interval: Interval | None = None
+    mixing_loss_fraction_interval: Interval | None = None
+    weak_inputs: tuple[Flag, ...] = ()

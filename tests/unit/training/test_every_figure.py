@@ -48,6 +48,19 @@ VARIANTS = {
     "Flag": "weights of figures, exact by the formulas",
 }
 
+MIXED = {
+    "MixedResult.between_bytes_per_s": "given",
+    "MixedResult.between_s": "given",
+    "MixedResult.layouts_evaluated": "a count of work done",
+    "MixedResult.search_s": "a clock reading",
+    "MixedResult.pruned": "counts of work done",
+    "MixedOption.chips": "a choice among what was given",
+    "PoolShare.chips": "a choice among what was given",
+    "PoolShare.layers": "a choice",
+    "PoolShare.batch": "a choice",
+    "Flag": "weights of figures, exact by the formulas",
+}
+
 
 def test_train() -> None:
     one = suanzhang.train("llama3-8b", "1T", "h100-sxm-80:64", price_per_chip_h=2.0)
@@ -127,3 +140,14 @@ def test_a_ratio_is_narrow_only_where_the_silicon_is_the_same(variants: Variants
         assert money.p05 == pytest.approx(2.0 * price.p05) and price.p95 == pytest.approx(
             row.even_price_ratio * row.time_ratio / row.time_ratio_interval.p05, rel=1e-3
         )
+
+
+def test_mixed() -> None:
+    unlike = suanzhang.train_mixed("llama3-8b", "1T", "h100-sxm-80:32+a100-sxm-80:32")
+    same = suanzhang.train_mixed("llama3-8b", "1T", "a100-sxm-80:32@one+a800-sxm-80:32@one")
+    assert unspanned([unlike, same], MIXED) == []
+    for result in (unlike, same):
+        gain, apart = result.gain_fraction_interval, result.apart_tokens_per_s_interval
+        assert gain is not None and apart is not None and result.best.tokens_per_s_interval is not None
+        share = (1.0 + gain.p95) / (1.0 + gain.p05)
+        assert share < apart.p95 / apart.p05, "what is wrong for all pools alike cancels in a gain"
