@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from suanzhang.app.header import header
+from suanzhang.app.serve_futures import DRAWS, span, whole_span
 from suanzhang.app.serve_improve_today import Today, asked_of, today_of
 from suanzhang.app.serve_share_models import beside, one_base
 from suanzhang.app.train import train_options
@@ -17,6 +20,8 @@ from suanzhang.catalog.models import model as find_model
 from suanzhang.catalog.stacks import default_train_stack, train_stack
 from suanzhang.errors import InputError, PlannerError
 from suanzhang.sim.arrivals import Traffic, rate_table
+from suanzhang.spec.chip import ChipSpec
+from suanzhang.spec.draws import Floats
 from suanzhang.spec.job import TrainJob
 from suanzhang.spec.question import Question, TrainAsk
 from suanzhang.spec.serve_share import AloneService, ShareResult, SharingWay
@@ -25,6 +30,7 @@ from suanzhang.units import DAY_S, HOUR_S
 SWITCH_S = 1800.0
 """From serving to training and back in a night, loading and saving included [assumed]."""
 HOURS = 24
+NIGHT = "training at night"
 
 
 def serve_share(
@@ -72,38 +78,125 @@ def serve_share(
     ways += [beside(leads[0], small) for small in leads[1:]]
     tell("train at night")
     ways += [_night(ask, days, asked) for ask in asked.train]
-    ways.sort(key=lambda way: -way.saved_chips)
+    spans = [_Spans.of(way, days, kind) for way in ways]
+    pairs = sorted(zip(ways, spans, strict=True), key=lambda pair: -pair[0].saved_chips)
+    ways, spans = [one.on(way) for way, one in pairs], [one for _, one in pairs]
     good = [way for way in ways if way.saved_chips > 0 and way.meets_targets]
     serving = sum(today.first.chips for today in days)
-    training = sum(way.chips_apart - way.chips_shared for way in ways if way.name == "training at night")
+    training = sum(way.chips_apart - way.chips_shared for way in ways if way.name == NIGHT)
     saved = sum(way.saved_chips for way in good)
     priced = first.judge.priced({kind.id: 1})
+    apart_drawn = sum((today.judge.futures.chips(today.first) for today in days), np.full(DRAWS, float(training)))
+    saved_drawn = sum((one.saved for way, one in zip(ways, spans, strict=True) if way in good), np.zeros(DRAWS))
+    money = first.judge.cost({kind.id: saved})
     return ShareResult(
         header=header(seed or asked.seed), chip=kind.id, alone=tuple(_alone(today) for today in days), ways=tuple(ways),
         chips_apart=serving + training, chips_shared=serving + training - saved, saved_chips=saved,
-        saved_per_month=first.judge.money(first.judge.cost({kind.id: saved})) if priced else None,
+        saved_per_month=first.judge.money(money) if priced else None,
         requests_simulated=sum(today.judge.simulated for today in days), wall_s=time.perf_counter() - started,
-        warnings=_warnings(ways),
+        warnings=_warnings(ways), chips_apart_interval=whole_span(serving + training, apart_drawn),
+        chips_shared_interval=whole_span(serving + training - saved, apart_drawn - saved_drawn),
+        saved_chips_interval=whole_span(saved, saved_drawn),
+        saved_per_month_interval=span(money, saved_drawn * _rent(first, kind)) if priced else None,
     )  # fmt: skip
 
 
+def _rent(today: Today, kind: ChipSpec) -> Floats:
+    """Drawn rent of a chip and month."""
+    return today.judge.cost({kind.id: 1}) * today.judge.futures.rent(kind)
+
+
+@dataclass(frozen=True, slots=True)
+class _Spans:
+    """Drawn chips of one way to share: on chips of their own, together, and what that saves; with the rent of a chip."""
+
+    apart: Floats
+    shared: Floats
+    rent: Floats
+
+    @classmethod
+    def of(cls, way: SharingWay, days: list[Today], kind: ChipSpec) -> _Spans:
+        """The draws of a way: a training at night has what the services leave, the others what both sides would need."""
+        rent = _rent(days[0], kind)
+        if way.name == NIGHT:
+            replaced = np.minimum(_idle_draws(days), float(way.chips_apart))
+            return cls(replaced, np.zeros(DRAWS), rent)
+        members = [today for today in days if today.ask.name in way.members]
+        apart = sum((today.judge.futures.chips(today.first) for today in members), np.zeros(DRAWS))
+        if way.saved_chips == 0 and way.chips_shared == way.chips_apart:
+            return cls(apart, apart, rent)
+        host = max(members, key=lambda today: today.first.chips)
+        return cls(apart, _shared_draws(way, host), rent)
+
+    @property
+    def saved(self) -> Floats:
+        """Chips that sharing saves."""
+        return self.apart - self.shared
+
+    def on(self, way: SharingWay) -> SharingWay:
+        """The way with its intervals."""
+        money = way.saved_per_month
+        return replace(
+            way,
+            chips_apart_interval=whole_span(way.chips_apart, self.apart),
+            chips_shared_interval=whole_span(way.chips_shared, self.shared),
+            saved_chips_interval=whole_span(way.saved_chips, self.saved),
+            saved_per_month_interval=None if money is None else span(money.amount, self.saved * self.rent),
+        )
+
+
+def _capacity(today: Today) -> Floats:
+    """Measured over predicted capacity of a replica of a service as it stands alone, drawn."""
+    return today.judge.futures.capacity(today.first.way, today.first.deployment.requests_per_s_per_replica)
+
+
+def _shared_draws(way: SharingWay, host: Today) -> Floats:
+    """Chips that the shared replicas would truly take; the load is taken half a replica below what they carry."""
+    size = host.first.way.layout.chips
+    total = max(way.chips_shared // size, 1)
+    carrying = next((count for count in range(total, 0, -1) if host.judge.with_spares(count) <= total), 1)
+    needed = np.maximum(np.ceil((carrying - 0.5) / _capacity(host) - 1e-9), 1.0)
+    return np.asarray(host.judge.futures.spared(needed) * size)
+
+
+def _idle_draws(days: list[Today]) -> Floats:
+    """Chips of their own that the chips idle at night truly replace: the replicas stand, what they carry is drawn."""
+    start, length, _ = _window(idle_by_hour(days))
+    least = np.full(DRAWS, np.inf)
+    for hour in ((start + offset) % HOURS for offset in range(length)):
+        free = np.zeros(DRAWS)
+        for today in days:
+            one = today.first.deployment.requests_per_s_per_replica * _capacity(today)
+            needed = today.judge.futures.spared(np.maximum(np.ceil(_busiest(today, hour) / one - 1e-9), 1.0))
+            free += np.maximum(today.first.deployment.replicas - needed, 0.0) * today.first.way.layout.chips
+        least = np.minimum(least, free)
+    hours = max(length - 2.0 * SWITCH_S / HOUR_S, 0.0)
+    return np.asarray(np.floor(np.where(np.isfinite(least), least, 0.0) * hours / HOURS))
+
+
+def _busiest(today: Today, hour: int) -> float:
+    """Highest rate of a service within an hour of the day."""
+    service = today.judge.service
+    rates = rate_table(Traffic(service.requests_per_s, service.input_tokens, service.output_tokens, service.load))
+    each = len(rates) // HOURS
+    return float(rates[hour * each : (hour + 1) * each].max())
+
+
 def _alone(today: Today) -> AloneService:
-    made = today.first.deployment
+    made = today.judge.futures.spread(today.first)
     return AloneService(
-        today.ask.name, today.first.way.model.id, today.first.chips, made.replicas, made.words, made.rent_per_month
-    )
+        today.ask.name, today.first.way.model.id, today.first.chips, made.replicas, made.words, made.rent_per_month,
+        made.chips_interval, made.replicas_interval, made.rent_per_month_interval,
+    )  # fmt: skip
 
 
 def idle_by_hour(days: list[Today]) -> list[int]:
     """Chips that no service needs in each hour of the day, spares left in place."""
     free = [0] * HOURS
     for today in days:
-        service, made, way = today.judge.service, today.first.deployment, today.first.way
-        rates = rate_table(Traffic(service.requests_per_s, service.input_tokens, service.output_tokens, service.load))
-        each = len(rates) // HOURS
+        made, way = today.first.deployment, today.first.way
         for hour in range(HOURS):
-            busiest = float(rates[hour * each : (hour + 1) * each].max())
-            needed = today.judge.with_spares(max(math.ceil(busiest / made.requests_per_s_per_replica - 1e-9), 1))
+            needed = today.judge.with_spares(max(math.ceil(_busiest(today, hour) / made.requests_per_s_per_replica - 1e-9), 1))
             free[hour] += max(made.replicas - needed, 0) * way.layout.chips
     return free
 
@@ -123,7 +216,7 @@ def _window(free: list[int]) -> tuple[int, int, int]:
 
 def _night(ask: TrainAsk, days: list[Today], asked: Question) -> SharingWay:
     """A training on the chips that the services leave idle at night, against chips of its own at the same pace."""
-    name, kind = "training at night", days[0].first.way.chip
+    name, kind = NIGHT, days[0].first.way.chip
     start, length, least = _window(idle_by_hour(days))
     model = find_model(ask.model)
     seq = ask.seq_len or min(model.max_seq, 8192)
@@ -157,7 +250,7 @@ def _night(ask: TrainAsk, days: list[Today], asked: Question) -> SharingWay:
 
 def _warnings(ways: list[SharingWay]) -> tuple[str, ...]:
     found = []
-    if any(way.name == "training at night" for way in ways):
+    if any(way.name == NIGHT for way in ways):
         found.append(f"{SWITCH_S / 60.0:.0f} minutes each for the change to training and back [assumed]")
     if any(way.name == "beside a larger model" for way in ways):
         found.append("two models on one chip are taken to share its time; whether an engine isolates them well is not modelled")

@@ -7,20 +7,26 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from suanzhang.app.header import header
 from suanzhang.app.serve_estimate import estimate_serve
+from suanzhang.app.serve_futures import span, whole_span
 from suanzhang.app.serve_improve_data import lever_facts
 from suanzhang.app.serve_improve_judge import Deployed, cheapest
 from suanzhang.app.serve_improve_today import Today, today_of
 from suanzhang.app.serve_size_way import Prepared, latencies, misses, prepare, run_at
+from suanzhang.app.serve_spread import Off, around, off_of, percentiles_around, use_interval
 from suanzhang.errors import InputError
 from suanzhang.sim.arrivals import Traffic, rate_table
 from suanzhang.sim.fleet import simulate_fleet
 from suanzhang.sim.operations import Autoscaler
+from suanzhang.spec.draws import Floats
 from suanzhang.spec.question import Question
-from suanzhang.spec.result import Money
-from suanzhang.spec.serve import OpenLoop
+from suanzhang.spec.result import Interval, Money
+from suanzhang.spec.serve import OpenLoop, Percentiles
 from suanzhang.spec.serve_units import HourCost, IdlePart, UnitSaving, UnitsResult
 from suanzhang.units import DAY_S, MONTH_S
 
@@ -92,7 +98,7 @@ def serve_units(
     savings, followed = _savings(run, deferrable)
     return UnitsResult(
         header=header(seed or today.asked.seed), service=today.ask.name, model=first.way.model.id, chip=first.way.chip.id,
-        deployment=first.deployment, hours=tuple(hours), tiers=tiers, day=_mean("day", hours, run), idle=_idle(run),
+        deployment=judge.futures.spread(first), hours=tuple(hours), tiers=tiers, day=_mean("day", hours, run), idle=_idle(run),
         savings=savings, requests_simulated=judge.simulated + followed, wall_s=time.perf_counter() - started,
         warnings=_warnings(run, deferrable),
     )  # fmt: skip
@@ -103,6 +109,30 @@ def _hours(run: _Running) -> list[HourCost]:
     rates = rate_table(Traffic(service.requests_per_s, service.input_tokens, service.output_tokens, service.load))
     each = len(rates) // HOURS
     return [_hour(f"{hour:02d}:00", float(rates[hour * each : (hour + 1) * each].mean()), run) for hour in range(HOURS)]
+
+
+def _around_hour(hour: HourCost, run: _Running, off: Off, requests: float, batch: float) -> HourCost:
+    """The hour with its intervals: of one replica at its load, and of the rent of the chips that would be needed."""
+    first = run.today.first
+    late = percentiles_around(Percentiles.constant(hour.ttft_p99_s), off.ttft, requests, batch)
+    pace = percentiles_around(Percentiles.constant(hour.tpot_p99_s), off.tpot, requests, batch)
+    cost = _ratio_span(run.today.judge.futures.cost(first), first.cost)
+    energy = hour.energy_cost_per_response
+    return replace(
+        hour,
+        utilisation_interval=use_interval(hour.utilisation, off.capacity),
+        ttft_p99_s_interval=late.p99_interval,
+        tpot_p99_s_interval=pace.p99_interval,
+        energy_j_per_response_interval=around(hour.energy_j_per_response, off.draw),
+        energy_cost_per_response_interval=around(energy.amount, off.draw) if energy else None,
+        cost_per_response_interval=cost.scaled(hour.cost_per_response.amount) if hour.cost_per_response else None,
+        cost_per_mtoken_interval=cost.scaled(hour.cost_per_mtoken.amount) if hour.cost_per_mtoken else None,
+    )
+
+
+def _ratio_span(draws: Floats, value: float) -> Interval:
+    """Drawn values over what is predicted."""
+    return span(1.0, draws / value)
 
 
 def _hour(name: str, rate: float, run: _Running) -> HourCost:
@@ -117,7 +147,9 @@ def _hour(name: str, rate: float, run: _Running) -> HourCost:
     steady = estimate_serve(way.model, way.chip, way.layout, way.stack, way.weight_dtype, way.kv_dtype, work)
     joule = steady.power_w_per_chip * run.chips / max(rate, 1e-9)
     use = rate / (run.replicas * run.today.first.deployment.requests_per_s_per_replica)
-    return _costed(HourCost(name, 1.0, rate, use, ttft.p99, tpot.p99, joule, None, None, None), run)
+    costed = _costed(HourCost(name, 1.0, rate, use, ttft.p99, tpot.p99, joule, None, None, None), run)
+    off = off_of(steady, work, way.model, way.chip)
+    return _around_hour(costed, run, off, float(found.requests), found.batch_mean)
 
 
 def _costed(hour: HourCost, run: _Running) -> HourCost:
@@ -141,24 +173,55 @@ def _mean(name: str, hours: Sequence[HourCost], run: _Running) -> HourCost:
     joule = sum(hour.energy_j_per_response * hour.requests_per_s for hour in hours) / (rate * len(hours))
     use = sum(hour.utilisation for hour in hours) / len(hours)
     ttft, tpot = max(hour.ttft_p99_s for hour in hours), max(hour.tpot_p99_s for hour in hours)
-    return _costed(HourCost(name, float(len(hours)), rate, use, ttft, tpot, joule, None, None, None), run)
+    costed = _costed(HourCost(name, float(len(hours)), rate, use, ttft, tpot, joule, None, None, None), run)
+    slowest, latest = max(hours, key=lambda hour: hour.tpot_p99_s), max(hours, key=lambda hour: hour.ttft_p99_s)
+    top, idlest = max(hours, key=lambda hour: hour.requests_per_s), min(hours, key=lambda hour: hour.utilisation)
+    spans = replace(
+        costed,
+        ttft_p99_s_interval=latest.ttft_p99_s_interval,
+        tpot_p99_s_interval=slowest.tpot_p99_s_interval,
+        utilisation_interval=_like(use, idlest.utilisation, idlest.utilisation_interval),
+        energy_j_per_response_interval=_like(joule, top.energy_j_per_response, top.energy_j_per_response_interval),
+    )
+    money = ("energy_cost_per_response", "cost_per_response", "cost_per_mtoken")
+    changes: dict[str, Any] = {}
+    for field in money:
+        own, other = getattr(costed, field), getattr(top, field)
+        if own is not None:
+            changes[f"{field}_interval"] = _like(own.amount, other.amount, getattr(top, f"{field}_interval"))
+    return replace(spans, **changes)
+
+
+def _like(value: float, other: float, interval: Interval | None) -> Interval | None:
+    """The interval of a value that errs by as large a share as another does."""
+    return interval.scaled(value / other) if interval is not None and other else None
 
 
 def _idle(run: _Running) -> tuple[IdlePart, ...]:
     """All chips by what they are held for, each reason on top of those before it."""
-    judge, one = run.today.judge, run.today.first.deployment.requests_per_s_per_replica
-    mean, per = judge.service.requests_per_s, run.today.first.way.layout.chips
+    judge, first, way = run.today.judge, run.today.first, run.today.first.way
+    one, mean = first.deployment.requests_per_s_per_replica, judge.service.requests_per_s
     capacity = max(run.ready.estimate.capacity_requests_per_s, one)
+    drawn = judge.futures.capacity(way, one)
     levels = [mean / capacity, mean / one, judge.peak / one]
     counts = [max(math.ceil(level - 1e-9), 1) for level in levels] + [run.replicas]
+    truly = [np.maximum(np.ceil(level / drawn - 1e-9), 1.0) for level in levels]
+    truly.append(judge.futures.spared(truly[-1]))
     names = ("mean load", "latency targets", "peak of the day", "spares")
-    parts, before = [], 0
-    priced = run.today.first.deployment.rent_per_month is not None
-    for reason, count in zip(names, counts, strict=True):
-        held = (count - before) * per
-        before = count
-        cost = judge.money(run.today.first.cost * held / run.chips) if priced else None
-        parts.append(IdlePart(reason, held, held / run.chips, cost))
+    parts, before, drawn_before = [], 0, np.zeros(len(drawn))
+    priced = first.deployment.rent_per_month is not None
+    rent = judge.futures.rent(way.chip)
+    for reason, count, each in zip(names, counts, truly, strict=True):
+        held, moved = (count - before) * way.layout.chips, (each - drawn_before) * way.layout.chips
+        before, drawn_before = count, each
+        amount = first.cost * held / run.chips
+        parts.append(
+            IdlePart(
+                reason, held, held / run.chips, judge.money(amount) if priced else None, whole_span(held, moved),
+                span(held / run.chips, moved / (truly[-1] * way.layout.chips)),
+                span(amount, first.cost / run.chips * moved * rent) if priced else None,
+            )
+        )  # fmt: skip
     return tuple(parts)
 
 
@@ -172,13 +235,16 @@ def _savings(run: _Running, deferrable: float) -> tuple[tuple[UnitSaving, ...], 
     found, followed = [], 0
     if judge.peak > judge.service.requests_per_s:
         released, followed = _released(run)
-        found.append(replace(released, saving_per_month=money(released.saving_fraction)))
+        found.append(_with_money(released, run, money(released.saving_fraction), _released_draws(run, released)))
         needed = max((1.0 - deferrable) * judge.peak, judge.service.requests_per_s)
         saving = 1.0 - judge.with_spares(
             max(math.ceil(needed / first.deployment.requests_per_s_per_replica - 1e-9), 1)
         ) / run.replicas  # fmt: skip
         words = f"{deferrable:.0%} of the requests wait for hours below the mean; the others keep their targets"
-        found.append(UnitSaving("batch", words, saving, money(saving)))
+        one = first.deployment.requests_per_s_per_replica
+        drawn = one * judge.futures.capacity(first.way, one)
+        fewer, all_of = (judge.futures.spared(np.maximum(np.ceil(load / drawn - 1e-9), 1.0)) for load in (needed, judge.peak))
+        found.append(_with_money(UnitSaving("batch", words, saving, None), run, money(saving), 1.0 - fewer / all_of))
     for dtype in FORMATS:
         way = replace(first.way, weight_dtype=dtype)
         narrow = cheapest(
@@ -188,8 +254,28 @@ def _savings(run: _Running, deferrable: float) -> tuple[tuple[UnitSaving, ...], 
             saving = 1.0 - narrow.cost / first.cost
             words = f"weights in {dtype}: {', '.join(narrow.deployment.chips)}"
             quality = lever_facts()[dtype].quality
-            found.append(UnitSaving(dtype, words, saving, money(saving), narrow.deployment.ttft_s.p99, True, quality))
+            shown = judge.futures.spread(narrow).ttft_s
+            made = UnitSaving(dtype, words, saving, None, shown.p99, True, quality, ttft_p99_s_interval=shown.p99_interval)
+            found.append(_with_money(made, run, money(saving), judge.futures.saving(narrow, first)))
     return tuple(sorted(found, key=lambda item: -item.saving_fraction)), followed
+
+
+def _with_money(made: UnitSaving, run: _Running, money: Money | None, drawn: Floats) -> UnitSaving:
+    """A saving in money, with the intervals of both."""
+    cost = run.today.judge.futures.cost(run.today.first)
+    return replace(
+        made, saving_per_month=money, saving_fraction_interval=span(made.saving_fraction, drawn),
+        saving_per_month_interval=None if money is None else span(money.amount, drawn * cost),
+    )  # fmt: skip
+
+
+def _released_draws(run: _Running, made: UnitSaving) -> Floats:
+    """What giving back saves, were the capacity as far off as it may be: what is kept on follows the load."""
+    first, futures = run.today.first, run.today.judge.futures
+    one = first.deployment.requests_per_s_per_replica
+    drawn = futures.capacity(first.way, one)
+    steps = np.maximum(np.ceil(run.carrying / drawn - 1e-9), 1.0) / (run.carrying / drawn)
+    return np.asarray(1.0 - (1.0 - made.saving_fraction) / steps)
 
 
 def _released(run: _Running) -> tuple[UnitSaving, int]:
@@ -212,10 +298,13 @@ def _released(run: _Running) -> tuple[UnitSaving, int]:
         if fine:
             break
     saving = 1.0 - day.replica_on_s / (replicas * DAY_S)
+    off = judge.futures.off(run.today.first.way, judge.peak / run.carrying)
+    late = percentiles_around(found[0], off.ttft, float(day.requests), batch)
     words = (
         f"replicas follow the load at {load:.0%} of a full batch, {COLD_START_S:g} s cold start; {replicas} simulated for a day"
     )
-    return UnitSaving("off-peak release", words, saving, None, found[0].p99, fine), followed
+    made = UnitSaving("off-peak release", words, saving, None, found[0].p99, fine, ttft_p99_s_interval=late.p99_interval)
+    return made, followed
 
 
 def _warnings(run: _Running, deferrable: float) -> tuple[str, ...]:

@@ -7,11 +7,14 @@ import time
 from dataclasses import dataclass, replace
 
 from suanzhang.app.header import header
+from suanzhang.app.serve_estimate import estimate_serve
 from suanzhang.app.serve_input import parse_serve_layout, request_rate
 from suanzhang.app.serve_size import size_service
 from suanzhang.app.serve_size_way import Prepared, carried_by, draw_demand, latencies, misses, prepare, run_at
+from suanzhang.app.serve_spread import Off, around, off_of, percentiles_around, whole
 from suanzhang.app.serve_verb import DEFAULT_STACK
 from suanzhang.app.serve_verb_lengths import spec_of_lengths
+from suanzhang.app.spread import inverse
 from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.catalog.models import model as find_model
 from suanzhang.catalog.stacks import serve_stack
@@ -21,7 +24,8 @@ from suanzhang.sim.arrivals import Traffic
 from suanzhang.sim.fleet import CELL, simulate_fleet
 from suanzhang.sim.operations import Autoscaler, Failures
 from suanzhang.spec.job import LoadSpec, ServiceSpec, SloSpec
-from suanzhang.spec.serve import Percentiles, Refusal
+from suanzhang.spec.result import Interval
+from suanzhang.spec.serve import OpenLoop, Percentiles, Refusal
 from suanzhang.spec.serve_day import DayHour, DayResult
 from suanzhang.spec.serve_way import Draft, Prefix, Way
 from suanzhang.spec.sim import LatencySummary, SimResult, Timeline
@@ -35,12 +39,13 @@ MAX_QUEUE = 20_000
 
 @dataclass(frozen=True, slots=True)
 class _Fleet:
-    """The fleet, how much of it is followed, and what a replica runs at the peak of the day."""
+    """The fleet, how much of it is followed, what a replica runs at the peak of the day, and whether its size was given."""
 
     ready: Prepared
     replicas: int
     followed: int
     batch: float
+    given: bool = False
 
 
 def serve_day(
@@ -158,12 +163,17 @@ def _fleet(way: Way, service: ServiceSpec, layout: str, replicas: int, follow: i
         if not timeout_s > 0.0:
             raise InputError(f"queue_timeout_s: {timeout_s:g} is not positive", fix="give seconds, or leave it out")
         settings = replace(settings, queue_timeout_s=timeout_s)
-    return _Fleet(replace(ready, settings=settings), count, min(follow, count) if follow else count, batch)
+    return _Fleet(replace(ready, settings=settings), count, min(follow, count) if follow else count, batch, replicas > 0)
 
 
 def _answer(fleet: _Fleet, service: ServiceSpec, found: SimResult, router: str, seed: int, wall_s: float) -> DayResult:
     way = fleet.ready.way
-    times = latencies(found, fleet.ready)
+    off = _off(fleet, service)
+    plain = latencies(found, fleet.ready)
+    ttft, tpot, e2e = (
+        percentiles_around(one, factors, float(found.finished), found.batch_mean)
+        for one, factors in zip(plain, (off.ttft, off.tpot, off.e2e), strict=True)
+    )
     scale = fleet.replicas / fleet.followed
     front = fleet.ready.front_s + fleet.ready.front_per_seq_s * found.batch_mean
     warnings = []
@@ -180,13 +190,41 @@ def _answer(fleet: _Fleet, service: ServiceSpec, found: SimResult, router: str, 
         header=header(seed), model=way.model.id, chip=way.chip.id, engine=way.stack.id, layout=way.layout,
         weight_dtype=way.weight_dtype, kv_dtype=way.kv_dtype, replicas=fleet.replicas, replicas_followed=fleet.followed,
         cells=-(-fleet.followed // CELL), router=router, requests=found.requests, finished=found.finished,
-        timed_out=found.timed_out, rejected=found.rejected, unfinished=found.unfinished, ttft_s=times[0], tpot_s=times[1],
-        e2e_s=times[2], urgent_ttft_s=_four(found.urgent_ttft_s, front), output_tokens_per_s=found.output_tokens_per_s,
+        timed_out=found.timed_out, rejected=found.rejected, unfinished=found.unfinished, ttft_s=ttft, tpot_s=tpot, e2e_s=e2e,
+        urgent_ttft_s=_urgent(found, front, off), output_tokens_per_s=found.output_tokens_per_s,
         overloaded=found.overloaded, capacity_requests_per_s=found.completed_per_s * scale,
-        meets_targets=not found.overloaded and not misses(*times, service.slo), failures=found.failures, moved=found.moved,
-        preemptions=found.preemptions, on_fraction=_on(found, fleet), hours=_hours(found.timeline, fleet.followed),
+        meets_targets=not found.overloaded and not misses(*plain, service.slo), failures=found.failures, moved=found.moved,
+        preemptions=found.preemptions, on_fraction=_on(found, fleet), hours=_hours(found.timeline, fleet.followed, off),
         requests_simulated=found.requests, simulated_s=found.simulated_s, wall_s=wall_s, warnings=tuple(warnings),
+        replicas_interval=_needed(fleet, off), output_tokens_per_s_interval=around(found.output_tokens_per_s, off.rate),
+        capacity_requests_per_s_interval=around(
+            found.completed_per_s * scale, off.capacity if found.overloaded else off.rate
+        ),
+        on_fraction_interval=around(_on(found, fleet), inverse(off.capacity), 1.0),
     )  # fmt: skip
+
+
+def _off(fleet: _Fleet, service: ServiceSpec) -> Off:
+    """How far off the figures of a replica may be at its share of the peak."""
+    way = fleet.ready.way
+    rate = service.requests_per_s * service.load.peak_to_mean / fleet.replicas
+    work = OpenLoop(max(rate, 1e-6), service.input_tokens, service.output_tokens)
+    found = estimate_serve(way.model, way.chip, way.layout, way.stack, way.weight_dtype, way.kv_dtype, work)
+    return off_of(found, work, way.model, way.chip)
+
+
+def _needed(fleet: _Fleet, off: Off) -> Interval:
+    """Replicas that would be needed; those of a fleet that was given are given."""
+    if fleet.given:
+        return Interval(float(fleet.replicas), float(fleet.replicas), float(fleet.replicas))
+    return whole(lambda factor: math.ceil(fleet.replicas / factor - 1e-9), off.capacity)
+
+
+def _urgent(found: SimResult, front: float, off: Off) -> Percentiles | None:
+    values = _four(found.urgent_ttft_s, front)
+    if values is None or found.urgent_ttft_s is None:
+        return None
+    return percentiles_around(values, off.ttft, float(found.urgent_ttft_s.count), found.batch_mean)
 
 
 def _four(part: LatencySummary | None, extra: float) -> Percentiles | None:
@@ -198,11 +236,15 @@ def _on(found: SimResult, fleet: _Fleet) -> float:
     return min(found.replica_on_s / whole, 1.0) if found.replica_on_s > 0.0 else 1.0
 
 
-def _hours(line: Timeline | None, replicas: int) -> tuple[DayHour, ...]:
+def _hours(line: Timeline | None, replicas: int, off: Off) -> tuple[DayHour, ...]:
+    """Batch and queue by the hour; by Little's law they err as the time per token and to the first token do."""
     if line is None:
         return ()
     rows = zip(line.start_s, line.running, line.waiting, strict=True)
     return tuple(
-        DayHour(f"{int(at // HOUR_S) % 24:02d}:00", float(running) / replicas, float(waiting) / replicas)
+        DayHour(
+            f"{int(at // HOUR_S) % 24:02d}:00", float(running) / replicas, float(waiting) / replicas,
+            around(float(running) / replicas, off.tpot), around(float(waiting) / replicas, off.ttft),
+        )
         for at, running, waiting in list(rows)[:24]
-    )
+    )  # fmt: skip

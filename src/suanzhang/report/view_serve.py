@@ -48,8 +48,8 @@ def _deployment(result: ServeResult) -> Facts:
     return Facts(
         "Deployment",
         (
-            Fact("chips", result.chips, "chips", _moving(result.chips_interval)),
-            Fact("replicas", result.replicas, "replicas", _moving(result.replicas_interval)),
+            Fact("chips", result.chips, "chips", moving(result.chips_interval)),
+            Fact("replicas", result.replicas, "replicas", moving(result.replicas_interval)),
             Fact("layout of a replica", layout_words(result.layout)),
             Fact("engine", result.engine),
             Fact("weights / cache", f"{result.weight_dtype} / {result.kv_dtype}"),
@@ -119,7 +119,7 @@ def _money(result: ServeResult) -> Facts:
     )
 
 
-def _moving(interval: Interval | None) -> Interval | None:
+def moving(interval: Interval | None) -> Interval | None:
     """An interval that says something: a whole count may be the same at both ends."""
     return interval if interval is not None and interval.p05 < interval.p95 else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from suanzhang.report.blocks import Chart, Column, Fact, Facts, Point, Report, Section, Table
 from suanzhang.report.common import layout_words, warnings_section
+from suanzhang.report.view_serve import latency_row, moving
 from suanzhang.spec.serve_day import DayResult
 from suanzhang.units import format_count
 
@@ -51,11 +52,11 @@ def _latency(result: DayResult) -> Table:
     if result.urgent_ttft_s is not None:
         rows.insert(1, ("first token of urgent ones", result.urgent_ttft_s))
     columns = (Column("latency"), *(Column(name, "s") for name in ("mean", "p50", "p90", "p99")))
-    return Table("Latency over requests", columns, tuple((name, v.mean, v.p50, v.p90, v.p99) for name, v in rows))
+    return Table("Latency over requests", columns, tuple(latency_row(name, v) for name, v in rows))
 
 
 def _level(result: DayResult, what: str) -> Chart:
-    points = tuple(Point(hour.name, "", getattr(hour, what)) for hour in result.hours)
+    points = tuple(Point(hour.name, "", getattr(hour, what), getattr(hour, f"{what}_interval")) for hour in result.hours)
     return Chart(f"Sequences {what} in a replica", "line", "hour", what, "sequences", points)
 
 
@@ -63,14 +64,14 @@ def _fleet(result: DayResult) -> Facts:
     return Facts(
         "Fleet",
         (
-            Fact("replicas", result.replicas, "replicas"),
+            Fact("replicas", result.replicas, "replicas", moving(result.replicas_interval)),
             Fact("followed", result.replicas_followed, "replicas", note=f"{result.cells} cells, {result.router}"),
             Fact("engine", result.engine),
             Fact("weights / cache", f"{result.weight_dtype} / {result.kv_dtype}"),
-            Fact("answered", result.capacity_requests_per_s, "requests/s"),
-            Fact("output of those followed", result.output_tokens_per_s, "tokens/s"),
+            Fact("answered", result.capacity_requests_per_s, "requests/s", result.capacity_requests_per_s_interval),
+            Fact("output of those followed", result.output_tokens_per_s, "tokens/s", result.output_tokens_per_s_interval),
             Fact("failures", result.failures, "failures"),
             Fact("preemptions", result.preemptions, "sequences"),
-            Fact("replica-hours paid for", result.on_fraction, "fraction"),
+            Fact("replica-hours paid for", result.on_fraction, "fraction", moving(result.on_fraction_interval)),
         ),
     )

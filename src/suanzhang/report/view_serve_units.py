@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from suanzhang.report.blocks import Chart, Column, Fact, Facts, Point, Report, Section, Table, money_fact
+from suanzhang.report.blocks import Chart, Column, Fact, Facts, Point, Report, Section, Table, money_fact, ranged
 from suanzhang.report.common import warnings_section
-from suanzhang.spec.result import Money
+from suanzhang.spec.result import Interval, Money
 from suanzhang.spec.serve_share import ShareResult
 from suanzhang.spec.serve_units import HourCost, UnitsResult
 from suanzhang.units import MILLI
@@ -16,7 +16,9 @@ def units(result: UnitsResult) -> Report:
     """Cost and energy of a response by the hour, idle chips by reason, what would save."""
     idle = 1.0 - result.day.utilisation
     cost = result.day.cost_per_response
-    price = f"{1000.0 * cost.amount:,.3g} {cost.currency} per 1000 responses" if cost else "no rent is known"
+    span = result.day.cost_per_response_interval
+    ends = f" ({1000.0 * span.p05:,.3g} to {1000.0 * span.p95:,.3g})" if span else ""
+    price = f"{1000.0 * cost.amount:,.3g}{ends} {cost.currency} per 1000 responses" if cost else "no rent is known"
     verdict = (
         f"{', '.join(result.deployment.chips)} serve {result.service} at {price} over the day; "
         f"{idle:.0%} of what they could carry within the targets stands idle."
@@ -31,8 +33,8 @@ def units(result: UnitsResult) -> Report:
     return Report(f"Unit costs of {result.service}: {result.model} on {result.chip}", verdict, sections, main="Tiers")
 
 
-def _amount(money: Money | None, factor: float = 1.0) -> float | None:
-    return None if money is None else factor * money.amount
+def _amount(money: Money | None, interval: Interval | None, factor: float = 1.0) -> float | None:
+    return None if money is None else ranged(money.amount, interval, factor)
 
 
 def _unit(money: Money | None) -> str:
@@ -46,14 +48,17 @@ def hours_table(title: str, hours: Iterable[HourCost]) -> Table:
     columns = (
         Column("hours"), Column("length", "h"), Column("load", "requests/s"), Column("use", "%"),
         Column("first token p99", "s", optional=True), Column("per token p99", "ms", optional=True),
-        Column("energy per response", "J"), Column("energy per 1000", unit), Column("per 1000 responses", unit),
-        Column("per million tokens", unit),
+        Column("energy per response", "J", optional=True), Column("energy per 1000", unit, optional=True),
+        Column("per 1000 responses", unit), Column("per million tokens", unit, optional=True),
     )  # fmt: skip
     rows = tuple(
         (
-            hour.name, hour.hours, hour.requests_per_s, 100.0 * hour.utilisation, hour.ttft_p99_s, hour.tpot_p99_s / MILLI,
-            hour.energy_j_per_response, _amount(hour.energy_cost_per_response, 1000.0), _amount(hour.cost_per_response, 1000.0),
-            _amount(hour.cost_per_mtoken),
+            hour.name, hour.hours, hour.requests_per_s, ranged(hour.utilisation, hour.utilisation_interval, 100.0),
+            ranged(hour.ttft_p99_s, hour.ttft_p99_s_interval), ranged(hour.tpot_p99_s, hour.tpot_p99_s_interval, 1.0 / MILLI),
+            ranged(hour.energy_j_per_response, hour.energy_j_per_response_interval),
+            _amount(hour.energy_cost_per_response, hour.energy_cost_per_response_interval, 1000.0),
+            _amount(hour.cost_per_response, hour.cost_per_response_interval, 1000.0),
+            _amount(hour.cost_per_mtoken, hour.cost_per_mtoken_interval),
         )
         for hour in rows_of
     )  # fmt: skip
@@ -64,14 +69,25 @@ def cost_chart(result: UnitsResult) -> Chart:
     """Cost of a thousand responses by the hour."""
     unit = _unit(result.day.cost_per_response)
     points = tuple(
-        Point(hour.name, "", 1000.0 * hour.cost_per_response.amount) for hour in result.hours if hour.cost_per_response
-    )
+        Point(
+            hour.name, "", 1000.0 * hour.cost_per_response.amount,
+            hour.cost_per_response_interval.scaled(1000.0) if hour.cost_per_response_interval else None,
+        )
+        for hour in result.hours
+        if hour.cost_per_response
+    )  # fmt: skip
     return Chart("Cost of 1000 responses by the hour", "line", "hour", "cost", unit, points)
 
 
 def _idle(result: UnitsResult) -> Table:
     unit = _unit(result.idle[0].cost_per_month)
-    rows = tuple((part.reason, part.chips, 100.0 * part.share, _amount(part.cost_per_month)) for part in result.idle)
+    rows = tuple(
+        (
+            part.reason, ranged(part.chips, part.chips_interval), ranged(part.share, part.share_interval, 100.0),
+            _amount(part.cost_per_month, part.cost_per_month_interval),
+        )
+        for part in result.idle
+    )  # fmt: skip
     columns = (Column("held for"), Column("chips", "chips"), Column("share", "%"), Column("per month", unit))
     return Table(
         "Chips by reason", columns, rows, "each reason on top of those above it; all but the first stand idle on average"
@@ -85,7 +101,8 @@ def _savings(result: UnitsResult) -> Table:
     )  # fmt: skip
     rows = tuple(
         (
-            item.name, 100.0 * item.saving_fraction, _amount(item.saving_per_month), item.words,
+            item.name, ranged(item.saving_fraction, item.saving_fraction_interval, 100.0),
+            _amount(item.saving_per_month, item.saving_per_month_interval), item.words,
             "met" if item.meets_targets else "missed", item.quality,
         )
         for item in result.savings
@@ -102,8 +119,25 @@ def share(result: ShareResult) -> Report:
     unit = _unit(result.saved_per_month)
     alone = Table(
         "Alone",
-        (Column("service"), Column("model"), Column("chips", "chips"), Column("replicas", "replicas"), Column("deployment")),
-        tuple((one.name, one.model, one.chips, one.replicas, one.words) for one in result.alone),
+        (
+            Column("service"),
+            Column("model"),
+            Column("chips", "chips"),
+            Column("replicas", "replicas"),
+            Column("per month", unit),
+            Column("deployment"),
+        ),
+        tuple(
+            (
+                one.name,
+                one.model,
+                ranged(one.chips, one.chips_interval),
+                ranged(one.replicas, one.replicas_interval),
+                _amount(one.cost_per_month, one.cost_per_month_interval),
+                one.words,
+            )
+            for one in result.alone
+        ),
     )
     ways = Table(
         "Ways to share",
@@ -113,8 +147,9 @@ def share(result: ShareResult) -> Report:
         ),
         tuple(
             (
-                way.name, way.words, ", ".join(way.members), way.chips_apart, way.chips_shared, way.saved_chips,
-                _amount(way.saved_per_month), "met" if way.meets_targets else "missed", way.note,
+                way.name, way.words, ", ".join(way.members), ranged(way.chips_apart, way.chips_apart_interval),
+                ranged(way.chips_shared, way.chips_shared_interval), ranged(way.saved_chips, way.saved_chips_interval),
+                _amount(way.saved_per_month, way.saved_per_month_interval), "met" if way.meets_targets else "missed", way.note,
             )
             for way in result.ways
         ),
@@ -123,10 +158,10 @@ def share(result: ShareResult) -> Report:
     facts = Facts(
         "Together",
         (
-            Fact("chips apart", result.chips_apart, "chips"),
-            Fact("chips together", result.chips_shared, "chips"),
-            Fact("saved", result.saved_chips, "chips"),
-            money_fact("saved per month", result.saved_per_month, None),
+            Fact("chips apart", result.chips_apart, "chips", result.chips_apart_interval),
+            Fact("chips together", result.chips_shared, "chips", result.chips_shared_interval),
+            Fact("saved", result.saved_chips, "chips", result.saved_chips_interval),
+            money_fact("saved per month", result.saved_per_month, result.saved_per_month_interval),
         ),
     )
     sections = (Section("One fleet", (facts, ways)), Section("Alone", (alone,)), warnings_section(result.warnings))

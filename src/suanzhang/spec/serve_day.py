@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from suanzhang.spec.layout import ServeLayout
-from suanzhang.spec.result import Header
+from suanzhang.spec.result import Header, Interval
 from suanzhang.spec.serve import Percentiles
 
 
 @dataclass(frozen=True, slots=True)
 class DayHour:
-    """One hour of the day: decoding sequences and waiting requests of one replica, mean over the hour."""
+    """One hour of the day: decoding sequences and waiting requests of one replica, mean over the hour, with our intervals."""
 
     name: str
     running: float
     waiting: float
+    running_interval: Interval | None = None
+    waiting_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class DayResult:
         hours: batch and queue over the day.
         requests_simulated, simulated_s, wall_s: what the answer took.
         warnings: what a reader must know.
+        *_interval: our uncertainty; of the replicas, those that would be needed, or those that were given.
     """
 
     header: Header
@@ -76,3 +79,7 @@ class DayResult:
     simulated_s: float
     wall_s: float
     warnings: tuple[str, ...] = ()
+    replicas_interval: Interval | None = None
+    output_tokens_per_s_interval: Interval | None = None
+    capacity_requests_per_s_interval: Interval | None = None
+    on_fraction_interval: Interval | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from suanzhang.spec.result import Header, Money
+from suanzhang.spec.result import Header, Interval, Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,7 @@ class AloneService:
         chips, replicas: that it takes alone.
         words: how it runs.
         cost_per_month: rent of them; None where no rent is known.
+        *_interval: our uncertainty; of counts, those that would be needed.
     """
 
     name: str
@@ -24,6 +25,9 @@ class AloneService:
     replicas: int
     words: str
     cost_per_month: Money | None
+    chips_interval: Interval | None = None
+    replicas_interval: Interval | None = None
+    cost_per_month_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ class SharingWay:
         saved_per_month: its rent; None where no rent is known.
         meets_targets: every member stays within its targets, as simulated.
         note: what was found, or why it cannot be.
+        *_interval: our uncertainty, errors of both sides drawn together.
     """
 
     name: str
@@ -51,6 +56,10 @@ class SharingWay:
     saved_per_month: Money | None
     meets_targets: bool = True
     note: str = ""
+    chips_apart_interval: Interval | None = None
+    chips_shared_interval: Interval | None = None
+    saved_chips_interval: Interval | None = None
+    saved_per_month_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +77,7 @@ class ShareResult:
         saved_per_month: its rent.
         requests_simulated, wall_s: what the answer took.
         warnings: what a reader must know.
+        *_interval: our uncertainty about the totals.
     """
 
     header: Header
@@ -81,3 +91,7 @@ class ShareResult:
     requests_simulated: int
     wall_s: float
     warnings: tuple[str, ...] = ()
+    chips_apart_interval: Interval | None = None
+    chips_shared_interval: Interval | None = None
+    saved_chips_interval: Interval | None = None
+    saved_per_month_interval: Interval | None = None

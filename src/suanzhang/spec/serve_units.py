@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from suanzhang.spec.result import Header, Money
+from suanzhang.spec.result import Header, Interval, Money
 from suanzhang.spec.serve_improve import Deployment
 
 
@@ -22,6 +22,7 @@ class HourCost:
         energy_cost_per_response: at the tariff of the site, with its cooling.
         cost_per_response: rent of all chips over the responses of the hour; None where no rent is known.
         cost_per_mtoken: the same over a million output tokens.
+        *_interval: our uncertainty; of money, the rent of the chips that would be needed.
     """
 
     name: str
@@ -34,6 +35,13 @@ class HourCost:
     energy_cost_per_response: Money | None
     cost_per_response: Money | None
     cost_per_mtoken: Money | None
+    utilisation_interval: Interval | None = None
+    ttft_p99_s_interval: Interval | None = None
+    tpot_p99_s_interval: Interval | None = None
+    energy_j_per_response_interval: Interval | None = None
+    energy_cost_per_response_interval: Interval | None = None
+    cost_per_response_interval: Interval | None = None
+    cost_per_mtoken_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +53,16 @@ class IdlePart:
         chips: held for it.
         share: of all chips.
         cost_per_month: rent of them.
+        *_interval: our uncertainty, were all sized for the capacity that there truly is.
     """
 
     reason: str
     chips: int
     share: float
     cost_per_month: Money | None
+    chips_interval: Interval | None = None
+    share_interval: Interval | None = None
+    cost_per_month_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +77,7 @@ class UnitSaving:
         ttft_p99_s: first token with it, over the day where it was simulated; 0 where it was not.
         meets_targets: whether that is still within the targets.
         quality: published cost in quality; empty without.
+        *_interval: our uncertainty.
     """
 
     name: str
@@ -74,6 +87,9 @@ class UnitSaving:
     ttft_p99_s: float = 0.0
     meets_targets: bool = True
     quality: str = ""
+    saving_fraction_interval: Interval | None = None
+    saving_per_month_interval: Interval | None = None
+    ttft_p99_s_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
