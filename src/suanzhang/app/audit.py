@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from suanzhang.app.claims import read_claims
 from suanzhang.app.header import header
-from suanzhang.app.scenarios import run_scenario
+from suanzhang.app.scenarios import run_scenario, significant
 from suanzhang.errors import unknown_name
 from suanzhang.spec.audit import AuditResult, AuditRow, Claim, Scenario, Verdict
+from suanzhang.spec.result import Interval
 from suanzhang.units import MEGA, format_figure
 
 
@@ -45,12 +46,12 @@ def _row(claim: Claim) -> AuditRow:
         other = run_scenario(Scenario(claim.scenario.verb, {**claim.scenario.inputs, **variant}), claim.id)
         _, variant_low, variant_high = value_and_range(other, claim.result_key, claim.id)
         low, high = min(low, variant_low), max(high, variant_high)
-    verdict = judge(claim, low, high)
+    verdict, firm = judge(claim, low, high), decides(claim, low, high)
     return AuditRow(
         claim.id, claim.says, claim.quantity, claim.unit, claim.relation, 0.5 * (claim.stated_low + claim.stated_high),
         claim.stated_low, claim.stated_high, computed, low, high, verdict,
-        _explain(claim, computed, low, high, verdict, str(answer.get("explanation", ""))),
-        claim.scenario.verb, dict(claim.scenario.inputs),
+        _explain(claim, (computed, low, high), verdict, str(answer.get("explanation", "")), firm=firm),
+        claim.scenario.verb, dict(claim.scenario.inputs), Interval(low, computed, high), firm,
     )  # fmt: skip
 
 
@@ -91,48 +92,90 @@ def judge(claim: Claim, low: float, high: float) -> Verdict:
     return "consistent" if agrees else "inconsistent"
 
 
+WIDE = 10.0
+"""An interval whose ends lie further apart than this factor says too little to confirm a figure."""
+
+
+def decides(claim: Claim, low: float, high: float) -> bool:
+    """Whether the computed range is narrow enough to decide: a wide one that also holds figures against the claim is not.
+
+    A range that agrees from end to end decides whatever its width, and so does one that does not agree anywhere.
+    """
+    if judge(claim, low, high) == "inconsistent" or all(judge(claim, end, end) == "consistent" for end in (low, high)):
+        return True
+    return (low > 0.0 and high / low <= WIDE) or (high < 0.0 and low / high <= WIDE)
+
+
 _RELATION_WORDS = {"about": "about ", "at_least": "at least ", "at_most": "at most ", "range": "between "}
 _ONE = {"chips": "chip", "runs": "run", "months": "month", "persons": "person", "kinds of chip": "kind of chip"}
 _COUNTED = ("chips", "persons")
 
 
-def amount_words(value: float, unit: str) -> str:
+def amount_words(value: float, unit: str, more: int = 0) -> str:
     """An amount in words: percent, whole chips, ``1.1 times`` for a ratio, money in millions and billions.
+
+    Args:
+        value: the amount.
+        unit: of it.
+        more: digits beyond the usual ones, where two amounts would else read the same.
 
     Example:
         >>> amount_words(0.4, "fraction"), amount_words(1.104, "ratio"), amount_words(768.2, "chips")
         ('40 %', '1.10 times', '768 chips')
+        >>> amount_words(0.688, "fraction", 1)
+        '68.8 %'
     """
     if unit == "fraction":
         percent = 100.0 * value
-        return f"{percent:,.0f} %" if abs(percent) >= 10.0 or percent == 0.0 else f"{percent:.1f} %"
+        return f"{percent:,.{more}f} %" if abs(percent) >= 10.0 or percent == 0.0 else f"{percent:.{1 + more}f} %"
     if unit in _COUNTED and abs(value) < MEGA:
         value = float(round(value))
         return f"{value:,.0f} {_ONE.get(unit, unit) if value == 1.0 else unit}"
     word = "times" if unit == "ratio" else "" if unit == "1" else unit
     if value == round(value) and abs(value) < MEGA:
         return f"{value:,.0f} {_ONE.get(unit, word) if value == 1.0 else word}".rstrip()
+    if more:
+        return f"{significant(value, 3 + more)} {word}".rstrip()
     return format_figure(value, word).rstrip()
 
 
-def _range_words(low: float, high: float, unit: str) -> str:
+def _digits(values: Sequence[float], unit: str) -> int:
+    """How many more digits keep amounts apart that are not the same."""
+    for more in range(3):
+        words: dict[str, float] = {}
+        if all(math.isclose(words.setdefault(amount_words(value, unit, more), value), value, rel_tol=1e-3) for value in values):
+            return more
+    return 0
+
+
+def _range_words(low: float, high: float, unit: str, more: int = 0) -> str:
     """Two ends with the unit once."""
-    first, last = amount_words(low, unit), amount_words(high, unit)
+    first, last = amount_words(low, unit, more), amount_words(high, unit, more)
     number, _, word = first.partition(" ")
     return f"{number} to {last}" if word and last.endswith(f" {word}") else f"{first} to {last}"
 
 
-def _explain(claim: Claim, computed: float, low: float, high: float, verdict: Verdict, scenario_words: str) -> str:
+def _explain(
+    claim: Claim, found: tuple[float, float, float], verdict: Verdict, scenario_words: str, *, firm: bool = True
+) -> str:
     assert claim.stated_low is not None and claim.stated_high is not None
-    unit = claim.unit
-    spread = "" if math.isclose(low, high, rel_tol=1e-3) else f" ({_range_words(low, high, unit)})"
-    stated = amount_words(claim.stated_low, unit)
+    computed, low, high = found
+    unit, more = claim.unit, _digits(found, claim.unit)
+    if verdict == "inconsistent":
+        more = max(more, _digits((computed, claim.stated_low, claim.stated_high), unit))
+    spread = "" if math.isclose(low, high, rel_tol=1e-3) else f" ({_range_words(low, high, unit, more)})"
+    stated = amount_words(claim.stated_low, unit, more)
     if claim.relation == "range":
-        stated = _range_words(claim.stated_low, claim.stated_high, unit).replace(" to ", " and ")
+        stated = _range_words(claim.stated_low, claim.stated_high, unit, more).replace(" to ", " and ")
     quantity = claim.quantity[:1].upper() + claim.quantity[1:]
-    words = f"{quantity}: {amount_words(computed, unit)}{spread}. Stated: {_RELATION_WORDS[claim.relation]}{stated}"
+    words = f"{quantity}: {amount_words(computed, unit, more)}{spread}. Stated: {_RELATION_WORDS[claim.relation]}{stated}"
     words += _apart(computed, 0.5 * (claim.stated_low + claim.stated_high))
-    words += ". Both agree." if verdict == "consistent" else ". They do not agree."
+    if verdict == "inconsistent":
+        words += ". They do not agree."
+    elif firm:
+        words += ". Both agree."
+    else:
+        words += ". Consistent, but our range is so wide that it decides nothing: one end of it would contradict the statement."
     return " ".join(part for part in (words, scenario_words, claim.note and f"Note: {claim.note}.") if part)
 
 

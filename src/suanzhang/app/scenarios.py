@@ -5,6 +5,7 @@ A figure that the physics predicts comes with its ``<name>_interval``; ``explana
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -69,3 +70,16 @@ def _load() -> None:
         scenarios_serving,
         scenarios_verbs,
     )
+
+
+def significant(value: float, digits: int) -> str:
+    """A number with so many significant digits, thousands separated and nothing rounded before the point.
+
+    Example:
+        >>> significant(1.7, 3), significant(150000.0, 3), significant(0.04719, 3)
+        ('1.70', '150,000', '0.0472')
+    """
+    if value == 0.0:
+        return "0"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{decimals}f}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from suanzhang.app.scenario_inputs import Inputs
-from suanzhang.app.scenarios import Answer, scenario
+from suanzhang.app.scenarios import Answer, scenario, significant
 from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.catalog.currency import rate
 from suanzhang.catalog.markets import market as find_market
@@ -27,11 +27,23 @@ DAYS_PER_YEAR = YEAR_S / DAY_S
 MONTHS_PER_YEAR = 12.0
 
 
+def change_words(before: float, after: float) -> str:
+    """A change in words, its two figures with as many digits as the change needs.
+
+    Example:
+        >>> change_words(1.70, 2.35)
+        '1.70 to 2.35 is +38 %.'
+    """
+    percent = 100.0 * (after / before - 1.0)
+    size = f"{percent:+.0f}" if abs(percent) >= 10.0 else f"{percent:+.1f}"
+    return f"{significant(before, 3)} to {significant(after, 3)} is {size} %."
+
+
 @scenario("change")
 def change(inputs: Inputs) -> Answer:
     """Relative change between two prices: inputs from, to; answers fraction."""
     before, after = inputs.number("from"), inputs.number("to")
-    return {"fraction": after / before - 1.0, "explanation": f"{before:,.0f} to {after:,.0f} is {after / before - 1.0:+.0%}."}
+    return {"fraction": after / before - 1.0, "explanation": change_words(before, after)}
 
 
 @scenario("ratio")

@@ -10,10 +10,7 @@ from suanzhang.units import MEGA
 
 def audit(result: AuditResult) -> Report:
     """One row for each claim, and the explanations below."""
-    verdict = (
-        f"{result.consistent} claims agree with our computation, {result.inconsistent} do not, "
-        f"{result.not_checkable} hold no quantity that can be checked."
-    )
+    verdict = _verdict(result)
     checked = tuple(row for row in result.claims if row.verdict != "not checkable")
     rest = tuple(row for row in result.claims if row.verdict == "not checkable")
     sections = (
@@ -29,11 +26,35 @@ def audit(result: AuditResult) -> Report:
             folded=True,
         ),
         Section(
-            "Count", (Facts("Count", tuple(Fact(name, number, "claims") for name, number in _counts(result))),), folded=True
+            "Count",
+            (
+                Facts(
+                    "Count", tuple(Fact(name, number, "claim" if number == 1 else "claims") for name, number in _counts(result))
+                ),
+            ),
+            folded=True,
         ),
         sources_section(result.sources),
     )
     return Report(f"Claims of {result.document}", verdict, sections, main="Claims")
+
+
+def _verdict(result: AuditResult) -> str:
+    """The counts as one sentence."""
+    agree, against, rest = result.consistent, result.inconsistent, result.not_checkable
+    claims = "claim agrees" if agree == 1 else "claims agree"
+    words = (
+        f"{agree or 'No'} {claims} with our computation, {against or 'none'} {'does' if against == 1 else 'do'} not, "
+        f"{rest or 'none'} {'holds' if rest == 1 else 'hold'} no quantity that can be checked."
+    )
+    vague = sum(row.verdict == "consistent" and not row.decides for row in result.claims)
+    if vague:
+        words += f" Of those that agree, {vague} {'does' if vague == 1 else 'do'} so only because our range is very wide."
+    return words
+
+
+def _verdict_word(row: AuditRow) -> str:
+    return row.verdict if row.decides else f"{row.verdict}, but too wide to decide"
 
 
 def _counts(result: AuditResult) -> tuple[tuple[str, int], ...]:
@@ -78,7 +99,8 @@ def _table(rows: tuple[AuditRow, ...]) -> Table:
     )
     body = tuple(
         (
-            r.id, r.verdict, _stated(r), _shown(r.computed, r), _shown(r.low, r), _shown(r.high, r), _scale(r)[1], r.quantity,
+            r.id, _verdict_word(r), _stated(r), _shown(r.computed, r), _shown(r.low, r), _shown(r.high, r), _scale(r)[1],
+            r.quantity,
         )
         for r in rows
     )  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from suanzhang.spec.result import Header, SourceUse
+from suanzhang.spec.result import Header, Interval, SourceUse
 
 Relation = Literal["about", "at_least", "at_most", "range"]
 Verdict = Literal["consistent", "inconsistent", "not checkable"]
@@ -68,6 +68,8 @@ class AuditRow:
         explanation: one or two sentences in words.
         inputs: inputs of the main scenario.
         verb: name of the scenario.
+        computed_interval: ``low``, ``computed`` and ``high`` as an interval; None where nothing was computed.
+        decides: whether the range is narrow enough to decide: not where it is wide and one end contradicts the statement.
     """
 
     id: str
@@ -85,6 +87,8 @@ class AuditRow:
     explanation: str
     verb: str = ""
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    computed_interval: Interval | None = None
+    decides: bool = True
 
 
 @dataclass(frozen=True, slots=True)

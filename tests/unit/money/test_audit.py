@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from suanzhang.app.audit import amount_words, audit, judge, value_and_range
+from suanzhang.app.audit import amount_words, audit, decides, judge, value_and_range
+from suanzhang.app.header import header
 from suanzhang.app.scenarios import describe_scenarios, run_scenario, scenarios
 from suanzhang.errors import CatalogError, InputError, PlannerError
 from suanzhang.report.views import report_of
@@ -171,3 +172,33 @@ def test_what_the_audit_must_find_by_itself():
     assert 1.6 < measured / nameplate < 2.5
     energy = run_scenario(by_id["S15-electricity"].scenario, "S15")["energy_gwh"]
     assert energy == pytest.approx(22.0, rel=0.03)
+
+
+def test_a_range_that_agrees_at_one_end_only_decides_when_it_is_narrow() -> None:
+    claim = Claim("x", "says", "chips", 50_000.0, 50_000.0, "chips", "at_least", 0.15)
+    assert decides(claim, 60_000.0, 9_000_000.0)
+    assert decides(claim, 30_000.0, 95_000.0)
+    assert not decides(claim, 0.0, 95_000.0)
+    assert not decides(claim, 5_000.0, 95_000.0)
+    assert decides(claim, 0.0, 20_000.0)
+
+
+def test_counts_of_claims_keep_their_grammar() -> None:
+    from suanzhang.report.view_audit import audit as report
+    from suanzhang.spec.audit import AuditResult
+
+    one = report(AuditResult(header(0), "x", (), 1, 1, 1)).verdict
+    assert one == "1 claim agrees with our computation, 1 does not, 1 holds no quantity that can be checked."
+    many = report(AuditResult(header(0), "x", (), 2, 0, 3)).verdict
+    assert many == "2 claims agree with our computation, none do not, 3 hold no quantity that can be checked."
+
+
+def test_figures_that_differ_do_not_read_the_same() -> None:
+    from suanzhang.app.audit import _digits
+    from suanzhang.app.scenarios_money import change_words
+
+    assert change_words(1.70, 2.35) == "1.70 to 2.35 is +38 %."
+    assert [amount_words(value, "fraction", _digits((0.694, 0.688), "fraction")) for value in (0.694, 0.688)] == [
+        "69.4 %",
+        "68.8 %",
+    ]
