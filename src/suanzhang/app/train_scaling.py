@@ -11,20 +11,21 @@ from suanzhang.app.header import header
 from suanzhang.app.train_input import default_batch, default_precision, memory_there, parse_chips
 from suanzhang.app.train_model import estimate_packed, pack
 from suanzhang.app.train_option import option_of, search, stack_for
-from suanzhang.app.train_spread import interval_factors
+from suanzhang.app.train_scaling_spread import LAWS, LawSpread, spanned_row, spanned_size
+from suanzhang.app.train_spread import errors_of
+from suanzhang.app.train_weak import Behind, weak_scaling
 from suanzhang.catalog import CATALOG_DATE
 from suanzhang.catalog.chips import chip as chip_of
 from suanzhang.errors import Infeasible, InputError
 from suanzhang.perf.scaling import (
-    BESIROGLU_2024,
     FLOP_PER_PARAM_TOKEN,
-    HOFFMANN_2022,
     LossLaw,
     best_params,
     kaplan_loss,
     kaplan_params,
     loss,
 )
+from suanzhang.source import Quoted
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.job import TrainJob
 from suanzhang.spec.memory import memory_words
@@ -34,8 +35,6 @@ from suanzhang.spec.stack import TrainStack
 from suanzhang.spec.train_scaling import ScalingResult, ScalingRow, SizedModel
 from suanzhang.units import DAY_S, HOUR_S, format_count, parse_quantity
 
-LAWS: dict[str, LossLaw] = {"Chinchilla, fitted again 2024": BESIROGLU_2024, "Chinchilla 2022": HOFFMANN_2022}
-"""The law that sizes the model comes first; the others widen the interval."""
 EPOCHS = 4.0
 """Passes over the same text that teach almost as much as fresh text ([muennighoff2023] section 6)."""
 ASSUMED_DAYS = 90.0
@@ -161,26 +160,32 @@ def scaling(
     choice = _Choice(data * EPOCHS, tokens_per_param)
     compute = parse_quantity(flop, "flop", "flop")
     notes: list[str] = []
+    behind: list[Behind] = []
     if compute > 0.0:
         if chips or money:
             raise InputError("scaling: compute together with chips or a budget", fix="give one of them")
         rows = [_of_compute(compute, choice)]
     else:
-        rows = _rows(chips, money, currency, price_per_chip_h, deadline, seq_len, precision, stack, start, choice, notes)
+        if seq_len < 1:
+            raise InputError(f"seq_len: {seq_len} is not positive", fix="write for example 4096")
+        rows = _rows(
+            chips, money, currency, price_per_chip_h, deadline, seq_len, precision, stack, start, choice, notes, behind
+        )
     rows.sort(key=lambda row: (row.loss, row.chip))
     best = rows[0]
     notes.append("loss of a dense model on web text, one law's data and tokenizer: compare losses of one law only")
     if best.params > 16e9 or best.tokens > 5e11:
         notes.append("the laws were fitted on models up to 16 B parameters and 500 B tokens: this is extrapolation")
+    spread = next((one.spread for one in behind if one.chip.id == best.chip), LawSpread.of(None))
     return ScalingResult(
-        header(seed), Money(money, currency, start) if money else None, best, tuple(rows), _sizes(best.flop), tuple(notes),
-        ("chinchilla",),
+        header(seed), Money(money, currency, start) if money else None, best, tuple(rows), _sizes(best.flop, spread),
+        tuple(notes), ("chinchilla", "hoffmann2022", "besiroglu2024", "kaplan2020", "llama3"), weak_scaling(behind),
     )  # fmt: skip
 
 
 def _rows(
     chips: str, money: float, currency: str, price: float | None, deadline: str, seq_len: int, precision: str, stack: str,
-    start: str, choice: _Choice, notes: list[str],
+    start: str, choice: _Choice, notes: list[str], behind: list[Behind],
 ) -> list[ScalingRow]:  # fmt: skip
     """One row for each kind of chip that the budget can use."""
     if not chips:
@@ -193,8 +198,11 @@ def _rows(
         name, count = parse_chips(part)[0] if ":" in part else (part.strip(), 0)
         spec = chip_of(name)
         try:
-            asked = _asked(spec, count, money, seconds, _price(spec, price, currency, bool(money), notes), notes)
-            rows.append(_of_chips(asked, choice, seq_len, precision, stack, start, notes))
+            rent = _price(spec, price, currency, bool(money), notes)
+            asked = _asked(spec, count, money, seconds, None if rent is None else rent[0], notes)
+            row, run = _of_chips(asked, choice, seq_len, precision, stack, start, notes)
+            rows.append(row)
+            behind.append(run._replace(rent=None if rent is None else rent[1]))
         except Infeasible as failure:
             failures.append(failure)
     if not rows:
@@ -203,10 +211,12 @@ def _rows(
     return rows
 
 
-def _price(spec: ChipSpec, given: float | None, currency: str, needed: bool, notes: list[str]) -> Money | None:
-    """The price that was given, or the latest rent of the catalog in that currency."""
+def _price(
+    spec: ChipSpec, given: float | None, currency: str, needed: bool, notes: list[str]
+) -> tuple[Money, Quoted | None] | None:
+    """The price that was given, or the latest rent of the catalog in that currency with its origin."""
     if given is not None:
-        return Money(given, currency, "")
+        return Money(given, currency, ""), None
     rents = [p.price for p in spec.prices if p.kind == "rent" and p.price.unit.startswith(currency)]
     if not rents:
         if needed:
@@ -214,7 +224,7 @@ def _price(spec: ChipSpec, given: float | None, currency: str, needed: bool, not
         return None
     latest = max(rents, key=lambda quoted: quoted.date or "")
     notes.append(f"{spec.name}: rent of {latest.value:g} {currency} per chip and hour assumed, as quoted {latest.date}")
-    return Money(latest.value, currency, latest.date or "")
+    return Money(latest.value, currency, latest.date or ""), latest
 
 
 def _asked(spec: ChipSpec, count: int, money: float, seconds: float, price: Money | None, notes: list[str]) -> _Asked:
@@ -283,7 +293,7 @@ class _Choice:
 
 def _of_chips(
     asked: _Asked, choice: _Choice, seq_len: int, precision: str, stack: str, start: str, notes: list[str]
-) -> ScalingRow:
+) -> tuple[ScalingRow, Behind]:
     """Size the model until its own speed and the law agree."""
     law = next(iter(LAWS.values()))
     kind = precision or default_precision(asked.chip)
@@ -292,18 +302,18 @@ def _of_chips(
     if not stack and f"software assumed: {software.title}" not in notes:
         notes.append(f"software assumed: {software.title}")
     flop = 0.4 * asked.chips * asked.chip.peak(kind) * asked.seconds
-    found: ScalingRow | None = None
-    for _ in range(_ROUNDS):
-        row = _try(asked, job, software, choice.params(flop, law), choice)
-        if found is not None and abs(row.flop / flop - 1.0) < _NEAR:
-            return row
-        flop = row.flop if found is None else math.sqrt(row.flop * flop)
-        found = row
-    notes.append(f"{asked.chip.name}: size and speed settled to {abs(found.flop / flop - 1.0):.1%} only" if found else "")
-    return found if found is not None else _of_compute(flop, choice)
+    row, run = _try(asked, job, software, choice.params(flop, law), choice)
+    flop = row.flop
+    for _ in range(_ROUNDS - 1):
+        row, run = _try(asked, job, software, choice.params(flop, law), choice)
+        if abs(row.flop / flop - 1.0) < _NEAR:
+            return row, run
+        flop = math.sqrt(row.flop * flop)
+    notes.append(f"{asked.chip.name}: size and speed settled to {abs(row.flop / flop - 1.0):.1%} only")
+    return row, run
 
 
-def _try(asked: _Asked, job: TrainJob, software: TrainStack, params: float, choice: _Choice) -> ScalingRow:
+def _try(asked: _Asked, job: TrainJob, software: TrainStack, params: float, choice: _Choice) -> tuple[ScalingRow, Behind]:
     """The training of a model of so many parameters in all of the time."""
     shape = shape_for(params)
     own = replace(job, model=shape, global_batch=_batch(shape, job.seq_len, asked.chips))
@@ -317,12 +327,13 @@ def _try(asked: _Asked, job: TrainJob, software: TrainStack, params: float, choi
         )
     estimate = estimate_packed(packed, searched.layouts[0], asked.chip)
     option = option_of(own, asked.chip, software, estimate)
-    factors = interval_factors(asked.chip, own, software, estimate.chips, estimate)
+    errors = errors_of(own, asked.chip, software, estimate.layout, estimate)
+    spread = LawSpread.of(errors.factors, errors.draws())
     rate = own.seq_len * own.global_batch / estimate.step_s
     flop = FLOP_PER_PARAM_TOKEN * shape.params * rate * asked.seconds * option.goodput_fraction
     hours = asked.seconds / HOUR_S * asked.chips
-    return replace(
-        _of_compute(flop, choice, factors),
+    row = replace(
+        _of_compute(flop, choice, spread),
         chip=asked.chip.id,
         chips=asked.chips,
         days=asked.seconds / DAY_S,
@@ -333,32 +344,29 @@ def _try(asked: _Asked, job: TrainJob, software: TrainStack, params: float, choi
         hidden=shape.hidden,
         mfu=estimate.mfu,
         goodput_fraction=option.goodput_fraction,
+        mfu_interval=option.mfu_interval,
+        goodput_fraction_interval=option.goodput_fraction_interval,
     )
+    return row, Behind(own, asked.chip, software, option, spread)
 
 
-def _of_compute(flop: float, choice: _Choice, factors: Interval | None = None) -> ScalingRow:
+def _of_compute(flop: float, choice: _Choice, spread: LawSpread | None = None) -> ScalingRow:
     """Size, tokens and loss of a compute budget; with its interval when the step time has one."""
     law = next(iter(LAWS.values()))
-    span = Interval(flop, flop, flop)
-    if factors is not None:
-        span = Interval(flop / factors.p95, flop / factors.p50, flop / factors.p05)
     params = choice.params(flop, law)
     tokens = flop / (FLOP_PER_PARAM_TOKEN * params)
-    several = [(amount, one) for one in LAWS.values() for amount in (span.p05, span.p95)]
-    sizes = [choice.params(amount, one) for amount, one in several]
-    texts = [amount / (FLOP_PER_PARAM_TOKEN * size) for (amount, _), size in zip(several, sizes, strict=True)]
-    losses = [loss(size, text, one) for (_, one), size, text in zip(several, sizes, texts, strict=True)]
     middle = loss(params, tokens, law)
-    return ScalingRow(
+    row = ScalingRow(
         chip="", chips=0, days=0.0, cost=None, price_per_chip_h=None, layout=None, layers=0, hidden=0, mfu=0.0,
-        goodput_fraction=1.0, flop=flop, flop_interval=span, params=params,
-        params_interval=Interval(min(sizes), params, max(sizes)), tokens=tokens,
-        tokens_interval=Interval(min(texts), tokens, max(texts)), loss=middle,
-        loss_interval=Interval(min(losses), middle, max(losses)),
+        goodput_fraction=1.0, flop=flop, flop_interval=Interval(flop, flop, flop), params=params,
+        params_interval=Interval(params, params, params), tokens=tokens, tokens_interval=Interval(tokens, tokens, tokens),
+        loss=middle, loss_interval=Interval(middle, middle, middle),
     )  # fmt: skip
+    fixed = not math.isclose(params, best_params(flop, law), rel_tol=1e-9)
+    return spanned_row(row, spread or LawSpread.of(None), chosen=fixed)
 
 
-def _sizes(flop: float) -> tuple[SizedModel, ...]:
+def _sizes(flop: float, spread: LawSpread) -> tuple[SizedModel, ...]:
     """What each law chooses for a compute budget, and what other sizes cost by the first law."""
     rows = []
     for name, law in LAWS.items():
@@ -372,4 +380,4 @@ def _sizes(flop: float) -> tuple[SizedModel, ...]:
         params = factor * best_params(flop, first)
         tokens = flop / (FLOP_PER_PARAM_TOKEN * params)
         rows.append(SizedModel(f"{factor:g} of the best size", params, tokens, loss(params, tokens, first)))
-    return tuple(rows)
+    return tuple(spanned_size(row, flop, spread) for row in rows)

@@ -14,6 +14,8 @@ from suanzhang.spec.trust import Flag, Node
 
 if TYPE_CHECKING:
     from suanzhang.app.explain_terms import Run
+    from suanzhang.app.train_scaling_spread import LawSpread
+    from suanzhang.source import Quoted
 
 
 class Given(NamedTuple):
@@ -77,6 +79,31 @@ def weak_options(runs: Iterable[tuple[TrainJob, ChipSpec, TrainOption]], stack: 
         run = run_on(job, chip, stack, option.layout)
         name = f"days on {option.chips:,} {chip.id}"
         trees.append(days_tree(run, batch_given=given.batch, seq_given=given.seq, name=name, layers=False))
+    return weak_inputs(trees)
+
+
+class Behind(NamedTuple):
+    """What a row of ``scaling`` rests on: the job of its model on its chips, and the rent of them where the catalog gave it."""
+
+    job: TrainJob
+    chip: ChipSpec
+    stack: TrainStack
+    option: TrainOption
+    spread: LawSpread
+    rent: Quoted | None = None
+
+
+def weak_scaling(behind: Iterable[Behind]) -> tuple[Flag, ...]:
+    """Weak figures that weigh more than 5 % of the compute that a budget buys on each kind of chips."""
+    from suanzhang.app.explain_terms import run_on, step_tree
+    from suanzhang.app.explain_tree import quoted
+    from suanzhang.app.weak import weak_inputs
+
+    trees = []
+    for one in behind:
+        step = step_tree(run_on(one.job, one.chip, one.stack, one.option.layout), layers=False)
+        rent = () if one.rent is None else (quoted(f"rent of {one.chip.id}", one.rent),)
+        trees.append(Node(f"compute on {one.chip.id}", None, "FLOP", "product", inputs=rent, parts=(step,)))
     return weak_inputs(trees)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suanzhang.report.blocks import Column, Fact, Facts, Report, Section, Table, money_fact
+from suanzhang.report.blocks import Column, Fact, Facts, Report, Section, Table, money_fact, ranged
 from suanzhang.report.common import layout_words, sources_section, warnings_section
 from suanzhang.spec.train_scaling import ScalingResult, ScalingRow
 from suanzhang.units import GIGA, TERA, format_count
@@ -23,7 +23,7 @@ def scaling(result: ScalingResult) -> Report:
         Section("Budget and model", (_facts(result, best),)),
         Section("Kinds of chips", (_chips(result),) if best.chip else ()),
         Section("Other sizes and other laws", (_sizes(result),)),
-        warnings_section(result.warnings),
+        warnings_section(result.warnings, weak=result.weak_inputs),
         sources_section(result.sources),
     )
     main = "Kinds of chips" if best.chip else "Other sizes and other laws"
@@ -31,19 +31,20 @@ def scaling(result: ScalingResult) -> Report:
 
 
 def _facts(result: ScalingResult, best: ScalingRow) -> Facts:
+    compute = best.flop_interval.scaled(1.0 / _YOTTA) if best.chip else None
     facts = [
-        Fact("training compute", best.flop / _YOTTA, "10^24 FLOP", best.flop_interval.scaled(1.0 / _YOTTA)),
+        Fact("training compute", best.flop / _YOTTA, "10^24 FLOP", compute),
         Fact("parameters", best.params / GIGA, "billion", best.params_interval.scaled(1.0 / GIGA)),
         Fact("training tokens", best.tokens / TERA, "trillion", best.tokens_interval.scaled(1.0 / TERA)),
-        Fact("tokens per parameter", best.tokens / best.params, "tokens"),
-        Fact("expected loss", best.loss, "nats/token", best.loss_interval, "step time and both published fits"),
+        Fact("tokens per parameter", best.tokens_per_param, "tokens", best.tokens_per_param_interval),
+        Fact("expected loss", best.loss, "nats/token", best.loss_interval, "step time, and how far published laws differ"),
     ]
     if best.chip:
         facts += [
             Fact("shape", f"{best.layers} layers, {format_count(best.hidden)} wide"),
             Fact("layout", layout_words(best.layout) if best.layout else "–"),
-            Fact("model FLOP utilisation (mfu)", best.mfu, "fraction"),
-            Fact("useful share of the time", best.goodput_fraction, "fraction"),
+            Fact("model FLOP utilisation (mfu)", best.mfu, "fraction", best.mfu_interval),
+            Fact("useful share of the time", best.goodput_fraction, "fraction", best.goodput_fraction_interval),
             money_fact("chip-hours", best.cost),
         ]
     if result.budget is not None:
@@ -56,15 +57,15 @@ def _chips(result: ScalingResult) -> Table:
     columns = [
         Column("chip"), Column("chips", "chips"), Column("duration", "d"), Column("mfu", "%"), Column("compute", "10^24 FLOP"),
         Column("parameters", "billion"), Column("tokens", "trillion"), Column("loss", "nats/token", 4),
-        Column("low", "nats/token", 4, optional=True), Column("high", "nats/token", 4, optional=True),
     ]  # fmt: skip
     if money:
         columns += [Column("price per hour", f"{money}/chip/h"), Column("cost", money)]
     rows = []
     for row in result.rows:
         cells: list[str | float | None] = [
-            row.chip, row.chips, row.days, 100.0 * row.mfu, row.flop / _YOTTA, row.params / GIGA, row.tokens / TERA, row.loss,
-            row.loss_interval.p05, row.loss_interval.p95,
+            row.chip, row.chips, row.days, ranged(row.mfu, row.mfu_interval, 100.0),
+            ranged(row.flop, row.flop_interval, 1.0 / _YOTTA), ranged(row.params, row.params_interval, 1.0 / GIGA),
+            ranged(row.tokens, row.tokens_interval, 1.0 / TERA), ranged(row.loss, row.loss_interval),
         ]  # fmt: skip
         if money:
             cells += [row.price_per_chip_h.amount if row.price_per_chip_h else None, row.cost.amount if row.cost else None]
@@ -74,5 +75,13 @@ def _chips(result: ScalingResult) -> Table:
 
 def _sizes(result: ScalingResult) -> Table:
     columns = (Column("choice"), Column("parameters", "billion"), Column("tokens", "trillion"), Column("loss", "nats/token", 4))
-    rows = tuple((row.law, row.params / GIGA, row.tokens / TERA, row.loss) for row in result.sizes)
+    rows = tuple(
+        (
+            row.law,
+            ranged(row.params, row.params_interval, 1.0 / GIGA),
+            ranged(row.tokens, row.tokens_interval, 1.0 / TERA),
+            ranged(row.loss, row.loss_interval),
+        )
+        for row in result.sizes
+    )
     return Table("Other sizes and other laws", columns, rows, "the same compute; sizes beside the best one by the first law")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from suanzhang.spec.layout import TrainLayout
 from suanzhang.spec.result import Header, Interval, Money
+from suanzhang.spec.trust import Flag
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +18,16 @@ class SizedModel:
         params: parameters.
         tokens: training tokens.
         loss: loss by the law of that name; by the first law where a size is not a law's own choice.
+        params_interval, tokens_interval, loss_interval: our uncertainty about them: compute, and how far published laws differ.
     """
 
     law: str
     params: float
     tokens: float
     loss: float
+    params_interval: Interval | None = None
+    tokens_interval: Interval | None = None
+    loss_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,9 @@ class ScalingRow:
         flop, flop_interval: training compute.
         params, params_interval: parameters at the lowest loss.
         tokens, tokens_interval: training tokens.
-        loss, loss_interval: expected loss [nats/token]; the interval spans our step time and both published fits.
+        loss, loss_interval: expected loss [nats/token]; the interval holds our step time and how far published laws differ.
+        tokens_per_param, tokens_per_param_interval: training tokens over parameters; no interval where they were fixed.
+        mfu_interval, goodput_fraction_interval: our uncertainty about them.
     """
 
     chip: str
@@ -62,6 +69,10 @@ class ScalingRow:
     tokens_interval: Interval
     loss: float
     loss_interval: Interval
+    tokens_per_param: float = 0.0
+    tokens_per_param_interval: Interval | None = None
+    mfu_interval: Interval | None = None
+    goodput_fraction_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +87,7 @@ class ScalingResult:
         sizes: other sizes of model for the compute of the best row, and what other laws choose.
         warnings: what a reader must know.
         sources: keys of the sources the answer rests on.
+        weak_inputs: figures of grade unverified or assumed that weigh more than 5 % of the compute.
     """
 
     header: Header
@@ -85,3 +97,4 @@ class ScalingResult:
     sizes: tuple[SizedModel, ...]
     warnings: tuple[str, ...]
     sources: tuple[str, ...] = ()
+    weak_inputs: tuple[Flag, ...] = ()

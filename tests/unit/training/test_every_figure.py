@@ -61,6 +61,18 @@ MIXED = {
     "Flag": "weights of figures, exact by the formulas",
 }
 
+SCALING = {
+    "ScalingRow.chips": "what the budget pays",
+    "ScalingRow.days": "given, or what the budget pays",
+    "ScalingRow.cost": "chips and days times a price, all given",
+    "ScalingRow.price_per_chip_h": "given or quoted",
+    "ScalingRow.layers": "the shape that is planned",
+    "ScalingRow.hidden": "the shape that is planned",
+    "ScalingResult.budget": "given",
+    "Flag": "weights of figures, exact by the formulas",
+}
+COMPUTE = {"ScalingRow.flop": "given", "ScalingRow.goodput_fraction": "compute is given, no run"}
+
 
 def test_train() -> None:
     one = suanzhang.train("llama3-8b", "1T", "h100-sxm-80:64", price_per_chip_h=2.0)
@@ -151,3 +163,23 @@ def test_mixed() -> None:
         assert gain is not None and apart is not None and result.best.tokens_per_s_interval is not None
         share = (1.0 + gain.p95) / (1.0 + gain.p05)
         assert share < apart.p95 / apart.p05, "what is wrong for all pools alike cancels in a gain"
+
+
+def test_scaling() -> None:
+    bought = suanzhang.scaling("h100-sxm-80,a100-sxm-80", budget="5M", deadline="60d")
+    assert unspanned([bought], SCALING) == []
+    given = suanzhang.scaling(flop=1e24)
+    assert unspanned([given, bought], {**SCALING, **COMPUTE}) == []
+    fixed = suanzhang.scaling(flop=1e24, tokens_per_param=20.0).best
+    assert fixed.tokens_per_param == pytest.approx(20.0) and fixed.tokens_per_param_interval is None
+
+
+def test_published_laws_of_size_and_loss_lie_in_the_intervals() -> None:
+    result = suanzhang.scaling(flop=5.76e23)
+    best, by_name = result.best, {one.law: one for one in result.sizes}
+    span = best.params_interval
+    assert all(span.p05 < size < span.p95 for size in (40e9, 63e9, 67e9)), "what the paper itself advises three ways"
+    assert best.loss_interval.p05 < by_name["Chinchilla 2022"].loss < best.loss_interval.p95
+    wider = suanzhang.scaling("h100-sxm-80", budget="5M", deadline="60d").best
+    assert wider.loss_interval.p95 - wider.loss_interval.p05 > 0.0
+    assert wider.params_interval.p95 / wider.params_interval.p05 > wider.flop_interval.p95 / wider.flop_interval.p05
