@@ -9,6 +9,7 @@ from suanzhang.app.serve_args import check_layout, front_factor, iteration_args
 from suanzhang.app.serve_estimate import estimate_serve, fitted, serve_memory
 from suanzhang.perf.serving.args import IterationArgs
 from suanzhang.perf.serving.iteration import iteration_s
+from suanzhang.perf.serving.steady import HIGHEST_LOAD
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.layout import ServeLayout
 from suanzhang.spec.model import ModelSpec
@@ -32,8 +33,8 @@ def estimate_split(
         A prefill worker starts an iteration with all prompts that wait, as far as the token budget of its groups allows: the
         more arrive, the larger and more efficient its batches, up to its capacity. A decode worker never computes a prompt.
         Users are either decoding or waiting for their first token, so that the slower of the two pools sets the rate. A
-        request passes two front ends, and its cache travels over the network of the prefill worker's chips once. Users who
-        start together queue before the prefill pool with their first request.
+        request passes one front end, its cache travels over the network of the prefill worker's chips once, and it then waits for
+        the decode worker's next iteration. Users who start together queue before the prefill pool with their first request.
         Left out: transfers that overlap with the prefill layer by layer, and uneven routing.
 
     Args:
@@ -50,7 +51,7 @@ def estimate_split(
 
     Equation:
         X = min(C / (TTFT + (osl - 1) TPOT), n_p k_max / T(k_max)),  k = X T(k) / n_p,
-        TTFT = max(T(k) (1 + busy / 2) + 2 t_front + t_kv, C / X - (osl - 1) TPOT)
+        TTFT = max(T(k) (1 + busy / (2 (1 - X / X_max))) + t_front + t_kv + t_decode / 2, C / X - (osl - 1) TPOT)
 
     Validity:
         Equally long requests; pools that are each balanced.
@@ -65,14 +66,14 @@ def estimate_split(
     users = workload.concurrency / split.decode_workers
     most = split.prefill_workers * pool.capacity / split.decode_workers
     factor = front_factor(used, stack)
-    fixed = 2.0 * stack.request_s * factor + pool.transfer_s
+    fixed = stack.request_s * factor + pool.transfer_s
     deciding, steps, rate, before = users, 0.0, most, pool.seconds(1.0)
     for _ in range(16):
         found = _decode(model, chip, layout, stack, weight_dtype, kv_dtype, deciding, workload, coefficients)
         steps = found.tpot_s.mean * (workload.osl - 1.0)
-        front = fixed + stack.request_per_seq_s * factor * deciding
+        front = fixed + stack.request_per_seq_s * factor * deciding + 0.5 * found.decode_iteration_s
         rate = min(users / (before + front + steps), most)
-        before = pool.latency(rate * split.decode_workers / split.prefill_workers)
+        before = pool.latency(rate * split.decode_workers / split.prefill_workers, workload.concurrency / split.prefill_workers)
         following = min(max(rate * steps, 1.0), users)
         if abs(following - deciding) < 0.01 * deciding:
             break
@@ -114,13 +115,14 @@ class _Pool:
         """Time of an iteration with so many prompts [s]."""
         return float(iteration_s(prompts, prompts * self.isl, 0.0, 0.0, 0.0, self.args))
 
-    def latency(self, rate: float) -> float:
-        """Time of a prompt in the worker at a rate: the rest of the iteration that runs, and its own [s]."""
+    def latency(self, rate: float, users: float) -> float:
+        """Time of a prompt in the worker at a rate: the rest of the iteration that runs, a queue near the capacity, its own [s]."""
         prompts = 1.0
         for _ in range(40):
             prompts = 0.5 * (prompts + min(max(rate * self.seconds(prompts), 1.0), self.most))
         own = self.seconds(prompts)
-        return own * (1.0 + 0.5 * min(rate * own / prompts, 1.0))
+        full = min(rate / self.capacity, HIGHEST_LOAD) * max(users - 1.0, 0.0) / max(users, 1.0)
+        return own * (1.0 + 0.5 * min(rate * own / prompts, 1.0) / (1.0 - full))
 
 
 def _prefill(
