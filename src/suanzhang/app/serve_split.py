@@ -33,8 +33,8 @@ def estimate_split(
         A prefill worker starts an iteration with all prompts that wait, as far as the token budget of its groups allows: the
         more arrive, the larger and more efficient its batches, up to its capacity. A decode worker never computes a prompt.
         Users are either decoding or waiting for their first token, so that the slower of the two pools sets the rate. A
-        request passes one front end, its cache travels over the network of the prefill worker's chips once, and it then waits for
-        the decode worker's next iteration. Users who start together queue before the prefill pool with their first request.
+        request passes one front end, its cache travels over the network of the prefill worker's chips once, and it then waits
+        for the decode worker's next iteration. Users who start together queue before the prefill pool with their first request.
         Left out: transfers that overlap with the prefill layer by layer, and uneven routing.
 
     Args:
@@ -116,7 +116,7 @@ class _Pool:
         return float(iteration_s(prompts, prompts * self.isl, 0.0, 0.0, 0.0, self.args))
 
     def latency(self, rate: float, users: float) -> float:
-        """Time of a prompt in the worker at a rate: the rest of the iteration that runs, a queue near the capacity, its own [s]."""
+        """Time of a prompt in the worker: the rest of the iteration that runs, a queue near the capacity, its own [s]."""
         prompts = 1.0
         for _ in range(40):
             prompts = 0.5 * (prompts + min(max(rate * self.seconds(prompts), 1.0), self.most))
