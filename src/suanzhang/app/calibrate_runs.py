@@ -6,13 +6,26 @@ import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from suanzhang.app.calibrate_runs_fit import GROUPS, WIDTHS, OwnFactors, Question, corrected, fit_factors, width_of
+from suanzhang.app.calibrate_runs_fit import (
+    GROUPS,
+    NOTHING,
+    WIDTHS,
+    OwnFactors,
+    Question,
+    Seen,
+    corrected,
+    fit_factors,
+    local_names,
+    narrowing,
+    place_of,
+    width_of,
+)
 from suanzhang.app.train_coefficients import TrainCoefficients, corrected_by, shipped_coefficients
 from suanzhang.app.train_input import complete_layout, default_precision, parse_chips, parse_layout
 from suanzhang.app.train_model import check_layout, describe, estimate_train, pack
@@ -30,7 +43,7 @@ OPTIONAL = ("precision", "stack", "optimizer", "method", "lora_rank")
 FEWEST, MOST = 3, 1000
 """Runs that a file must hold, and may hold."""
 _SLOPE_STEP = 0.02
-_FORMAT = 1
+_FORMAT = 2
 _FACTOR_RANGE = (0.2, 5.0)
 
 
@@ -152,35 +165,36 @@ def _run(line: int, row: Mapping[str, str]) -> OwnRun:
 # ---------------------------------------------------------------- the fit
 
 
-def _log_step(run: OwnRun, coefficients: TrainCoefficients) -> float:
-    question = run.question
-    return float(np.log(estimate_train(question.job, question.chip, run.layout, question.stack, coefficients).step_s))
+def _log_step(question: Question, layout: TrainLayout, coefficients: TrainCoefficients) -> float:
+    return float(np.log(estimate_train(question.job, question.chip, layout, question.stack, coefficients).step_s))
 
 
-def own_factors(runs: Sequence[OwnRun], base: TrainCoefficients | None = None, date: str = "", of: str = "") -> OwnFactors:
+def seen_of(question: Question, layout: TrainLayout, base: TrainCoefficients) -> tuple[Seen, float]:
+    """What a run would say: which factors move it, and how far; and the logarithm of its predicted time."""
+    middle = _log_step(question, layout, base)
+    slopes = {}
+    for name in (*GROUPS, "everything"):
+        larger = corrected(base, OwnFactors({name: float(np.exp(_SLOPE_STEP))}, {}), question)
+        slopes[name] = (_log_step(question, layout, larger) - middle) / _SLOPE_STEP
+    return Seen(place_of(question), local_names(question), slopes), middle
+
+
+def own_factors(runs: Sequence[OwnRun], base: TrainCoefficients | None = None) -> OwnFactors:
     """Factors fitted to measured runs.
 
     Args:
         runs: the runs.
         base: coefficients to correct; the shipped ones when left out.
-        date: for the record.
-        of: fingerprint of ``base`` for the record.
     """
     base = base or shipped_coefficients()
-    middle = np.asarray([_log_step(run, base) for run in runs])
-    slopes = {}
-    for name in (*GROUPS, "everything"):
-        larger = {name: float(np.exp(_SLOPE_STEP))}
-        slopes[name] = np.asarray([_log_step(run, corrected(base, larger, run.question)) for run in runs]) - middle
-        slopes[name] /= _SLOPE_STEP
-    errors = middle - np.log([run.step_s for run in runs])
-    factors, left = fit_factors(slopes, [run.question for run in runs], errors)
-    return OwnFactors(factors, left, len(runs), date, of)
+    found = [seen_of(run.question, run.layout, base) for run in runs]
+    errors = np.asarray([middle for _, middle in found]) - np.log([run.step_s for run in runs])
+    return fit_factors([seen for seen, _ in found], errors)
 
 
-def predicted_s(run: OwnRun, factors: Mapping[str, float], base: TrainCoefficients | None = None) -> float:
+def predicted_s(run: OwnRun, own: OwnFactors = NOTHING, base: TrainCoefficients | None = None) -> float:
     """Step time of a run by corrected coefficients [s]."""
-    return float(np.exp(_log_step(run, corrected(base or shipped_coefficients(), dict(factors), run.question))))
+    return float(np.exp(_log_step(run.question, run.layout, corrected(base or shipped_coefficients(), own, run.question))))
 
 
 def _fingerprint() -> str:
@@ -203,13 +217,10 @@ def calibrate_runs(runs: str | Path, keep: str | Path | None = None) -> OwnRunsR
     from suanzhang.catalog import CATALOG_DATE
 
     measured = read_runs(runs)
-    found = own_factors(measured, date=CATALOG_DATE, of=_fingerprint())
-    fits = tuple(_fit_of(run, found.factors) for run in measured)
+    found = replace(own_factors(measured), date=CATALOG_DATE, of=_fingerprint())
+    fits = tuple(_fit_of(run, found) for run in measured)
     rest = [[other for other in measured if other is not run] for run in measured]
-    alone = [
-        abs(predicted_s(run, own_factors(others).factors) / run.step_s - 1.0)
-        for run, others in zip(measured, rest, strict=True)
-    ]
+    alone = [abs(predicted_s(run, own_factors(others)) / run.step_s - 1.0) for run, others in zip(measured, rest, strict=True)]
     if keep is not None:
         _write(Path(keep), found)
     return OwnRunsResult(
@@ -227,8 +238,8 @@ def calibrate_runs(runs: str | Path, keep: str | Path | None = None) -> OwnRunsR
     )
 
 
-def _fit_of(run: OwnRun, factors: Mapping[str, float]) -> RunFit:
-    before, after = predicted_s(run, {}), predicted_s(run, factors)
+def _fit_of(run: OwnRun, own: OwnFactors) -> RunFit:
+    before, after = predicted_s(run), predicted_s(run, own)
     question = run.question
     return RunFit(
         line=run.line,
@@ -261,9 +272,9 @@ def _write(path: Path, found: OwnFactors) -> None:
         "suanzhang_calibration": _FORMAT,
         "date": found.date,
         "of": found.of,
-        "runs": found.runs,
         "factors": {name: float(f"{value:.6g}") for name, value in found.factors.items()},
         "left": {name: float(f"{value:.4g}") for name, value in found.left.items()},
+        "seen": [asdict(run) for run in found.seen],
     }
     try:
         path.write_text(json.dumps(body, indent=2) + "\n", encoding="utf-8")
@@ -289,7 +300,7 @@ def read_calibration(path: str | Path) -> OwnFactors:
     if not isinstance(body, dict) or body.get("suanzhang_calibration") != _FORMAT:
         raise InputError(f"{path}: holds no corrections of this version", fix=fix)
     factors, left = body.get("factors"), body.get("left")
-    if not isinstance(factors, dict) or not isinstance(left, dict) or not isinstance(body.get("runs"), int):
+    if not isinstance(factors, dict) or not isinstance(left, dict):
         raise InputError(f"{path}: lacks its factors", fix=fix)
     low, high = _FACTOR_RANGE
     for name, value in factors.items():
@@ -297,7 +308,24 @@ def read_calibration(path: str | Path) -> OwnFactors:
             raise InputError(f"{path}: unknown factor {name!r}", fix=fix)
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not low <= value <= high:
             raise InputError(f"{path}: factor {name!r} is {value!r}", fix=f"factors lie between {low:g} and {high:g}")
-    return OwnFactors(factors, left, body["runs"], str(body.get("date", "")), str(body.get("of", "")))
+    try:
+        seen = tuple(_seen(item) for item in body["seen"])
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{path}: lacks the runs behind its factors", fix=fix) from None
+    return OwnFactors(factors, left, seen, str(body.get("date", "")), str(body.get("of", "")))
+
+
+def _seen(item: Mapping[str, Any]) -> Seen:
+    slopes = {name: float(item["slopes"][name]) for name in (*GROUPS, "everything")}
+    place = tuple(float(value) for value in item["place"])
+    found = Seen(place, tuple(str(name) for name in item["names"]), slopes, float(item["variance"]), float(item["pull"]))
+    if (
+        len(place) != 3
+        or found.variance <= 0.0
+        or not np.isfinite([*place, *slopes.values(), found.variance, found.pull]).all()
+    ):
+        raise ValueError
+    return found
 
 
 @contextmanager
@@ -306,13 +334,16 @@ def calibrated(path: str | Path) -> Iterator[str]:
     found = read_calibration(path)
 
     def correct(base: TrainCoefficients, job: TrainJob, chip: ChipSpec, stack: TrainStack) -> TrainCoefficients:
-        return corrected(base, found.factors, Question(job, chip, stack))
+        return corrected(base, found, Question(job, chip, stack))
 
-    note = f"corrected by {found.runs} measured runs of {Path(path).name}"
+    def narrow(job: TrainJob, chip: ChipSpec, stack: TrainStack, layout: TrainLayout) -> float:
+        return narrowing(found, seen_of(Question(job, chip, stack), layout, shipped_coefficients())[0])
+
+    note = f"corrected by {len(found.seen)} measured runs of {Path(path).name}"
     if found.of != _fingerprint():
         note += ", which were fitted to other coefficients than those of this version: calibrate again"
-    with corrected_by(correct):
+    with corrected_by(correct, narrow):
         yield note
 
 
-__all__ = ["OwnRun", "calibrate_runs", "calibrated", "own_factors", "predicted_s", "read_calibration", "read_runs"]
+__all__ = ["OwnRun", "calibrate_runs", "calibrated", "own_factors", "predicted_s", "read_calibration", "read_runs", "seen_of"]

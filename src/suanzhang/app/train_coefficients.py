@@ -17,6 +17,7 @@ from suanzhang.errors import CatalogError
 from suanzhang.perf.training.args import Coefficients
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.job import TrainJob
+from suanzhang.spec.layout import TrainLayout
 from suanzhang.spec.stack import KernelFamily, TrainStack
 
 GENERATIONS = ("volta", "ampere", "hopper", "blackwell", "tpu", "trillium", "other")
@@ -141,13 +142,15 @@ def shipped_coefficients() -> TrainCoefficients:
 
 Correct = Callable[[TrainCoefficients, TrainJob, ChipSpec, TrainStack], TrainCoefficients]
 """Coefficients for one question from those that ship."""
-_CORRECT: ContextVar[Correct | None] = ContextVar("correct", default=None)
+Narrow = Callable[[TrainJob, ChipSpec, TrainStack, TrainLayout], float]
+"""Width of an interval after own runs over that before, in logarithms."""
+_CORRECT: ContextVar[tuple[Correct, Narrow] | None] = ContextVar("correct", default=None)
 
 
 @contextmanager
-def corrected_by(correct: Correct) -> Iterator[None]:
-    """Answer all questions inside with coefficients corrected by the user's own runs."""
-    token = _CORRECT.set(correct)
+def corrected_by(correct: Correct, narrow: Narrow) -> Iterator[None]:
+    """Answer all questions inside with coefficients, and widths of intervals, corrected by the user's own runs."""
+    token = _CORRECT.set((correct, narrow))
     try:
         yield
     finally:
@@ -156,5 +159,11 @@ def corrected_by(correct: Correct) -> Iterator[None]:
 
 def coefficients_for(job: TrainJob, chip: ChipSpec, stack: TrainStack) -> TrainCoefficients:
     """The shipped coefficients, or what :func:`corrected_by` makes of them for this question."""
-    correct = _CORRECT.get()
-    return shipped_coefficients() if correct is None else correct(shipped_coefficients(), job, chip, stack)
+    own = _CORRECT.get()
+    return shipped_coefficients() if own is None else own[0](shipped_coefficients(), job, chip, stack)
+
+
+def narrowed(job: TrainJob, chip: ChipSpec, stack: TrainStack, layout: TrainLayout) -> float:
+    """Width of an interval by the user's own runs over that without them, in logarithms; 1 outside :func:`corrected_by`."""
+    own = _CORRECT.get()
+    return 1.0 if own is None else own[1](job, chip, stack, layout)

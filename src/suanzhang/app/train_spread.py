@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from suanzhang.app.calibrate_runs_fit import GROUPS, Question, corrected, local_names, width_of
+from suanzhang.app.calibrate_runs_fit import GROUPS, OwnFactors, Question, corrected, local_names, width_of
 from suanzhang.app.physics import physics
 from suanzhang.app.spread import draw_factors
-from suanzhang.app.train_coefficients import coefficients_for, generation, shipped_coefficients
+from suanzhang.app.train_coefficients import coefficients_for, generation, narrowed, shipped_coefficients
 from suanzhang.app.train_model import estimate_train
 from suanzhang.errors import CatalogError
 from suanzhang.evidence.conformal import Grade
@@ -44,7 +44,8 @@ def interval_factors(
 ) -> Interval:
     """Measured over predicted step time (or memory): 5th, 50th and 95th percentile for such a question.
 
-    An estimate tells more of what intervals are drawn by: what the step is spent on.
+    An estimate tells more of what intervals are drawn by: what the step is spent on, and how much of it the user's own runs
+    have told.
     """
     from suanzhang.app.validate_predict import train_distance
     from suanzhang.app.validate_traits import train_traits
@@ -62,7 +63,8 @@ def interval_factors(
         low, middle, high = shipped_coefficients().residuals[grade]
         spread = 1.0 + 0.25 * distance
         return Interval(middle * (low / middle) ** spread, middle, middle * (high / middle) ** spread)
-    return Interval(found.p05, found.p50, found.p95)
+    told = narrowed(job, chip, stack, estimate.layout) if estimate is not None and metric == "step_s" else 1.0
+    return Interval(found.p05**told, found.p50**told, found.p95**told)
 
 
 def memory_factors(chip: ChipSpec, job: TrainJob, stack: TrainStack, chips: int, estimate: TrainEstimate) -> Interval:
@@ -153,7 +155,9 @@ def errors_of(job: TrainJob, chip: ChipSpec, stack: TrainStack, layout: TrainLay
     weights: dict[str, float] = {}
     terms: dict[str, dict[str, float]] = {term.name: {} for term in estimate.terms if term.value > 0.0}
     for name in GROUPS:
-        moved = estimate_train(job, chip, layout, stack, corrected(base, {name: math.exp(_SLOPE_STEP)}, question))
+        moved = estimate_train(
+            job, chip, layout, stack, corrected(base, OwnFactors({name: math.exp(_SLOPE_STEP)}, {}), question)
+        )
         weights[name] = width_of(name) * math.log(moved.step_s / estimate.step_s) / _SLOPE_STEP
         for before, after in zip(estimate.terms, moved.terms, strict=True):
             if before.value > _NOTHING * estimate.step_s and after.value > 0.0:
