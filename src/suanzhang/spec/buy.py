@@ -10,9 +10,14 @@ from suanzhang.source import Quoted
 from suanzhang.spec.buy_monte import MonteCarlo
 from suanzhang.spec.buy_worth import ActualRow, ChargeBack, Outcome, RentOrBuy, Swing, TwoWay
 from suanzhang.spec.market import Offer
+from suanzhang.spec.place import Moving, Place, PlaceState
 from suanzhang.spec.result import Header, Interval, Money, SourceUse
+from suanzhang.spec.trust import Flag
 
-Action = Literal["buy", "lease", "reserve", "rent", "spot", "api", "run", "wait", "resell", "retire", "interest", "value left"]
+Action = Literal[
+    "buy", "lease", "reserve", "rent", "spot", "api", "run", "wait", "resell", "retire", "move", "build", "interest",
+    "value left",
+]  # fmt: skip
 
 LINES = (
     "chips",
@@ -27,6 +32,8 @@ LINES = (
     "finance",
     "rent",
     "tokens",
+    "site",
+    "moving",
     "waiting",
     "value left",
 )
@@ -110,6 +117,7 @@ class ChipCosts:
         resale: what a used chip fetches at the end of each month, in shares of today's purchase price
             (first entry: now).
         infra_life_months: life over which hosts, network and storage lose their worth in a straight line.
+        racks: share of a rack that one chip takes.
         sources: origin of each figure by name.
     """
 
@@ -129,6 +137,7 @@ class ChipCosts:
     resale: tuple[float, ...]
     infra_life_months: float = 60.0
     sources: Mapping[str, Quoted] = field(default_factory=dict)
+    racks: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +151,7 @@ class Holding:
         owned: whether they are owned (can be resold, stand on the site) rather than rented.
         value_per_chip: what one would fetch today; 0 when nothing.
         from_month: first month in which they are there: an order that is still on its way.
+        site: on which of several sites owned ones stand; empty for the first.
     """
 
     chip: str
@@ -150,6 +160,7 @@ class Holding:
     owned: bool = True
     value_per_chip: float = 0.0
     from_month: int = 0
+    site: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +197,7 @@ class PurchaseProblem:
         currency: of every amount.
         budget: cash that may be spent over the plan; None when not limited.
         budget_by_month: cash that may have been spent by the end of each month (cumulative); empty for none.
-        power_limit_w: largest draw of the site, PUE included; None when not limited.
+        power_limit_w: largest draw of the (first) site, PUE included; None when not limited.
         have: chips that are there already.
         price_change_per_year: expected yearly change of purchase prices.
         interest_per_year: price of the capital that is tied up.
@@ -195,6 +206,9 @@ class PurchaseProblem:
         cvar_tail: share of scenarios in that tail.
         gap: relative gap at which the solver may stop.
         time_limit_s: longest time of one solve.
+        places: the sites; empty for one site of which only ``power_limit_w`` is known. Chips of others work together with
+            those of the first site.
+        moving: terms of moves between sites; None when chips stay where they are.
     """
 
     demands: tuple[Demand, ...]
@@ -214,6 +228,8 @@ class PurchaseProblem:
     cvar_tail: float = 0.05
     gap: float = 1e-4
     time_limit_s: float = 60.0
+    places: tuple[Place, ...] = ()
+    moving: Moving | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +245,7 @@ class ScheduleRow:
         cost: in the currency of the problem; an income is negative.
         lines: the cost by line of :data:`LINES`.
         note: what a reader must know.
+        site: where, when there are several sites.
     """
 
     month: str
@@ -240,6 +257,7 @@ class ScheduleRow:
     lines: tuple[tuple[str, float], ...] = ()
     note: str = ""
     cost_interval: Interval | None = None
+    site: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +272,7 @@ class RunWindow:
     end: str
     months: float
     months_interval: Interval | None = None
+    site: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +284,7 @@ class ServiceShare:
     chip: str
     chips: float
     share: float
+    site: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +322,7 @@ class MonthState:
     peak_w_interval: Interval | None = None
     energy_j_interval: Interval | None = None
     cash_interval: Interval | None = None
+    places: tuple[PlaceState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,6 +368,7 @@ class BuyResult:
         actuals: the plan against what really happened; empty when nothing was given.
         monte_carlo: the plan held while all that is uncertain is drawn; None when not asked.
         *_interval: our uncertainty, from prices, the figures of the cost lines and our physics; filled by the verbs.
+        weak_inputs: figures of grade unverified or assumed that weigh more than 5 % of an answer, the heaviest first.
     """
 
     header: Header
@@ -395,3 +417,4 @@ class BuyResult:
     evpi_interval: Interval | None = None
     value_of_waiting_interval: Interval | None = None
     value_of_firm_delivery_interval: Interval | None = None
+    weak_inputs: tuple[Flag, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from suanzhang.money.procurement.monthcell import Cell
+from suanzhang.money.procurement.places import limits_of
 from suanzhang.money.procurement.shape import Shape
 
 
@@ -17,6 +18,7 @@ class Columns:
     starts: int
     sales: int
     most: int
+    own: int
     site: int
     hosted: int
     cells: int
@@ -47,9 +49,10 @@ def columns_of(shape: Shape, cell: Cell) -> Columns:
     starts = minimum + len(shape.orders)
     sales = starts + len(shape.starts)
     most = sales + k * t
-    site = most + (k * t if problem.power_limit_w is not None else 0)
+    own = most + (k * t if limits_of(problem, shape.chips) else 0)
+    site = own + len(shape.owned) * t
     hosted = site + s * k * t
     cells = hosted + s * k * t
     tail = cells + s * t * cell.cols
     total = tail + (1 + s if problem.cvar_weight > 0.0 else 0)
-    return Columns(orders, minimum, starts, sales, most, site, hosted, cells, tail, total, k, t, cell.cols)
+    return Columns(orders, minimum, starts, sales, most, own, site, hosted, cells, tail, total, k, t, cell.cols)

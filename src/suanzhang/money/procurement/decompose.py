@@ -187,13 +187,13 @@ class _Search:
     def _try_rounded(self, lots: Floats, starts: Floats) -> None:
         """Whole lots near a relaxed plan: running totals of each offer are rounded, so that stocks still hold."""
         shape, cols = self.master.shape, self.master.cols
-        if np.any(self.programme.upper[cols.minimum : cols.starts] > 0.0):
+        if np.any(self.programme.upper[cols.minimum : cols.starts] > 0.0) or shape.problem.places:
             self._try_minimum(lots, starts)
             return
         tight = shape.problem.power_limit_w is not None or shape.problem.budget is not None or shape.problem.budget_by_month
         whole = np.zeros_like(lots)
-        for offer in {order.offer for order in shape.orders}:
-            members = [j for j, order in enumerate(shape.orders) if order.offer == offer]
+        for name in {order.name for order in shape.orders}:
+            members = [j for j, order in enumerate(shape.orders) if order.name == name]
             running = np.floor(np.cumsum(lots[members]) + (1e-6 if tight else 0.5))
             whole[members] = np.diff(running, prepend=0.0)
         self._take(whole, np.round(starts))

@@ -12,27 +12,10 @@ from suanzhang.money.procurement.columns import Columns, columns_of
 from suanzhang.money.procurement.highs import Programme, compress
 from suanzhang.money.procurement.monthcell import INF, Cell, Ints, cell_costs, cell_of, rent_lots, run_months
 from suanzhang.money.procurement.orders import Floats
+from suanzhang.money.procurement.places import base_name
 from suanzhang.money.procurement.shape import Shape
+from suanzhang.money.procurement.siteform import Mark, add_sites, taken_away
 from suanzhang.spec.buy import PurchaseProblem
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A row that is a limit which a reader knows.
-
-    Args:
-        row: index of the row.
-        value: the limit in its unit.
-        unit: of the value.
-        kind: "budget", "power", "stock" or "due".
-        per: units of the limit in one unit of the row, so that a dual over ``per`` is the worth of one more unit.
-    """
-
-    row: int
-    value: float
-    unit: str
-    kind: str
-    per: float = 1.0
 
 
 @dataclass
@@ -90,7 +73,7 @@ def build_form(shape: Shape) -> tuple[Form, Columns]:
     _first_stage(form, cols)
     _sales(form, cols)
     _stock(form, cols)
-    _power(form, cols)
+    add_sites(form, cols)
     _cells(form, cols)
     _budget(form, cols)
     _tail(form, cols)
@@ -107,7 +90,7 @@ def add_first_stage(shape: Shape, cell: Cell, extra: int) -> tuple[Form, Columns
     )
     _first_stage(form, cols)
     _sales(form, cols)
-    _power(form, cols)
+    add_sites(form, cols)
     return form, cols
 
 
@@ -118,31 +101,23 @@ def order_total(shape: Shape, index: int) -> Floats:
 
 def _first_stage(form: Form, cols: Columns) -> None:
     shape, problem = form.shape, form.shape.problem
-    by_offer: dict[int, list[int]] = {}
     for j, order in enumerate(shape.orders):
         form.cost[j] = float(shape.weights @ order_total(shape, j))
         form.upper[j] = order.limit_lots
         form.integer[j] = True
         form.upper[cols.minimum + j] = 0.0
-        by_offer.setdefault(order.offer, []).append(j)
-        offer = problem.offers[order.offer]
-        if offer.min_order_chips > offer.lot_chips:
+        if order.offer >= 0 and (offer := problem.offers[order.offer]).min_order_chips > offer.lot_chips:
             most = order.limit_lots if np.isfinite(order.limit_lots) else 1e6
             form.upper[cols.minimum + j], form.integer[cols.minimum + j] = 1.0, True
             row = form.add_rows(np.array([-INF, 0.0]), np.array([0.0, INF]))
             form.add([row, row, row + 1, row + 1], [j, cols.minimum + j] * 2, [1.0, -most, order.lot, -offer.min_order_chips])
-    for offer_index, members in by_offer.items():
-        limits = [shape.orders[j].limit_lots for j in members]
-        for month_index, limit in enumerate(limits):
-            last = month_index == len(limits) - 1
-            if np.isfinite(limit) and (last or limits[month_index + 1] > limit):
-                row = form.add_rows(np.array([-INF]), np.array([limit]))
-                form.add(row, members[: month_index + 1], 1.0)
-                offer = problem.offers[offer_index]
-                name = f"stock of {offer.id} up to {month_name(problem.start, shape.orders[members[month_index]].month)}"
-                form.marks[name] = Mark(row, limit * offer.lot_chips, "chips", "stock", float(offer.lot_chips))
+    _on_sale(form)
     for chip, cap in useful_chips(shape).items():
-        members = [j for j, o in enumerate(shape.orders) if (f := problem.offers[o.offer]).chip == chip and f.kind == "buy"]
+        members = [
+            j
+            for j, o in enumerate(shape.orders)
+            if o.offer >= 0 and (f := problem.offers[o.offer]).chip == chip and f.kind == "buy"
+        ]
         if members:
             row = form.add_rows(np.array([-INF]), np.array([cap]))
             form.add(row, members, [shape.orders[j].lot for j in members])
@@ -155,6 +130,27 @@ def _first_stage(form: Form, cols: Columns) -> None:
     for j, start in enumerate(shape.starts):
         form.cost[cols.starts + j] = start.wait_cost
         form.upper[cols.starts + j], form.integer[cols.starts + j] = 1.0, True
+
+
+def _on_sale(form: Form) -> None:
+    """Chips of each offer on sale up to each month, whichever site they go to; works up to their number."""
+    shape, problem = form.shape, form.shape.problem
+    groups: dict[str, list[int]] = {}
+    for j, order in enumerate(shape.orders):
+        if order.source < 0:
+            groups.setdefault(base_name(problem, order.name), []).append(j)
+    for name, members in groups.items():
+        limits = {shape.orders[j].month: shape.orders[j].limit_lots for j in members}
+        months = sorted(limits)
+        for month, after in zip(months, [*months[1:], -1], strict=True):
+            if not np.isfinite(limits[month]) or (after >= 0 and limits[after] <= limits[month]):
+                continue
+            row = form.add_rows(np.array([-INF]), np.array([limits[month]]))
+            form.add(row, [j for j in members if shape.orders[j].month <= month], 1.0)
+            first = shape.orders[members[0]]
+            if first.offer >= 0:
+                words = f"stock of {name} up to {month_name(problem.start, month)}"
+                form.marks[words] = Mark(row, limits[month] * first.lot, "chips", "stock", first.lot)
 
 
 def useful_chips(shape: Shape) -> dict[str, float]:
@@ -178,10 +174,9 @@ def _sales(form: Form, cols: Columns) -> None:
     shape, problem = form.shape, form.shape.problem
     rate = problem.interest_per_year / 12.0
     for k in range(cols.chips):
-        leased = any(offer.kind == "lease" and offer.chip == shape.chips[k] for offer in problem.offers)
         for t in range(cols.months):
             column = cols.sale(k, t)
-            if not problem.resale_allowed or shape.lateness_priced or leased or t == cols.months - 1:
+            if not problem.resale_allowed or shape.lateness_priced or t == cols.months - 1:
                 form.upper[column] = 0.0
                 continue
             form.cost[column] = float(shape.sale_lot[k]) * sum(sale_lines(shape, k, t, rate).values())
@@ -213,11 +208,9 @@ def _stock(form: Form, cols: Columns) -> None:
     form.add(hosted_rows[carry], cols.hosted + np.arange(len(rows))[carry] - 1, -1.0)
     scenario = np.arange(s_count)
     for j, order in enumerate(shape.orders):
-        offer = shape.problem.offers[order.offer]
-        k = shape.chips.index(offer.chip)
-        base = hosted_first if offer.kind == "reserve" else first
-        for when, sign in ((order.arrival, -1.0), (order.leave, 1.0)):
-            live = when < t_count
+        base = hosted_first if order.hosted else first
+        for k, when, sign in ((order.kind, order.arrival, -1.0), (order.kind, order.leave, 1.0), *taken_away(order)):
+            live = when < t_count if k >= 0 else np.zeros(s_count, dtype=bool)
             form.add(base + (scenario[live] * k_count + k) * t_count + when[live], j, sign * order.lot)
     for k in range(k_count):
         for t in range(t_count - 1):
@@ -232,38 +225,6 @@ def _have_rows(shape: Shape, hosted: bool = False) -> tuple[Floats, Floats]:
     change = np.diff(have, axis=1, prepend=0.0)
     tiled = np.tile(change.ravel(), shape.count)
     return tiled, tiled.copy()
-
-
-def _power(form: Form, cols: Columns) -> None:
-    """Draw of all chips that may stand on the site at most, at the earliest delivery of any scenario."""
-    shape, problem = form.shape, form.shape.problem
-    if problem.power_limit_w is None:
-        return
-    k_count, t_count = cols.chips, cols.months
-    change = np.diff(shape.have_site, axis=1, prepend=0.0).ravel()
-    first = form.add_rows(change, change.copy())
-    index = np.arange(k_count * t_count)
-    form.add(first + index, cols.most + index, 1.0)
-    carry = index % t_count > 0
-    form.add((first + index)[carry], (cols.most + index)[carry] - 1, -1.0)
-    for j, order in enumerate(shape.orders):
-        offer = problem.offers[order.offer]
-        if offer.kind == "reserve":
-            continue
-        k = shape.chips.index(offer.chip)
-        for when, sign in ((int(order.arrival.min()), -1.0), (int(order.leave.max()), 1.0)):
-            if when < t_count:
-                form.add(first + k * t_count + when, j, sign * order.lot)
-    for k in range(k_count):
-        for t in range(t_count - 1):
-            if form.upper[cols.sale(k, t)] > 0.0:
-                form.add(first + k * t_count + t + 1, cols.sale(k, t), float(shape.sale_lot[k]))
-    row = form.add_rows(np.full(t_count, -INF), np.full(t_count, problem.power_limit_w / 1000.0))
-    for t in range(t_count):
-        draw = [problem.costs[chip].peak_w * problem.costs[chip].pue / 1000.0 for chip in shape.chips]
-        form.add(row + t, [cols.most + k * t_count + t for k in range(k_count)], draw)
-        name = f"power of the site in {month_name(problem.start, t)}"
-        form.marks[name] = Mark(row + t, problem.power_limit_w / 1000.0, "kW", "power")
 
 
 def _cells(form: Form, cols: Columns) -> None:
@@ -293,8 +254,8 @@ def _cells(form: Form, cols: Columns) -> None:
             rows = row0[np.arange(s_count) * t_count + month] + index
             form.add(rows, cols.starts + j, start.need.chips)
             form.add(rows + cell.work, cols.starts + j, start.need.chips * start.need.busy * share)
-            for i in np.flatnonzero(cell.spotted == index):
-                firm = rows - index + cell.firm + 3 * i
+            for at in np.flatnonzero(cell.spotted == index):
+                firm = rows - index + cell.firm + 3 * int(at)
                 form.add([firm, firm + 2], cols.starts + j, [[start.need.chips], [-start.need.chips]])
     cost, limit = cell_costs(shape, cell)
     if s_count == 1:

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suanzhang.money.procurement.columns import Columns
-from suanzhang.money.procurement.form import Form, Mark, add_first_stage, budget_name, order_total, spendable
+from suanzhang.money.procurement.form import Form, add_first_stage, budget_name, order_total, spendable
 from suanzhang.money.procurement.monthcell import INF, Cell, run_months
 from suanzhang.money.procurement.orders import Floats
 from suanzhang.money.procurement.recourse import Answer
 from suanzhang.money.procurement.shape import Shape
+from suanzhang.money.procurement.siteform import Mark
 
 _MOST_GROUPS = 720
 _MILLION = 1e6
@@ -35,7 +36,7 @@ class Master:
     hold: Floats = field(init=False)
 
     def __post_init__(self) -> None:
-        shape, problem = self.shape, self.shape.problem
+        shape = self.shape
         blocks = max(1, min(shape.months, _MOST_GROUPS // shape.count)) if self.by_scenario else 1
         month = np.arange(shape.months)[None, :] + np.zeros((shape.count, 1), dtype=np.int64)
         self.group = np.arange(shape.count)[:, None] * blocks + month * blocks // shape.months if self.by_scenario else month
@@ -46,11 +47,12 @@ class Master:
         form = self.form
         self.hold = np.zeros((shape.count, len(shape.orders)))
         for j, order in enumerate(shape.orders):
-            offer = problem.offers[order.offer]
-            if offer.kind != "reserve":
-                k = shape.chips.index(offer.chip)
+            if order.kind >= 0 and not order.hosted:
                 stay = np.clip(np.minimum(order.leave, shape.months) - order.arrival, 0, None)
-                self.hold[:, j] = order.lot * stay * float(shape.hold[k] + shape.energy_idle[k])
+                self.hold[:, j] = order.lot * stay * float(shape.hold[order.kind] + shape.energy_idle[order.kind])
+            if order.source >= 0:
+                gone = float(shape.hold[order.source] + shape.energy_idle[order.source])
+                self.hold[:, j] -= order.lot * (shape.months - order.month) * gone
         form.cost[: len(shape.orders)] += shape.weights @ self.hold
         form.cost[self.theta : self.theta + self.groups] = self.share * _MILLION
         self._budget()
@@ -99,11 +101,12 @@ class Master:
         slope = np.zeros((self.groups, len(shape.orders) + len(shape.starts)))
         months = np.arange(shape.months)
         for j, order in enumerate(shape.orders):
-            offer = shape.problem.offers[order.offer]
-            k = shape.chips.index(offer.chip)
             there = (months >= order.arrival[:, None]) & (months < order.leave[:, None])
-            worth = hosted if offer.kind == "reserve" else presence
-            slope[:, j] = order.lot * self._gather(worth[:, :, k] * there)
+            if order.kind >= 0:
+                worth = hosted if order.hosted else presence
+                slope[:, j] = order.lot * self._gather(worth[:, :, order.kind] * there)
+            if order.source >= 0:
+                slope[:, j] -= order.lot * self._gather(presence[:, :, order.source] * (months >= order.month))
         for j, start in enumerate(shape.starts):
             k = shape.chips.index(start.need.chip)
             change = np.zeros((shape.count, shape.months))

@@ -36,9 +36,8 @@ class Decided:
     def of(cls, solved: Solved) -> Decided:
         """The decisions of a solved plan."""
         shape, outcome = solved.shape, solved.outcome
-        offers = shape.problem.offers
         lots = {
-            (offers[order.offer].id, order.month): float(count)
+            (order.name, order.month): float(count)
             for order, count in zip(shape.orders, outcome.lots, strict=True)
             if count > 0.0
         }
@@ -109,8 +108,8 @@ def draw_batch(
     drawn |= _paths(problem, futures, decided)
     futures = tuple(_grown(problem, future, taken, s) for s, future in enumerate(futures))
     shape = build(problem, futures)
-    cell, offers = cell_of(shape), problem.offers
-    lots = np.array([decided.lots.get((offers[order.offer].id, order.month), 0.0) for order in shape.orders])
+    cell = cell_of(shape)
+    lots = np.array([decided.lots.get((order.name, order.month), 0.0) for order in shape.orders])
     site, hosted = standing(shape, lots, decided.sales)
     held, work, ends = _runs(shape, decided, taken)
     answer = Recourse(shape, cell).answer(np.maximum(site, 0.0), hosted, held, work)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from suanzhang.errors import InputError
 from suanzhang.money.procurement.calendar import FOREVER, HOURS_PER_MONTH, nominal_delay, orderable, stock_until
+from suanzhang.money.procurement.places import base_name, site_of
 from suanzhang.spec.buy import PurchaseProblem, Scenario
 from suanzhang.spec.market import Offer
 
@@ -19,7 +21,11 @@ ORDERED = ("buy", "lease", "reserve")
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A column: lots of one offer ordered in one month, with its cost by line and scenario (per lot)."""
+    """A column: lots of one offer ordered in one month, with its cost by line and scenario (per lot).
+
+    A move of chips between sites and works on a site are orders as well: a move takes chips of the kind ``source`` away
+    when it begins and brings them to ``kind`` when it ends; works bring no chips. Neither has an offer (-1).
+    """
 
     offer: int
     month: int
@@ -29,6 +35,10 @@ class Order:
     cash: Floats
     arrival: NDArray[np.int64]
     leave: NDArray[np.int64]
+    name: str = ""
+    kind: int = -1
+    hosted: bool = False
+    source: int = -1
 
 
 def resale_values(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], chips: tuple[str, ...]) -> Floats:
@@ -40,8 +50,9 @@ def resale_values(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], chi
     value = np.zeros((len(scenarios), len(chips), problem.months + 1))
     trend = (1.0 + problem.price_change_per_year) ** (np.arange(problem.months) / 12.0)
     for index, chip in enumerate(chips):
-        bought = [offer for offer in problem.offers if offer.kind == "buy" and offer.chip == chip]
-        held = [holding.value_per_chip for holding in problem.have if holding.chip == chip and holding.owned]
+        base = base_name(problem, chip)
+        bought = [offer for offer in problem.offers if offer.kind == "buy" and base_name(problem, offer.chip) == base]
+        held = [h.value_per_chip for h in problem.have if base_name(problem, h.chip) == base and h.owned]
         worth = min((_chip_part(problem, offer) for offer in bought), default=0.0) or (max(held) if held else 0.0)
         curve = np.array(problem.costs[chip].resale[: problem.months + 1])
         if len(curve) <= problem.months:
@@ -78,8 +89,47 @@ def orders_of(
             cash = np.sum([amounts for name, amounts in lines if name not in ("finance", "value left")], axis=0)
             limit = stock_until(offer, problem.start, month)
             lots = math.floor(limit / offer.lot_chips + 1e-9) if math.isfinite(limit) else math.inf
-            found.append(Order(index, month, float(offer.lot_chips), lots, lines, cash, arrival, leave))
-    return tuple(found)
+            kind, hosted = chips.index(offer.chip), offer.kind == "reserve"
+            found.append(Order(index, month, float(offer.lot_chips), lots, lines, cash, arrival, leave, offer.id, kind, hosted))
+    return (*found, *_moves(problem, len(scenarios), chips), *_works(problem, len(scenarios)))
+
+
+def _moves(problem: PurchaseProblem, scenarios: int, chips: tuple[str, ...]) -> list[Order]:
+    """One order for every kind, pair of sites and month in which chips could be moved; where they may stand."""
+    if problem.moving is None or len(problem.places) < 2:
+        return []
+    found = []
+    barred = {place.site: place.barred for place in problem.places}
+    for source, kind in itertools.permutations(range(len(chips)), 2):
+        chip = base_name(problem, chips[source])
+        begin, end = (site_of(problem, chips[k]) for k in (source, kind))
+        if base_name(problem, chips[kind]) != chip or chip in barred[end]:
+            continue
+        lots = [offer.lot_chips for offer in problem.offers if offer.kind == "buy" and base_name(problem, offer.chip) == chip]
+        lot = float(min(lots, default=1))
+        cost = np.full(scenarios, lot * problem.moving.cost_per_chip)
+        for month in range(problem.months - problem.moving.months):
+            arrival = np.full(scenarios, month + problem.moving.months)
+            leave, name = np.full(scenarios, FOREVER), f"move {chip} {begin} {end}"
+            found.append(Order(-1, month, lot, math.inf, (("moving", cost),), cost, arrival, leave, name, kind, source=source))
+    return found
+
+
+def _works(problem: PurchaseProblem, scenarios: int) -> list[Order]:
+    """One order for all works and months that would be ready within the plan."""
+    found, rate, ones = [], problem.interest_per_year / 12.0, np.ones(scenarios)
+    for place in problem.places:
+        for works in place.works:
+            for month in range(problem.months - works.months):
+                arrival, leave = np.full(scenarios, month + works.months), np.full(scenarios, FOREVER)
+                age = np.arange(problem.months - month - works.months)
+                wear = np.maximum(1.0 - age / works.life_months, 0.0)
+                left = works.cost * max(1.0 - len(age) / works.life_months, 0.0)
+                tied = works.cost * (works.months + float(wear.sum()))
+                lines = (("site", works.cost * ones), ("finance", rate * tied * ones), ("value left", -left * ones))
+                cash = works.cost * ones
+                found.append(Order(-1, month, 1.0, float(works.most), lines, cash, arrival, leave, works.id))
+    return found
 
 
 def _arrival(offer: Offer, scenario: Scenario, month: int) -> int:

@@ -45,10 +45,11 @@ def standing(shape: Shape, lots: Floats, sales: Floats | None = None) -> tuple[F
     months = np.arange(t_count)
     for j, order in enumerate(shape.orders):
         if lots[j] != 0.0:
-            offer = shape.problem.offers[order.offer]
             there = (months >= order.arrival[:, None]) & (months < order.leave[:, None])
-            target = hosted if offer.kind == "reserve" else site
-            target[:, shape.chips.index(offer.chip)] += lots[j] * order.lot * there
+            if order.kind >= 0:
+                (hosted if order.hosted else site)[:, order.kind] += lots[j] * order.lot * there
+            if order.source >= 0:
+                site[:, order.source] -= lots[j] * order.lot * (months >= order.month)
     if sales is not None:
         gone = np.concatenate([np.zeros((k_count, 1)), np.cumsum(sales, axis=1)[:, :-1]], axis=1)
         site = site - gone

@@ -19,6 +19,8 @@ from suanzhang.units import format_figure
 
 _TIME_S = 10.0
 _MOST_NAMED = 3
+_ROW_UNIT = {"budget": 1e6, "power": 1000.0, "room": 1.0}
+"""What one unit of a row of limits is."""
 
 
 def explain_infeasible(problem: PurchaseProblem) -> Infeasible:
@@ -33,13 +35,14 @@ def explain_infeasible(problem: PurchaseProblem) -> Infeasible:
         ("budget", "budget", problem.currency),
         ("power", "power_limit_w", "W"),
     ):
-        limit = problem.budget if kind == "budget" else problem.power_limit_w
+        limit = problem.budget if kind == "budget" else None if problem.places else problem.power_limit_w
         extra = _least_slack(problem, kind) if limit is not None or (kind == "budget" and problem.budget_by_month) else None
         if extra is not None:
             base = limit if limit is not None else max(problem.budget_by_month)
             need = (base + extra) * (1.0 + 2e-6)
             nearest[key] = need
             binding.append(f"{kind} of {format_figure(base, unit)}: at least {format_figure(need, unit)} needed")
+    _relax_sites(problem, binding, nearest)
     if not binding:
         line, found = _supply(problem)
         binding.append(line)
@@ -47,6 +50,15 @@ def explain_infeasible(problem: PurchaseProblem) -> Infeasible:
     relaxed = [name for name in nearest if name != "demand_share"]
     fix = "relax one of: " + ", ".join(relaxed) if relaxed else "add offers, or ask for less"
     return Infeasible("no purchase plan meets every demand under these limits", binding=binding, nearest=nearest, fix=fix)
+
+
+def _relax_sites(problem: PurchaseProblem, binding: list[str], nearest: dict[str, Any]) -> None:
+    """Power and room by site and month: the smallest amount by which all of them must rise together."""
+    for kind, key, unit in (("power", "power_more_w", "W"), ("room", "racks_more", "racks")):
+        extra = _least_slack(problem, kind) if problem.places else None
+        if extra is not None:
+            nearest[key] = extra * (1.0 + 2e-6)
+            binding.append(f"{kind} of the sites: at least {format_figure(nearest[key], unit)} more needed in every month")
 
 
 def _slack_rows(form: Form, kind: str) -> list[int]:
@@ -58,6 +70,8 @@ def _least_slack(problem: PurchaseProblem, kind: str) -> float | None:
     shape = build(problem, (Scenario(1.0),))
     form, _ = build_form(shape)
     rows = _slack_rows(form, kind)
+    if not rows:
+        return None
     column = len(form.cost)
     form.cost = np.concatenate([np.zeros(column), [1.0]])
     form.lower, form.upper = np.append(form.lower, 0.0), np.append(form.upper, float("inf"))
@@ -66,8 +80,7 @@ def _least_slack(problem: PurchaseProblem, kind: str) -> float | None:
     found = solve_programme(programme_of(form), gap=1e-3, time_limit_s=_TIME_S)
     if found.status == "infeasible":
         return None
-    unit = 1e6 if kind == "budget" else 1000.0
-    return float(found.objective * unit * (1.0 + 1e-6))
+    return float(found.objective * _ROW_UNIT[kind] * (1.0 + 1e-6))
 
 
 def _shifted(problem: PurchaseProblem, months: int) -> PurchaseProblem:
@@ -119,7 +132,8 @@ def _supply(problem: PurchaseProblem) -> tuple[str, dict[str, Any]]:
     offers = [offer for offer in problem.offers if offer.chip in chips]
     if not offers:
         return f"supply: no offer of {', '.join(chips)} is open in these months", {}
-    free = replace(problem, budget=None, budget_by_month=(), power_limit_w=None)
+    open_sites = tuple(replace(place, power_w=(), racks=()) for place in problem.places)
+    free = replace(problem, budget=None, budget_by_month=(), power_limit_w=None, places=open_sites)
     if feasible(free):
         return "budget and power together: neither alone gives a plan", {}
     share, short = carried_share(free)

@@ -11,16 +11,20 @@ from suanzhang.money.procurement.form import sale_lines
 from suanzhang.money.procurement.monthcell import Cell
 from suanzhang.money.procurement.orders import Floats
 from suanzhang.money.procurement.outcome import Outcome, rented_chips
+from suanzhang.money.procurement.places import KW, base_name, limits_of, site_of
 from suanzhang.money.procurement.shape import Shape
 from suanzhang.spec.buy import Action, MonthState, RunWindow, ScheduleRow, ServiceShare
+from suanzhang.spec.place import PlaceState
 from suanzhang.spec.result import Money
 from suanzhang.units import HOUR_S
 
 _SMALL = 1e-6
 _ORDER: tuple[Action, ...] = (
-    "buy", "lease", "reserve", "rent", "spot", "api", "wait", "run", "resell", "retire", "interest", "value left",
+    "buy", "lease", "reserve", "rent", "spot", "api", "wait", "run", "resell", "retire", "move", "build",
+    "interest", "value left",
 )  # fmt: skip
 """Order of the rows of one month."""
+_ON_SITE = ("buy", "lease", "run", "resell", "retire")
 
 
 def _row(
@@ -30,13 +34,14 @@ def _row(
     problem = shape.problem
     return ScheduleRow(
         month_name(problem.start, month),
-        offer,
+        base_name(problem, offer),
         action,
-        chip,
+        base_name(problem, chip),
         chips,
         Money(sum(cents.values()) / 100.0, problem.currency, problem.start),
         tuple((name, amount / 100.0) for name, amount in cents.items() if amount),
         note,
+        site=site_of(problem, chip) if chip in shape.chips and action in _ON_SITE else "",
     )
 
 
@@ -44,6 +49,7 @@ def schedule_rows(shape: Shape, cell: Cell, outcome: Outcome) -> tuple[ScheduleR
     """All rows in the order of months; recourse is the mean over scenarios."""
     rows = [
         *_order_rows(shape, outcome),
+        *_site_rows(shape, outcome),
         *_run_rows(shape, cell, outcome),
         *_hour_rows(shape, cell, outcome),
         *_wait_rows(shape, cell, outcome),
@@ -56,7 +62,7 @@ def schedule_rows(shape: Shape, cell: Cell, outcome: Outcome) -> tuple[ScheduleR
 def _order_rows(shape: Shape, outcome: Outcome) -> list[ScheduleRow]:
     rows = []
     for j, order in enumerate(shape.orders):
-        if outcome.lots[j] <= 0.0:
+        if outcome.lots[j] <= 0.0 or order.offer < 0:
             continue
         offer, chips = shape.problem.offers[order.offer], outcome.lots[j] * order.lot
         lines = {name: float(shape.weights @ amounts) * outcome.lots[j] for name, amounts in order.lines}
@@ -64,6 +70,25 @@ def _order_rows(shape: Shape, outcome: Outcome) -> list[ScheduleRow]:
         arrival = order.arrival[order.arrival < shape.months]
         text = f"in use from {month_name(shape.problem.start, int(np.median(arrival)))}" if len(arrival) else "not delivered"
         rows.append(_row(shape, order.month, offer.id, offer.kind, offer.chip, chips, lines, text))  # type: ignore[arg-type]
+    return rows
+
+
+def _site_rows(shape: Shape, outcome: Outcome) -> list[ScheduleRow]:
+    """Moves between sites and works on them; what works are worth at the end has a row of its own."""
+    rows, start = [], shape.problem.start
+    for j, order in enumerate(shape.orders):
+        if outcome.lots[j] <= 0.0 or order.offer >= 0:
+            continue
+        lines = {name: float(shape.weights @ amounts) * outcome.lots[j] for name, amounts in order.lines}
+        ready = f"in use from {month_name(start, int(order.arrival[0]))}"
+        if order.source >= 0:
+            (chip, begin), (_, end) = shape.label(order.source), shape.label(order.kind)
+            chips = outcome.lots[j] * order.lot
+            rows.append(_row(shape, order.month, f"{begin} to {end}", "move", chip, chips, lines, ready))
+            continue
+        left = {"value left": lines.pop("value left")}
+        rows.append(_row(shape, order.month, order.name, "build", "", 0.0, lines, f"{outcome.lots[j]:.0f} x, {ready}"))
+        rows.append(_row(shape, shape.months - 1, order.name, "value left", "", 0.0, left, "what is not worn out"))
     return rows
 
 
@@ -134,31 +159,39 @@ def _sale_rows(shape: Shape, outcome: Outcome) -> list[ScheduleRow]:
 
 
 def _left_rows(shape: Shape, outcome: Outcome) -> list[ScheduleRow]:
-    """One row for each kind of chip that is still there at the end, with its worth; one for the interest of those held."""
+    """One row for each chip of which some are still there at the end, with their worth; one for interest on those held."""
+    rate, end = shape.problem.interest_per_year / 12.0, shape.months - 1
+    finance: dict[str, list[float]] = {}
+    left: dict[str, list[float]] = {}
+    for k in range(len(shape.chips)):
+        chip, lines, sold = shape.label(k)[0], holding_lines(shape, k), outcome.sales[k]
+        for t in np.flatnonzero(sold > _SMALL):
+            back = sale_lines(shape, k, int(t), rate)
+            for name in lines:
+                lines[name] += back[name] * float(sold[t])
+        _sum(finance, chip, float(shape.have_site[k].max()) or float(sold.sum()), lines["finance"])
+        _sum(left, chip, float(shape.have_site[k, -1]) - float(sold.sum()), lines["value left"])
+    for j, order in enumerate(shape.orders):
+        worth = float(shape.weights @ dict(order.lines).get("value left", np.zeros(shape.count))) * outcome.lots[j]
+        if outcome.lots[j] > 0.0 and worth and order.offer >= 0:
+            _sum(left, shape.label(order.kind)[0], outcome.lots[j] * order.lot, worth)
     rows = []
-    rate = shape.problem.interest_per_year / 12.0
-    for k, chip in enumerate(shape.chips):
-        lines = holding_lines(shape, k)
-        chips = float(shape.have_site[k, -1]) - float(outcome.sales[k].sum())
-        for t in range(shape.months):
-            if outcome.sales[k, t] > _SMALL:
-                back = sale_lines(shape, k, t, rate)
-                for name in lines:
-                    lines[name] += back[name] * float(outcome.sales[k, t])
-        for j, order in enumerate(shape.orders):
-            worth = float(shape.weights @ dict(order.lines).get("value left", np.zeros(shape.count))) * outcome.lots[j]
-            if outcome.lots[j] > 0.0 and worth and shape.problem.offers[order.offer].chip == chip:
-                lines["value left"] += worth
-                chips += outcome.lots[j] * order.lot
-        held, end = float(shape.have_site[k].max()) or float(outcome.sales[k].sum()), shape.months - 1
-        if abs(lines["finance"]) >= 0.005:
+    for chip, (chips, amount) in finance.items():
+        if abs(amount) >= 0.005:
             paid = "on the worth of the chips that were there, until they are sold or the plan ends"
-            note = paid if lines["finance"] > 0.0 else "no longer owed on chips that were sold"
-            rows.append(_row(shape, end, "own", "interest", chip, held, {"finance": lines["finance"]}, note))
-        if abs(lines["value left"]) >= 0.005:
-            left = {"value left": lines["value left"]}
-            rows.append(_row(shape, end, "own", "value left", chip, max(chips, 0.0), left, "what they and servers would fetch"))
+            note = paid if amount > 0.0 else "no longer owed on chips that were sold"
+            rows.append(_row(shape, end, "own", "interest", chip, chips, {"finance": amount}, note))
+    for chip, (chips, amount) in left.items():
+        if abs(amount) >= 0.005:
+            note = "what they and servers would fetch"
+            rows.append(_row(shape, end, "own", "value left", chip, max(chips, 0.0), {"value left": amount}, note))
     return rows
+
+
+def _sum(table: dict[str, list[float]], key: str, chips: float, amount: float) -> None:
+    row = table.setdefault(key, [0.0, 0.0])
+    row[0] += chips
+    row[1] += amount
 
 
 def holding_lines(shape: Shape, chip: int) -> dict[str, float]:
@@ -202,7 +235,9 @@ def run_windows(shape: Shape, outcome: Outcome) -> tuple[RunWindow, ...]:
             need = start.need
             last = start.month + int(np.ceil(need.months - 1e-9)) - 1
             begin, end = (month_name(shape.problem.start, month) for month in (start.month, last))
-            found.append(RunWindow(shape.runs[start.demand].name, need.chip, need.chips, need.label, begin, end, need.months))
+            chip, site = shape.label(shape.chips.index(need.chip))
+            name = shape.runs[start.demand].name
+            found.append(RunWindow(name, chip, need.chips, need.label, begin, end, need.months, site=site))
     return tuple(found)
 
 
@@ -216,7 +251,8 @@ def service_shares(shape: Shape, cell: Cell, outcome: Outcome) -> tuple[ServiceS
             chips = float(mean[t, cell.pairs + j])
             if chips > _SMALL:
                 name = shape.services[pair.demand].name
-                found.append(ServiceShare(name, month, shape.chips[pair.chip], chips, chips / pair.chips))
+                chip, site = shape.label(pair.chip)
+                found.append(ServiceShare(name, month, chip, chips, chips / pair.chips, site))
         for a, (d, _) in enumerate(shape.tokens):
             if mean[t, cell.tokens + a] > _SMALL:
                 found.append(ServiceShare(shape.services[d].name, month, "", 0.0, float(mean[t, cell.tokens + a])))
@@ -232,19 +268,20 @@ def month_states(shape: Shape, cell: Cell, outcome: Outcome, rows: tuple[Schedul
     hosted = np.einsum("s,skt->kt", shape.weights, outcome.hosted)
     rented = np.einsum("s,srt->rt", shape.weights, rented_chips(cell, outcome))
     busy = np.einsum("s,stk->kt", shape.weights, outcome.cells[:, :, cell.busy : cell.lacking])
+    states = place_states(shape, outcome.lots, site, busy)
     found = []
     for t in range(shape.months):
         month = month_name(shape.problem.start, t)
         away: dict[str, float] = {}
+        owned: dict[str, float] = {}
         for r, offer in enumerate(shape.rents):
             away[offer.chip] = away.get(offer.chip, 0.0) + float(rented[r, t])
-        draw = peak = 0.0
-        for k, chip in enumerate(shape.chips):
-            costs = shape.problem.costs[chip]
+        for k in range(len(shape.chips)):
+            chip = shape.label(k)[0]
             away[chip] = away.get(chip, 0.0) + float(hosted[k, t])
-            draw += costs.pue * (costs.idle_w * site[k, t] + (costs.busy_w - costs.idle_w) * busy[k, t])
-            peak += costs.pue * costs.peak_w * site[k, t]
-        owned = {chip: float(site[k, t]) for k, chip in enumerate(shape.chips) if site[k, t] > _SMALL}
+            if site[k, t] > _SMALL:
+                owned[chip] = owned.get(chip, 0.0) + float(site[k, t])
+        draw, peak = (float(sum(getattr(state, name) for state in states[t])) for name in ("draw_w", "peak_w"))
         cash = sum(
             amount
             for row in rows
@@ -253,5 +290,40 @@ def month_states(shape: Shape, cell: Cell, outcome: Outcome, rows: tuple[Schedul
             if name not in ("finance", "waiting", "value left")
         )
         there = {chip: chips for chip, chips in away.items() if chips > _SMALL}
-        found.append(MonthState(month, owned, there, float(draw), float(peak), float(draw) * HOURS_PER_MONTH * HOUR_S, cash))
+        places = states[t] if shape.problem.places else ()
+        found.append(MonthState(month, owned, there, draw, peak, draw * HOURS_PER_MONTH * HOUR_S, cash, places=places))
     return tuple(found)
+
+
+def place_states(shape: Shape, lots: Floats, site: Floats, busy: Floats) -> list[tuple[PlaceState, ...]]:
+    """What stands on each site by month, what it draws and what it could hold."""
+    problem, found = shape.problem, []
+    limits = limits_of(problem, shape.chips)
+    names = [place.site for place in problem.places] if len(problem.places) > 1 else [""]
+    for t in range(shape.months):
+        states = []
+        for name in names:
+            kinds = [k for k in range(len(shape.chips)) if shape.label(k)[1] == name]
+            draw = peak = racks = 0.0
+            for k in kinds:
+                costs = problem.costs[shape.chips[k]]
+                draw += float(costs.pue * (costs.idle_w * site[k, t] + (costs.busy_w - costs.idle_w) * busy[k, t]))
+                peak += float(costs.pue * costs.peak_w * site[k, t])
+                racks += float(costs.racks * site[k, t])
+            owned = tuple((shape.label(k)[0], float(site[k, t])) for k in kinds if site[k, t] > _SMALL)
+            most: dict[str, float | None] = {"power": None, "room": None}
+            for limit in limits:
+                if limit.site == name:
+                    built = sum(
+                        lots[j] * limit.works.get(order.name, 0.0)
+                        for j, order in enumerate(shape.orders)
+                        if order.kind < 0 and int(order.arrival[0]) <= t
+                    )
+                    most[limit.what] = float(limit.most[t] + built)
+            shown = name or (problem.places[0].site if problem.places else "")
+            power = most["power"]
+            watts = None if power is None else power * KW
+            energy = draw * HOURS_PER_MONTH * HOUR_S
+            states.append(PlaceState(shown, owned, draw, peak, energy, watts, racks, most["room"]))
+        found.append(tuple(states))
+    return found

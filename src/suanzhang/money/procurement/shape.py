@@ -16,6 +16,7 @@ from suanzhang.errors import InputError
 from suanzhang.money.figures import figure
 from suanzhang.money.procurement.calendar import HOURS_PER_MONTH, nominal_delay, orderable, stock_until
 from suanzhang.money.procurement.orders import Floats, Order, orders_of, resale_values
+from suanzhang.money.procurement.places import base_name, placed, site_of
 from suanzhang.spec.buy import Demand, Need, PurchaseProblem, Scenario
 from suanzhang.spec.market import Offer
 
@@ -95,6 +96,19 @@ class Shape:
             most[index] = max(most[index], start.need.busy)
         return most
 
+    def label(self, kind: int) -> tuple[str, str]:
+        """Chip and site of a kind, as a reader knows them; no site where there is only one."""
+        name = self.chips[kind]
+        return base_name(self.problem, name), site_of(self.problem, name)
+
+    @property
+    def owned(self) -> tuple[int, ...]:
+        """Kinds whose chips of one's own are counted apart, because some could be moved, or sold beside leased ones."""
+        moved = {order.source for order in self.orders if order.source >= 0}
+        leased = {order.kind for order in self.orders if order.offer >= 0 and self.problem.offers[order.offer].kind == "lease"}
+        sold = self.problem.resale_allowed and not self.lateness_priced
+        return tuple(sorted(moved | (leased if sold else set())))
+
     @property
     def months(self) -> int:
         """Length of the plan."""
@@ -123,6 +137,7 @@ def build(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], lateness_pr
     Raises:
         InputError: the problem is not well posed.
     """
+    problem, scenarios = placed(problem, scenarios)
     _check(problem)
     priced = lateness_priced or len(scenarios) > 1
     chips = tuple(sorted({need.chip for demand in problem.demands for need in demand.options}))

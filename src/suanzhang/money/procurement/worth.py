@@ -69,7 +69,7 @@ def cost_of_orders(
     """
     shape = build(problem, scenarios, lateness_priced=True)
     cell = cell_of(shape)
-    lots = np.array([orders.get((problem.offers[order.offer].id, order.month), 0.0) for order in shape.orders])
+    lots = np.array([orders.get((order.name, order.month), 0.0) for order in shape.orders])
     begun = np.array([starts.get((s.demand, s.need.chip, s.need.chips, s.month), 0.0) for s in shape.starts])
     answer = Recourse(shape, cell)(lots, begun)
     totals = Master(shape, cell, False).first_cost(lots, begun) + answer.value.sum(axis=1)
@@ -109,10 +109,7 @@ def stochastic_solution(problem: PurchaseProblem, scenarios: tuple[Scenario, ...
     """
     risk_free = replace(problem, cvar_weight=0.0)
     naive = solve_shape(risk_free, (expected_scenario(scenarios),))
-    orders = {
-        (naive.shape.problem.offers[order.offer].id, order.month): float(naive.outcome.lots[j])
-        for j, order in enumerate(naive.shape.orders)
-    }
+    orders = {(order.name, order.month): float(naive.outcome.lots[j]) for j, order in enumerate(naive.shape.orders)}
     starts = {
         (start.demand, start.need.chip, start.need.chips, start.month): float(naive.outcome.starts[j])
         for j, start in enumerate(naive.shape.starts)
