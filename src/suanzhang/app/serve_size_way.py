@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from suanzhang.app.serve_args import front_factor, iteration_args
-from suanzhang.app.serve_estimate import MANY, estimate_serve, fitted, traffic_of
-from suanzhang.app.serve_sim import draw_lengths
+from suanzhang.app.serve_estimate import MANY, estimate_serve, fitted
+from suanzhang.app.serve_sim import NOTHING, Extra, draw_lengths, later, pipeline_s
 from suanzhang.errors import InputError
 from suanzhang.perf.serving.precision import kv_bytes
 from suanzhang.perf.serving.table import iteration_table
 from suanzhang.sim.replica import simulate
 from suanzhang.spec.job import LengthSpec, SloSpec
 from suanzhang.spec.model import ModelSpec
-from suanzhang.spec.serve import ClosedLoop, OpenLoop, Percentiles, ServeEstimate
+from suanzhang.spec.serve import ClosedLoop, Percentiles, ServeEstimate
 from suanzhang.spec.serve_way import Carried, Draft, Way
-from suanzhang.spec.sim import EngineSettings, Floats, Ints, IterationTable, LatencySummary, RequestBatch, SimResult
+from suanzhang.spec.sim import EngineSettings, Floats, Ints, IterationTable, RequestBatch, SimResult
 
 CELL = 4
 """Replicas behind one router in a run; more of them smooth the load a little further."""
@@ -115,7 +115,7 @@ class Prepared:
     settings: EngineSettings
     front_s: float
     front_per_seq_s: float
-    pipe_s: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    pipe_s: Extra = NOTHING
 
 
 def prepare(way: Way, input_tokens: LengthSpec, output_tokens: LengthSpec) -> Prepared:
@@ -157,22 +157,8 @@ def prepare(way: Way, input_tokens: LengthSpec, output_tokens: LengthSpec) -> Pr
         acceptance=way.draft.acceptance,
     )
     front = front_factor(fitted(), stack)
-    pipe = pipeline_s(way, table, settings, input_tokens, output_tokens)
+    pipe = pipeline_s(way.layout.pp, table, settings, input_tokens, output_tokens, way.prefix.share)
     return Prepared(way, full, table, settings, stack.request_s * front, stack.request_per_seq_s * front, pipe)
-
-
-def pipeline_s(
-    way: Way, table: IterationTable, settings: EngineSettings, inputs: LengthSpec, outputs: LengthSpec
-) -> tuple[float, float, float, float]:
-    """Further time of a prompt through the stages of a pipeline.
-
-    An iteration of the table is what a full pipeline takes between two of them; a prompt passes all stages one after another.
-    """
-    lengths = traffic_of(OpenLoop(1.0, inputs, outputs))
-    tokens = np.array([lengths.isl, lengths.isl, lengths.isl_p90, lengths.isl_p99]) * (1.0 - way.prefix.share)
-    tokens = np.minimum(tokens, settings.max_batched_tokens)
-    extra = (way.layout.pp - 1.0) * np.interp(tokens, table.mixed_tokens, table.mixed_base_s)
-    return float(extra[0]), float(extra[1]), float(extra[2]), float(extra[3])
 
 
 def requests_at(demand: Demand, rate: float, count: int, prefix_share: float = 0.0) -> RequestBatch:
@@ -195,12 +181,7 @@ def run_at(ready: Prepared, demand: Demand, rate: float, replicas: int = CELL) -
 def latencies(found: SimResult, ready: Prepared) -> tuple[Percentiles, Percentiles, Percentiles]:
     """First token, per token and end to end of a run, the time before the engine included."""
     front = ready.front_s + ready.front_per_seq_s * found.batch_mean
-
-    def later(part: LatencySummary, extra: tuple[float, ...]) -> Percentiles:
-        return Percentiles(part.mean + extra[0], part.p50 + extra[1], part.p90 + extra[2], part.p99 + extra[3])
-
-    before = tuple(front + extra for extra in ready.pipe_s)
-    return later(found.ttft_s, before), later(found.tpot_s, (0.0, 0.0, 0.0, 0.0)), later(found.e2e_s, before)
+    return later(found.ttft_s, front, ready.pipe_s), later(found.tpot_s), later(found.e2e_s, front, ready.pipe_s)
 
 
 def misses(ttft: Percentiles, tpot: Percentiles, e2e: Percentiles, slo: SloSpec) -> tuple[str, ...]:

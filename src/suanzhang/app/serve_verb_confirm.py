@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from suanzhang.app.serve_args import front_factor
 from suanzhang.app.serve_estimate import estimate_serve, fitted
-from suanzhang.app.serve_sim import simulate_serve, table_and_settings
+from suanzhang.app.serve_sim import later, pipeline_s, simulate_serve, table_and_settings
 from suanzhang.sim.prefix import prefix_hits, simulate_prefix
 from suanzhang.sim.replica import simulate
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.job import LengthSpec, SloSpec
 from suanzhang.spec.layout import ServeLayout
 from suanzhang.spec.model import ModelSpec
-from suanzhang.spec.serve import OpenLoop, Percentiles, ServeEstimate, SizedService
+from suanzhang.spec.serve import OpenLoop, ServeEstimate, SizedService
 from suanzhang.spec.sim import RequestBatch
 from suanzhang.spec.stack import ServeStack
 
@@ -123,11 +123,9 @@ def replayed(ask: Ask, trace: RequestBatch, layout: ServeLayout, estimate: Serve
         share = float(hits.sum()) / float(whole.input_tokens.sum())
         warnings += (f"{share:.0%} of the prompt tokens of the trace were found in prefix caches",)
     front = (ask.stack.request_s + ask.stack.request_per_seq_s * found.batch_mean) * front_factor(fitted(), ask.stack)
-    ttft, tpot, e2e = (
-        Percentiles(part.mean + extra, part.p50 + extra, part.p90 + extra, part.p99 + extra)
-        for part, extra in ((found.ttft_s, front), (found.tpot_s, 0.0), (found.e2e_s, front))
-    )
+    pipe = pipeline_s(layout.pp, table, settings, ask.input, ask.output)
     return replace(
-        estimate, ttft_s=ttft, tpot_s=tpot, e2e_s=e2e, saturated=found.overloaded, running_batch=found.batch_mean,
+        estimate, ttft_s=later(found.ttft_s, front, pipe), tpot_s=later(found.tpot_s), e2e_s=later(found.e2e_s, front, pipe),
+        saturated=found.overloaded, running_batch=found.batch_mean,
         requests_simulated=found.requests, simulated_s=found.simulated_s, warnings=warnings,
     )  # fmt: skip
