@@ -8,11 +8,12 @@ from typing import Any
 
 from suanzhang.app.header import header
 from suanzhang.app.import_megatron import read_megatron
+from suanzhang.app.import_spread import Sure
 from suanzhang.app.import_torchtitan import read_torchtitan
 from suanzhang.app.train_input import memory_there, usable_bytes
 from suanzhang.app.train_model import describe, estimate_train
 from suanzhang.app.train_option import option_of, train_options
-from suanzhang.app.train_spread import interval_factors
+from suanzhang.app.train_weak import Given, weak_training
 from suanzhang.catalog.chips import chip as chip_of
 from suanzhang.catalog.stacks import train_stack
 from suanzhang.errors import InputError, PlannerError
@@ -136,6 +137,7 @@ def _tried(asked: TrainJob, chip: ChipSpec, stack: TrainStack, layout: TrainLayo
 def _single_changes(asked: TrainJob, chip: ChipSpec, stack: TrainStack, now: TrainEstimate) -> list[Finding]:
     """Findings whose remedy changes one thing and is worth it; the best of those with the same words."""
     best: dict[str, Finding] = {}
+    layouts: dict[str, TrainLayout] = {}
     for text, change, layout in _changes(now.layout, asked.model.moe is not None):
         then = _tried(asked, chip, stack, layout)
         if then is None or not then.fits:
@@ -150,7 +152,9 @@ def _single_changes(asked: TrainJob, chip: ChipSpec, stack: TrainStack, now: Tra
         words += f" and {memory_words(saved)} of memory" if saved > 0.02 * now.memory_bytes else ""
         if text not in best or gain > best[text].gain:
             best[text] = Finding("slow" if gain >= WORTH else "note", words, change, then.step_s, gain)
-    return list(best.values())
+            layouts[text] = layout
+    sure = Sure.of(asked, chip, stack, now)
+    return [sure.spanned(finding, layouts[text]) for text, finding in best.items()]
 
 
 def _standing(asked: TrainJob, chip: ChipSpec, now: TrainEstimate) -> list[Finding]:
@@ -185,8 +189,9 @@ def _share(now: TrainEstimate, name: str) -> float:
 def _better(found: TrainOption, now: TrainEstimate | None) -> tuple[Finding | None, float | None]:
     if now is None or not now.fits:
         return Finding(
-            "note", f"what fits best on these chips: {describe(found.layout)}", describe(found.layout), found.step_s
-        ), None
+            "note", f"what fits best on these chips: {describe(found.layout)}", describe(found.layout), found.step_s,
+            step_s_interval=found.step_s_interval,
+        ), None  # fmt: skip
     gain = 1.0 - found.step_s / now.step_s
     if gain < WORTH:
         return Finding("note", f"no layout of these chips is more than {100 * WORTH:.0f} % faster"), gain
@@ -227,6 +232,8 @@ def examine(file: str | Path, chips: str = "", *, model: str = "", stack: str = 
     gain: float | None = None
     if options:
         better, gain = _better(options[0], now)
+        if better and better.gain and now is not None:
+            better = Sure.of(asked, chip, software, now).spanned(better, options[0].layout)
         findings += [better] if better else []
     else:
         findings.append(Finding("error", f"no layout of {format_count(count)} {chip.name} holds this model with this batch"))
@@ -239,8 +246,9 @@ def _result(
     job: ReadJob, chip: ChipSpec, stack: TrainStack, asked: TrainJob, layout: TrainLayout, now: TrainEstimate | None,
     findings: list[Finding], options: tuple[TrainOption, ...], gain: float | None, name: str, seed: int,
 ) -> ExamineResult:  # fmt: skip
-    factors = interval_factors(chip, asked, stack, layout.chips, now) if now else None
-    whole = option_of(asked, chip, stack, now) if now and job.steps else None
+    sure = Sure.of(asked, chip, stack, now) if now else None
+    run = option_of(asked, chip, stack, now) if now else None
+    whole = run if job.steps else None
     notes = [f"software assumed: {stack.title}"]
     notes += [] if job.steps else ["the file does not say how many steps: no days"]
     return ExamineResult(
@@ -259,7 +267,6 @@ def _result(
         steps=job.steps,
         fits=bool(now and now.fits),
         step_s=now.step_s if now else None,
-        step_s_interval=factors.scaled(now.step_s) if now and factors else None,
         days=whole.days if whole else None,
         days_interval=whole.days_interval if whole else None,
         mfu=now.mfu if now else None,
@@ -273,4 +280,9 @@ def _result(
         assumed=job.assumed,
         unread=job.unread,
         warnings=(*job.assumed, *notes),
+        **(sure.figures() if sure else {"step_s_interval": None}),
+        terms_interval=sure.terms() if sure else {},
+        best_step_s_interval=options[0].step_s_interval if options else None,
+        best_gain_interval=sure.gain(options[0].layout)[1] if sure and options and gain is not None else None,
+        weak_inputs=weak_training(asked, chip, stack, now, run, Given()) if now and run else (),
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from suanzhang.app.calibrate_runs_fit import GROUPS, OwnFactors, Question, corrected, local_names, width_of
+from suanzhang.app.calibrate_runs_fit import GROUPS, NOISE, OwnFactors, Question, corrected, local_names, width_of
 from suanzhang.app.physics import physics
 from suanzhang.app.spread import draw_factors
 from suanzhang.app.train_coefficients import coefficients_for, generation, narrowed, shipped_coefficients
@@ -35,6 +35,7 @@ RATES = Interval(1.0 / RATE_SPREAD, 1.0, RATE_SPREAD)
 STORE_SPREAD = 1.4
 """The same for the rate of the storage that checkpoints go to, which is assumed: the factor of assumed figures."""
 _SLOPE_STEP = 0.02
+_OF_LAYOUT = "layout "
 _NOTHING = 1e-9
 """Share of a step below which a term is a remainder of floating point."""
 
@@ -119,7 +120,12 @@ def against(ours: Errors, theirs: Errors) -> Errors:
     Chips of the same silicon rest on the same timings: that one of them was never timed itself widens its own interval, but
     nothing can make it differ from the other except the parts of the step that differ.
     """
-    return replace(ours, factors=theirs.factors) if set(ours.weights) == set(theirs.weights) else ours
+    same = _of_silicon(ours) == _of_silicon(theirs)
+    return replace(ours, factors=theirs.factors) if same else ours
+
+
+def _of_silicon(errors: Errors) -> set[str]:
+    return {name for name in errors.weights if not name.startswith(_OF_LAYOUT)}
 
 
 def _summed(weights: Mapping[str, float]) -> Floats:
@@ -148,7 +154,8 @@ def errors_of(job: TrainJob, chip: ChipSpec, stack: TrainStack, layout: TrainLay
         A cause is a factor on a named part of the step (products, attention, kernels between them, traffic, launches) or on
         all that happens with one chip, arithmetic, kind of layers, method, model or software. Its width is how far published
         sources lie from each other in it once the fit is taken out (the widths of ``calibrate --runs``). A part moves a step
-        by the share that it has in it. Chips of the same silicon share the factors on the chip and its arithmetic.
+        by the share that it has in it. Chips of the same silicon share the factors on the chip and its arithmetic; only
+        the same layout shares what nothing named explains (the noise of ``calibrate --runs``).
     """
     question = Question(job, chip, stack)
     base = coefficients_for(job, chip, stack)
@@ -167,6 +174,7 @@ def errors_of(job: TrainJob, chip: ChipSpec, stack: TrainStack, layout: TrainLay
         weights[cause] = width_of(name)
         for of_term in terms.values():
             of_term[cause] = width_of(name)
+    weights[f"{_OF_LAYOUT}{layout}"] = NOISE
     return Errors(weights, terms, interval_factors(chip, job, stack, estimate.chips, estimate))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suanzhang.report.blocks import Chart, Column, Fact, Facts, Notes, Point, Report, Section, Table
+from suanzhang.report.blocks import Chart, Column, Fact, Facts, Notes, Point, Report, Section, Table, ranged
 from suanzhang.report.common import layout_words, warnings_section
 from suanzhang.spec.imports import BenchmarkResult, ExamineResult
 from suanzhang.units import DAY_S, format_count
@@ -20,7 +20,7 @@ def examine(result: ExamineResult) -> Report:
         Section("Findings", (_findings(result),)),
         Section("The job", (_job(result),)),
         Section("Parts of the step", (_terms(result),) if result.terms else ()),
-        warnings_section(result.warnings),
+        warnings_section(result.warnings, weak=result.weak_inputs),
         Section("Names that change nothing here", (Notes("Names", result.unread),) if result.unread else (), folded=True),
     )
     return Report(f"{result.file} on {format_count(result.chips)} x {result.chip}", _verdict(result), sections, main="Findings")
@@ -38,7 +38,8 @@ def _verdict(result: ExamineResult) -> str:
 
 def _findings(result: ExamineResult) -> Table:
     rows = tuple(
-        (_MARKS[one.severity], one.text, 100.0 * one.gain if one.gain else None, one.change) for one in result.findings
+        (_MARKS[one.severity], one.text, ranged(one.gain or None, one.gain_interval, 100.0), one.change)
+        for one in result.findings
     )
     columns = (Column("kind"), Column("finding"), Column("saves", "% of the step"), Column("change", optional=True))
     return Table("Findings", columns, rows, "each gain is of that change alone")
@@ -56,17 +57,27 @@ def _job(result: ExamineResult) -> Facts:
             Fact("tokens of a step", float(result.global_batch * result.seq_len), "tokens"),
             Fact("step time", result.step_s, "s", result.step_s_interval),
             Fact("calendar time", result.days * DAY_S if result.days else None, "s", days, "with failures and restarts"),
-            Fact("model FLOP utilisation (mfu)", result.mfu, "fraction"),
-            Fact("memory of the fullest chip", result.memory_bytes, "B", note="fits" if result.fits else "does not fit"),
-            Fact("pipeline bubble", result.bubble, "fraction"),
+            Fact("model FLOP utilisation (mfu)", result.mfu, "fraction", result.mfu_interval),
+            Fact(
+                "memory of the fullest chip",
+                result.memory_bytes,
+                "B",
+                result.memory_bytes_interval,
+                "fits" if result.fits else "does not fit",
+            ),
+            Fact("pipeline bubble", result.bubble, "fraction", result.bubble_interval if result.bubble else None),
             Fact("best layout of these chips", layout_words(result.best_layout) if result.best_layout else None),
-            Fact("its step time", result.best_step_s, "s"),
+            Fact("its step time", result.best_step_s, "s", result.best_step_s_interval),
         ),
     )
 
 
 def _terms(result: ExamineResult) -> Chart:
-    points = tuple(Point(name.removesuffix("_s").replace("_", " "), "", value) for name, value in result.terms.items() if value)
+    points = tuple(
+        Point(name.removesuffix("_s").replace("_", " "), "", value, result.terms_interval.get(name))
+        for name, value in result.terms.items()
+        if value
+    )
     return Chart("Parts of the step", "bars", "part", "time", "s", points)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from suanzhang.spec.layout import ServeLayout, TrainLayout
 from suanzhang.spec.model import ModelSpec
 from suanzhang.spec.result import Header, Interval
+from suanzhang.spec.trust import Flag
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Finding:
         change: what to change; empty when there is nothing to change.
         step_s: step time with the change; 0 when it was not computed.
         gain: share of the step time that the change saves.
+        step_s_interval, gain_interval: our uncertainty about them; None where they were not computed.
     """
 
     severity: str
@@ -60,6 +62,8 @@ class Finding:
     change: str = ""
     step_s: float = 0.0
     gain: float = 0.0
+    step_s_interval: Interval | None = None
+    gain_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,9 @@ class ExamineResult:
         assumed: what was filled in.
         unread: names in the file that change nothing here.
         warnings: what a reader must know.
+        mfu_interval, memory_bytes_interval, bubble_interval, terms_interval, best_step_s_interval, best_gain_interval: our
+            uncertainty about them; a gain keeps of the errors of two layouts what they do not share.
+        weak_inputs: figures of grade unverified or assumed that weigh more than 5 % of an answer.
     """
 
     header: Header
@@ -118,6 +125,13 @@ class ExamineResult:
     assumed: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    mfu_interval: Interval | None = None
+    memory_bytes_interval: Interval | None = None
+    bubble_interval: Interval | None = None
+    terms_interval: Mapping[str, Interval] = field(default_factory=dict)
+    best_step_s_interval: Interval | None = None
+    best_gain_interval: Interval | None = None
+    weak_inputs: tuple[Flag, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
