@@ -257,7 +257,9 @@ def engine_args(
     """An engine and layout with the fitted coefficients of its family."""
     c, family = coefficients, stack.engine
     host = host_factor(c, stack) * host_age(chip)
-    kernels = stack.layer_kernels + MOE_KERNELS * (model.moe is not None) + MLA_KERNELS * (model.mla is not None)
+    encoder = model.encoder_only and stack.encoder_kernels > 0.0
+    plain = stack.encoder_kernels if encoder else stack.layer_kernels
+    kernels = plain + MOE_KERNELS * (model.moe is not None) + MLA_KERNELS * (model.mla is not None)
     return EngineArgs(
         tp=float(layout.tp),
         pp=float(layout.pp),
@@ -272,8 +274,8 @@ def engine_args(
         grouped_decode=1.0 if stack.grouped_decode else 0.0,
         alltoall=1.0 if stack.alltoall else 0.0,
         dispatch_bytes=1.0 if weight_format(weight_dtype).bytes <= 1.0 else 2.0,
-        small_kernels=max(stack.layer_kernels - OTHER_KERNELS, 1.0),
-        score_passes=0.0 if stack.fused_prefill else stack.score_passes,
+        small_kernels=max(plain - OTHER_KERNELS, 1.0),
+        score_passes=0.0 if stack.fused_prefill or encoder else stack.score_passes,
         cache_reads=_of(c.cache16, family) if kv_bytes(kv_dtype) >= 2.0 else 1.0,
         matmul=_of(c.matmul, family),
         experts=_of(c.experts, family),

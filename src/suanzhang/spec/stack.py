@@ -142,6 +142,8 @@ class ServeStack:
         poll_iterations: iterations between two looks at new requests.
         hold_iterations: iterations for which prompts are held back so that more of them start together, and
         hold_tokens: prompt tokens that end the wait; 0 for none.
+        encoder_kernels: kernels of one layer of an encoder, whose attention such an engine fuses; 0 when it treats encoders
+            as any other model.
     """
 
     id: str
@@ -180,3 +182,4 @@ class ServeStack:
     poll_iterations: float = 1.0
     hold_iterations: float = 0.0
     hold_tokens: float = 0.0
+    encoder_kernels: float = 0.0

@@ -1,11 +1,14 @@
 """What one replica does with a workload: terms, limits, refusals."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from serving_shapes import DEEPSEEK, H100, LLAMA_8B, LLAMA_70B, TRTLLM, VLLM
 
 from suanzhang.app.serve import estimate_serve
+from suanzhang.catalog.models import model
+from suanzhang.catalog.stacks import serve_stack
 from suanzhang.errors import Infeasible, InputError, OutOfDomain
 from suanzhang.spec.job import LengthSpec
 from suanzhang.spec.layout import ServeLayout
@@ -103,3 +106,17 @@ def test_reserving_whole_answers_admits_fewer_sequences() -> None:
     )
     assert full.batch_limit < grow.batch_limit
     assert full.batch_limited_by == "kv-capacity"
+
+
+def test_an_engine_with_a_program_for_encoders_launches_fewer_kernels_and_fuses_their_attention() -> None:
+    bert, layout = model("bert-base"), ServeLayout()
+    stack = serve_stack("fastertransformer-5")
+    plain = replace(stack, encoder_kernels=0.0)
+    own = estimate_serve(bert, H100, layout, stack, "fp16", "fp16", StaticBatch(32, 384, 1), PLAIN)
+    other = estimate_serve(bert, H100, layout, plain, "fp16", "fp16", StaticBatch(32, 384, 1), PLAIN)
+    terms, wider = ({term.name: term.value for term in found.prefill_terms} for found in (own, other))
+    assert terms["prefill_attention"] < wider["prefill_attention"]
+    assert terms["elementwise"] < wider["elementwise"]
+    decoder = estimate_serve(LLAMA_70B, H100, ServeLayout(tp=8), stack, "fp16", "fp16", StaticBatch(1, 128, 8), PLAIN)
+    same = estimate_serve(LLAMA_70B, H100, ServeLayout(tp=8), plain, "fp16", "fp16", StaticBatch(1, 128, 8), PLAIN)
+    assert decoder.ttft_s.mean == same.ttft_s.mean
