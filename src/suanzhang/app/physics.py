@@ -135,8 +135,9 @@ def physics(
     if origin == "measured":
         return Physics(args, origin, ids, "measured", f"timings of {chip.name} ({ids})", spread)
     close = kin is not None and kin.close
-    kindred = base if close else "other architectures, the more alike the louder,"
-    note = f"efficiencies of {kindred} on the peaks of {chip.name}, without own timings ({ids})"
+    timed = ", ".join(dict.fromkeys(name.partition("--")[0] for name in found.sources()))
+    kindred = f"{base} ({ids})" if close else f"other architectures, the more alike the louder ({timed}),"
+    note = f"efficiencies of {kindred} on the peaks of {chip.name}, which has no own timings"
     wider = constant("spread_same_architecture" if close else "spread_other_architecture")
     return Physics(args, origin, ids, "derived" if close else "assumed", note, spread + wider)
 

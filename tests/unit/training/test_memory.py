@@ -2,9 +2,11 @@
 
 import pytest
 
+from suanzhang.catalog.chips import chip
 from suanzhang.perf.training.activations import dense_layer_bytes
 from suanzhang.perf.training.examples import EXAMPLE_LAYOUT, EXAMPLE_RUN, GPT3
 from suanzhang.perf.training.memory import fullest_stage_bytes, memory_total, stage_memory, state_bytes
+from suanzhang.perf.training.pack import kernel_on
 from suanzhang.perf.training.params import stage_dense_layers, stage_layers
 from suanzhang.perf.training.pipeline import in_flight
 
@@ -83,3 +85,18 @@ def test_adapters_have_no_states_for_frozen_weights():
     assert adapters.optimizer < 0.02 * full.optimizer
     assert adapters.gradients < 0.02 * full.gradients
     assert adapters.weights >= full.weights
+
+
+@pytest.mark.parametrize(
+    ("name", "kernel", "runs"),
+    [
+        ("v100-sxm2-32", "flash2", "fused-softmax"),
+        ("t4-16", "flash3", "fused-softmax"),
+        ("v100-sxm2-32", "unfused", "unfused"),
+        ("a100-sxm-80", "flash2", "flash2"),
+        ("mi300x-192", "flash2", "flash2"),
+        ("tpu-v4", "splash", "splash"),
+    ],
+)
+def test_flash_attention_does_not_run_where_its_library_does_not(name, kernel, runs):
+    assert kernel_on(kernel, chip(name)) == runs

@@ -76,6 +76,16 @@ def shape_args(model: ModelSpec) -> ShapeArgs:
     )
 
 
+def kernel_on(kernel: AttentionKernel, chip: ChipSpec) -> AttentionKernel:
+    """The attention kernel that a stack really runs on a chip.
+
+    FlashAttention needs Ampere or later among NVIDIA's chips ([flashattention2], requirements of its library); on Volta and
+    Turing, which lack bf16, Megatron falls back on its fused softmax, whose scores go through memory.
+    """
+    old = chip.vendor.lower() == "nvidia" and "bf16" not in chip.peak_flop_per_s
+    return "fused-softmax" if old and kernel.startswith("flash") else kernel
+
+
 def attention_slowdown(kernel: AttentionKernel, chip: ChipSpec) -> float:
     """Time of a stack's attention kernel over the kernel generation that the profiles were timed with.
 
@@ -116,6 +126,7 @@ def run_args(job: TrainJob, chip: ChipSpec, stack: TrainStack, domain: float, im
     element = 4.0 if job.precision in ("fp32", "tf32") else 2.0
     quantized = 1.0 if dtype_bytes < 2.0 else 0.0
     adam = job.optimizer in ("adam", "adamw")
+    attention = kernel_on(stack.attention, chip)
     master = max(0.0, stack.optimizer_bytes - 8.0)
     kept = stack.bf16_optimizer_bytes if job.precision == "bf16" and stack.bf16_optimizer_bytes else stack.optimizer_bytes
     states = kept if adam else master + OPTIMIZER_STATE_BYTES[job.optimizer]
@@ -133,7 +144,7 @@ def run_args(job: TrainJob, chip: ChipSpec, stack: TrainStack, domain: float, im
         frozen=float(frozen),
         lora_rank=float(job.lora_rank),
         frozen_bytes=0.5625 if job.method == "qlora" else (dtype_bytes if quantized else element),
-        attention=ATTENTION_CODES[stack.attention],
+        attention=ATTENTION_CODES[attention],
         fused=float(stack.fused_elementwise),
         fused_loss=float(stack.fused_loss),
         dropout=float(stack.dropout),
@@ -151,7 +162,7 @@ def run_args(job: TrainJob, chip: ChipSpec, stack: TrainStack, domain: float, im
         hbm_bytes_per_s=chip.hbm_bytes_per_s,
         host_bytes_per_s=HOST_LINK_BYTES_PER_S,
         domain=domain,
-        attention_slowdown=attention_slowdown(stack.attention, chip),
+        attention_slowdown=attention_slowdown(attention, chip),
         capacity=imbalance,
         whole_reduce=float(stack.whole_reduce),
         owner_s=stack.owner_s,
@@ -189,6 +200,7 @@ def layout_args(layout: TrainLayout) -> LayoutArgs:
         overlap_pp=float(layout.overlap_pp),
         offload_optimizer=float(layout.offload_optimizer),
         offload_activations=float(layout.offload_activations),
+        cp_a2a=float(layout.cp > 1 and layout.cp_kind == "a2a"),
         shard_ranks=float(layout.shard_ranks),
     )
 
@@ -216,5 +228,6 @@ def unpack_layout(row: LayoutArgs) -> TrainLayout:
         overlap_pp=bool(row.overlap_pp),
         offload_optimizer=bool(row.offload_optimizer),
         offload_activations=bool(row.offload_activations),
+        cp_kind="a2a" if row.cp_a2a else "ring",
         shard_ranks=int(row.shard_ranks),
     )
