@@ -13,6 +13,8 @@ from suanzhang.app.scenarios import run_scenario, significant
 from suanzhang.errors import unknown_name
 from suanzhang.spec.audit import AuditResult, AuditRow, Claim, Scenario, Verdict
 from suanzhang.spec.result import Interval
+from suanzhang.spec.trust import Flag
+from suanzhang.spec.trust_plain import plain
 from suanzhang.units import MEGA, format_figure
 
 
@@ -31,7 +33,18 @@ def audit(path: str | Path, *, seed: int = 0) -> AuditResult:
     count = {
         verdict: sum(row.verdict == verdict for row in rows) for verdict in ("consistent", "inconsistent", "not checkable")
     }
-    return AuditResult(header(seed), document, rows, count["consistent"], count["inconsistent"], count["not checkable"])
+    return AuditResult(
+        header(seed), document, rows, count["consistent"], count["inconsistent"], count["not checkable"],
+        weak_inputs=_weak(rows),
+    )  # fmt: skip
+
+
+def _weak(rows: tuple[AuditRow, ...]) -> tuple[Flag, ...]:
+    """Weak figures behind the computed values."""
+    from suanzhang.app.explain import audit_trees
+    from suanzhang.app.weak import weak_inputs
+
+    return weak_inputs(audit_trees({"claims": [plain(row) for row in rows]}))
 
 
 def _row(claim: Claim) -> AuditRow:

@@ -79,7 +79,7 @@ def _trees(verb: str, body: Mapping[str, Any], inputs: Mapping[str, Any], where:
 
         return explain_serve(body, inputs)
     if verb == "audit":
-        return _audit(body), []
+        return audit_trees(body), []
     return _plan(body, question_of(inputs, where))
 
 
@@ -118,7 +118,8 @@ def _plan(body: Mapping[str, Any], question: Question) -> tuple[list[Node], list
     return trees, warnings
 
 
-def _audit(body: Mapping[str, Any]) -> list[Node]:
+def audit_trees(body: Mapping[str, Any]) -> list[Node]:
+    """A tree for each claim that was computed, from its inputs."""
     trees = []
     for row in body["claims"]:
         if row["computed"] is None:

@@ -26,6 +26,7 @@ from suanzhang.app.plan_shares import cost_by_demand
 from suanzhang.app.plan_simulated import simulated_latencies
 from suanzhang.app.plan_sources import plan_sources
 from suanzhang.app.serve_spread import spread_refusal, spread_sized
+from suanzhang.app.serve_weak import weak_plan
 from suanzhang.app.spread import sum_interval
 from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.money.figures import figure
@@ -62,7 +63,7 @@ def assemble(
         )
     left, waiting = (_line(name, sized, bought, drawn) for name in ("value left", "waiting"))
     date = question.start
-    return PlanResult(
+    found = PlanResult(
         header=header(question.seed),
         title=question.title,
         market=sized.world.market.id,
@@ -91,6 +92,7 @@ def assemble(
         waiting=waiting[0],
         waiting_interval=waiting[1],
     )
+    return replace(found, weak_inputs=weak_plan(found, question))
 
 
 def _line(name: str, sized: Sized, bought: BuyResult, drawn: Drawn) -> tuple[Money, Interval]:

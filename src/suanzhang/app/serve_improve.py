@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
+from suanzhang.app.explain_tree import WEAK, WEIGHS
 from suanzhang.app.header import header
 from suanzhang.app.plan_sizing import SizedAsk
 from suanzhang.app.serve_futures import span, whole_span
@@ -14,6 +16,7 @@ from suanzhang.app.serve_improve_data import LeverFact, lever_facts, lever_sourc
 from suanzhang.app.serve_improve_judge import Deployed, Judge, cheapest
 from suanzhang.app.serve_improve_today import Today, today_of, way_of
 from suanzhang.app.serve_size_split import Role, decode_role, prefill_role
+from suanzhang.app.serve_weak import market_rents, weak_ways
 from suanzhang.catalog.models import model as find_model
 from suanzhang.errors import Infeasible, InputError, OutOfDomain
 from suanzhang.money.procurement.calendar import month_name
@@ -22,6 +25,7 @@ from suanzhang.spec.question import Question
 from suanzhang.spec.result import Interval
 from suanzhang.spec.serve_improve import ImproveResult, Lever, Step
 from suanzhang.spec.serve_way import Draft, Prefix, Way
+from suanzhang.spec.trust import Flag
 
 Progress = Callable[[str], None]
 Change = Callable[[Way], list[Way]]
@@ -113,7 +117,29 @@ def improve(
         sources=_sources(facing, levers),
         saving_fraction_interval=span(saving, judge.futures.saving(last, first)),
         saving_per_month_interval=_saved_span(last, first, judge) if priced else None,
+        weak_inputs=_weak(today, facing, (first, last), steps),
     )
+
+
+_OF_LEVER = {
+    "prefix-cache": ("prefix", "share", "share of a prompt that repeats"),
+    "speculative": ("draft", "acceptance", "share of drafted tokens that are accepted"),
+}
+
+
+def _weak(today: Today, facing: _Facing, deployed: tuple[Deployed, ...], steps: tuple[Step, ...]) -> tuple[Flag, ...]:
+    """Weak figures behind the deployments, and behind what the levers of the combination save."""
+    judge = facing.judge
+    found = weak_ways((pool for item in deployed for pool in item.pools), judge.service, market_rents(today))
+    flags = []
+    used = {"prefix-cache": facing.prefix.share, "speculative": facing.draft.acceptance}
+    for before, step in pairwise(steps):
+        if step.name in _OF_LEVER:
+            group, name, words = _OF_LEVER[step.name]
+            quote, share = quoted(group, name), before.cost_fraction - step.cost_fraction
+            if quote.grade in WEAK and share > WEIGHS and used[step.name] == quote.value:
+                flags.append(Flag(words, quote.grade, share, "rent saved", quote.source))
+    return tuple(sorted((*found, *flags), key=lambda flag: -flag.share))
 
 
 def _saved_span(after: Deployed, before: Deployed, judge: Judge) -> Interval:

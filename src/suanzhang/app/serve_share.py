@@ -14,6 +14,7 @@ from suanzhang.app.header import header
 from suanzhang.app.serve_futures import DRAWS, span, whole_span
 from suanzhang.app.serve_improve_today import Today, asked_of, today_of
 from suanzhang.app.serve_share_models import beside, one_base
+from suanzhang.app.serve_weak import market_rents, weak_ways
 from suanzhang.app.train import train_options
 from suanzhang.app.train_input import default_batch, default_precision
 from suanzhang.catalog.models import model as find_model
@@ -98,6 +99,7 @@ def serve_share(
         chips_shared_interval=whole_span(serving + training - saved, apart_drawn - saved_drawn),
         saved_chips_interval=whole_span(saved, saved_drawn),
         saved_per_month_interval=span(money, saved_drawn * _rent(first, kind)) if priced else None,
+        weak_inputs=weak_ways((pool for today in days for pool in today.first.pools), first.judge.service, market_rents(first)),
     )  # fmt: skip
 
 

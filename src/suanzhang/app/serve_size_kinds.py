@@ -17,6 +17,7 @@ from suanzhang.app.serve_spread import around, spread_refusal
 from suanzhang.app.serve_verb import DEFAULT_STACK
 from suanzhang.app.serve_verb_answer import rent_per_chip_h
 from suanzhang.app.serve_verb_lengths import spec_of_lengths
+from suanzhang.app.serve_weak import weak_ways
 from suanzhang.app.spread import factors_by_metric, grade_of, inverse
 from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.catalog.models import model as find_model
@@ -259,7 +260,7 @@ def serve_kinds(
         lossy_precision=lossy and not weight_dtype,
     )  # fmt: skip
     judge, by_money = _judge(service, kinds, seed)
-    options: list[KindOption] = []
+    made: list[Deployed] = []
     refused: list[Refusal] = []
     pools: dict[str, list[_Pool]] = {}
     tried = 0
@@ -272,10 +273,11 @@ def serve_kinds(
             pools[kind.id] = []
         tried += count + len(pools[kind.id])
         if found is not None:
-            options.append(_option(found, judge))
+            made.append(found)
         if refusal is not None:
             refused.append(refusal)
-    options += [_option(item, judge) for item in _apart(judge, kinds, pools)]
+    made += _apart(judge, kinds, pools)
+    options = [_option(item, judge) for item in made]
     if not options:
         raise Infeasible(
             f"no kind of chip meets the targets of {service.model.name}",
@@ -283,11 +285,13 @@ def serve_kinds(
         )  # fmt: skip
     options.sort(key=lambda item: (judge.cost(_counts(item)), item.chips))
     front = [point for kind in kinds for point in front_of(service, pools[kind.id])]
+    quotes = {kind.id: price.price for kind in kinds if (price := rent_per_chip_h(kind)) is not None}
+    weak = weak_ways((pool for item in made for pool in item.pools), service, quotes)
     told = tuple(spread_refusal(item, find_chip(item.chip)) for item in refused)
     return KindsResult(
         header=header(seed), model=service.model.id, engine=engine.id, requests_per_s=judge.peak, options=tuple(options),
         refused=told, front=tuple(front), ways_evaluated=tried, requests_simulated=judge.simulated,
-        wall_s=time.perf_counter() - started, by_money=by_money, warnings=_warnings(by_money),
+        wall_s=time.perf_counter() - started, by_money=by_money, warnings=_warnings(by_money), weak_inputs=weak,
         sources=tuple(dict.fromkeys((service.model.source, engine.source, *(key for kind in kinds for key in kind.sources)))),
     )  # fmt: skip
 

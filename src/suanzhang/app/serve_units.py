@@ -19,6 +19,7 @@ from suanzhang.app.serve_improve_judge import Deployed, cheapest
 from suanzhang.app.serve_improve_today import Today, today_of
 from suanzhang.app.serve_size_way import Prepared, latencies, misses, prepare, run_at
 from suanzhang.app.serve_spread import Off, around, off_of, percentiles_around, use_interval
+from suanzhang.app.serve_weak import market_rents, weak_ways
 from suanzhang.errors import InputError
 from suanzhang.sim.arrivals import Traffic, rate_table
 from suanzhang.sim.fleet import simulate_fleet
@@ -100,7 +101,7 @@ def serve_units(
         header=header(seed or today.asked.seed), service=today.ask.name, model=first.way.model.id, chip=first.way.chip.id,
         deployment=judge.futures.spread(first), hours=tuple(hours), tiers=tiers, day=_mean("day", hours, run), idle=_idle(run),
         savings=savings, requests_simulated=judge.simulated + followed, wall_s=time.perf_counter() - started,
-        warnings=_warnings(run, deferrable),
+        warnings=_warnings(run, deferrable), weak_inputs=weak_ways(first.pools, judge.service, market_rents(today)),
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from suanzhang.app.header import header
 from suanzhang.app.serve_spread import (
@@ -13,6 +14,7 @@ from suanzhang.app.serve_spread import (
     whole,
 )
 from suanzhang.app.serve_verb_confirm import Ask
+from suanzhang.app.serve_weak import weak_serving
 from suanzhang.app.spread import inverse, sum_interval
 from suanzhang.spec.chip import ChipSpec, DatedPrice
 from suanzhang.spec.job import LoadSpec, Redundancy, ServiceSpec
@@ -63,7 +65,7 @@ def answer_of(
     if not cost:
         warnings += (f"no rent of {ask.chip.name} is known: no cost per response",)
     per_chip = tokens / chips
-    return ServeResult(
+    found = ServeResult(
         header=header(ask.seed),
         model=ask.model.id,
         chip=ask.chip.id,
@@ -102,6 +104,7 @@ def answer_of(
         chips_interval=counted.scaled(float(replica.chips)),
         replicas_interval=counted,
     )
+    return replace(found, weak_inputs=weak_serving(found, ask.model))
 
 
 def _mean_interval(values: Percentiles) -> Interval:

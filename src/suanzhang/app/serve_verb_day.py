@@ -14,6 +14,7 @@ from suanzhang.app.serve_size_way import Prepared, carried_by, draw_demand, late
 from suanzhang.app.serve_spread import Off, around, off_of, percentiles_around, whole
 from suanzhang.app.serve_verb import DEFAULT_STACK
 from suanzhang.app.serve_verb_lengths import spec_of_lengths
+from suanzhang.app.serve_weak import weak_ways
 from suanzhang.app.spread import inverse
 from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.catalog.models import model as find_model
@@ -200,6 +201,7 @@ def _answer(fleet: _Fleet, service: ServiceSpec, found: SimResult, router: str, 
         capacity_requests_per_s_interval=around(
             found.completed_per_s * scale, off.capacity if found.overloaded else off.rate
         ),
+        weak_inputs=weak_ways([(way, service.requests_per_s / fleet.replicas)], service, {}),
         on_fraction_interval=around(_on(found, fleet), inverse(off.capacity), 1.0),
     )  # fmt: skip
 

@@ -66,6 +66,7 @@ def buy(
     from suanzhang.app.buy_spread import spread_bought
     from suanzhang.app.focus import charge_back, focus_csv
     from suanzhang.app.quotes import compare_actuals, with_files
+    from suanzhang.app.serve_weak import weak_buying
     from suanzhang.app.watching import watched
 
     asked = with_files(question if isinstance(question, Question) else read_question(question), offers, have)
@@ -92,7 +93,7 @@ def buy(
         found = replace(found, actuals=compare_actuals(found, actuals))
     if focus is not None:
         _write_text(Path(focus), focus_csv(found, asked.title or "plan"))
-    return spread_bought(found, sized)
+    return replace(spread_bought(found, sized), weak_inputs=weak_buying(found, asked))
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from suanzhang.report.blocks import Column, Fact, Facts, Notes, Report, Section, Table, show_number
-from suanzhang.report.common import sources_section
+from suanzhang.report.common import sources_section, warnings_section
 from suanzhang.spec.audit import AuditResult, AuditRow
 from suanzhang.units import MEGA
 
@@ -16,6 +16,7 @@ def audit(result: AuditResult) -> Report:
     sections = (
         Section("Claims", (_table(checked),)),
         Section("Why", (Notes("Why", tuple(f"{row.id}: {row.explanation}" for row in checked)),)),
+        warnings_section((), weak=result.weak_inputs),
         Section(
             "Not checkable",
             (Table("Not checkable", (Column("claim"), Column("why")), tuple((row.id, row.explanation) for row in rest)),),

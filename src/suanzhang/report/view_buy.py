@@ -32,7 +32,7 @@ def buy(result: BuyResult) -> Report:
         Section("Whose cost it is", (_charge_back(result),)),
         Section("Plan against actuals", (_actuals(result),)),
         Section("Trainings and services", (_runs(result), _shares(result))),
-        warnings_section(result.warnings),
+        warnings_section(result.warnings, weak=result.weak_inputs),
         Section("Each future", (_outcomes(result),), folded=True),
         Section("Months", (months_table(result),), folded=True),
         Section("Assumed figures", (Notes("Assumed figures", result.assumptions),), folded=True),

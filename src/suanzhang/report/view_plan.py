@@ -45,7 +45,7 @@ def plan(result: PlanResult) -> Report:
         Section("What decides the answer", (Notes("What binds", result.binding),)),
         Section("What would change the answer", (_flips(result),)),
         Section("Risks", (_risks(result),)),
-        warnings_section((*result.warnings, *result.buy.warnings)),
+        warnings_section((*result.warnings, *result.buy.warnings), weak=result.weak_inputs),
         Section("Bill", (_bill(result),), folded=True),
         Section("Chips by month", (_chips(result),), folded=True),
         Section("Power by month", (_power(result),), folded=True),

@@ -30,7 +30,7 @@ def serve(result: ServeResult) -> Report:
         ),
         Section("Memory of one chip", (memory_chart(result.replica),)),
         Section("How many chips", (counts_table(result.sized),) if result.sized else ()),
-        warnings_section((*result.warnings, *result.replica.warnings)),
+        warnings_section((*result.warnings, *result.replica.warnings), weak=result.weak_inputs),
         Section(
             "Terms",
             (

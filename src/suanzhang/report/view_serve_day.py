@@ -26,7 +26,7 @@ def day(result: DayResult) -> Report:
         Section("Requests", (_requests(result), _latency(result))),
         Section("Over the day", (_level(result, "running"), _level(result, "waiting"))),
         Section("Fleet", (_fleet(result),)),
-        warnings_section(result.warnings),
+        warnings_section(result.warnings, weak=result.weak_inputs),
     )
     return Report(f"A day of {result.model} on {result.chip}", verdict, sections, main="Latency over requests")
 

@@ -19,7 +19,7 @@ def improve(result: ImproveResult) -> Report:
         Section("Best combination", (_facts(result), waterfall(result), _steps(result))),
         Section("Each lever alone", (levers_table(result), quality_table(result))),
         Section("Deployments", (_deployments(result),), folded=True),
-        warnings_section(result.warnings),
+        warnings_section(result.warnings, weak=result.weak_inputs),
         Section("Sources", (Notes("Sources", result.sources),), folded=True),
     )
     return Report(f"Levers of {result.service}: {result.model} on {result.chip}", verdict, sections, main="Levers by saving")

@@ -22,7 +22,7 @@ def kinds(result: KindsResult) -> Report:
         Section("Ways", (options_table(result),)),
         Section("Refused", (refusals_table("Kinds that cannot", result.refused),) if result.refused else ()),
         Section("Speed against throughput", (front_chart(result.front), front_table(result.front))),
-        warnings_section(result.warnings),
+        warnings_section(result.warnings, weak=result.weak_inputs),
         sources_section(result.sources),
     )
     return Report(f"Serving {result.model}: which chips", verdict, sections, main="Ways to carry the service")

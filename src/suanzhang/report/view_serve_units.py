@@ -27,7 +27,7 @@ def units(result: UnitsResult) -> Report:
         Section("By tier of the day", (hours_table("Tiers", (*result.tiers, result.day)), cost_chart(result))),
         Section("What the chips are held for", (_idle(result),)),
         Section("What would save", (_savings(result),)),
-        warnings_section(result.warnings),
+        warnings_section(result.warnings, weak=result.weak_inputs),
         Section("Hours", (hours_table("Hours", result.hours),), folded=True),
     )
     return Report(f"Unit costs of {result.service}: {result.model} on {result.chip}", verdict, sections, main="Tiers")
@@ -164,5 +164,9 @@ def share(result: ShareResult) -> Report:
             money_fact("saved per month", result.saved_per_month, result.saved_per_month_interval),
         ),
     )
-    sections = (Section("One fleet", (facts, ways)), Section("Alone", (alone,)), warnings_section(result.warnings))
+    sections = (
+        Section("One fleet", (facts, ways)),
+        Section("Alone", (alone,)),
+        warnings_section(result.warnings, weak=result.weak_inputs),
+    )
     return Report(f"Sharing {result.chip}", verdict, sections, main="Ways to share")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from suanzhang.spec.result import Header, Interval, SourceUse
+from suanzhang.spec.trust import Flag
 
 Relation = Literal["about", "at_least", "at_most", "range"]
 Verdict = Literal["consistent", "inconsistent", "not checkable"]
@@ -102,3 +103,4 @@ class AuditResult:
     inconsistent: int
     not_checkable: int
     sources: tuple[SourceUse, ...] = ()
+    weak_inputs: tuple[Flag, ...] = ()

@@ -15,8 +15,8 @@ from suanzhang.spec.result import Header, Interval, Money, SourceUse
 from suanzhang.spec.trust import Flag
 
 Action = Literal[
-    "buy", "lease", "reserve", "rent", "spot", "api", "run", "wait", "resell", "retire", "move", "build", "interest",
-    "value left",
+    "buy", "lease", "instalment", "reserve", "rent", "spot", "api", "run", "wait", "resell", "retire", "move", "build",
+    "interest", "value left",
 ]  # fmt: skip
 
 LINES = (

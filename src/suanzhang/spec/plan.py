@@ -8,6 +8,7 @@ from suanzhang.spec.buy import BuyResult
 from suanzhang.spec.result import Header, Interval, Money, SourceUse
 from suanzhang.spec.serve import Percentiles, Refusal, SizedService
 from suanzhang.spec.train import TrainOption
+from suanzhang.spec.trust import Flag
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +225,7 @@ class PlanResult:
         cash, cash_interval: what is paid out over the plan; a budget limits this.
         value_left, value_left_interval: what the chips that are still there would fetch at the end.
         waiting, waiting_interval: the price that is put on demand not carried; nothing is paid.
+        weak_inputs: figures of grade unverified or assumed that weigh more than 5 % of an answer, the heaviest first.
     """
 
     header: Header
@@ -253,3 +255,4 @@ class PlanResult:
     value_left_interval: Interval | None = None
     waiting: Money | None = None
     waiting_interval: Interval | None = None
+    weak_inputs: tuple[Flag, ...] = ()

@@ -9,6 +9,7 @@ from suanzhang.errors import InputError
 from suanzhang.spec.job import LengthSpec, LoadSpec
 from suanzhang.spec.layout import ServeLayout
 from suanzhang.spec.result import Header, Interval, Money, Term
+from suanzhang.spec.trust import Flag
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,3 +413,4 @@ class ServeResult:
     power_w_per_chip_interval: Interval | None = None
     chips_interval: Interval | None = None
     replicas_interval: Interval | None = None
+    weak_inputs: tuple[Flag, ...] = ()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from suanzhang.spec.layout import ServeLayout
 from suanzhang.spec.result import Header, Interval
 from suanzhang.spec.serve import Percentiles
+from suanzhang.spec.trust import Flag
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class DayResult:
         requests_simulated, simulated_s, wall_s: what the answer took.
         warnings: what a reader must know.
         *_interval: our uncertainty; of the replicas, those that would be needed, or those that were given.
+        weak_inputs: figures of grade unverified or assumed that weigh more than 5 % of an answer, the heaviest first.
     """
 
     header: Header
@@ -83,3 +85,4 @@ class DayResult:
     output_tokens_per_s_interval: Interval | None = None
     capacity_requests_per_s_interval: Interval | None = None
     on_fraction_interval: Interval | None = None
+    weak_inputs: tuple[Flag, ...] = ()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from suanzhang.spec.result import Header, Interval, Money
 from suanzhang.spec.serve import Percentiles
+from suanzhang.spec.trust import Flag
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,7 @@ class ImproveResult:
         warnings: what a reader must know.
         sources: keys of the sources, with their titles.
         saving_fraction_interval, saving_per_month_interval: our uncertainty about the saving of the combination.
+        weak_inputs: figures of grade unverified or assumed that weigh more than 5 % of an answer, the heaviest first.
     """
 
     header: Header
@@ -131,3 +133,4 @@ class ImproveResult:
     sources: tuple[str, ...] = ()
     saving_fraction_interval: Interval | None = None
     saving_per_month_interval: Interval | None = None
+    weak_inputs: tuple[Flag, ...] = ()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from suanzhang.spec.result import Header, Interval
 from suanzhang.spec.serve import Refusal
 from suanzhang.spec.serve_improve import Deployment
+from suanzhang.spec.trust import Flag
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class KindsResult:
         by_money: whether options are ranked by rent.
         warnings: what a reader must know.
         sources: keys of the sources.
+        weak_inputs: figures of grade unverified or assumed that weigh more than 5 % of an answer, the heaviest first.
     """
 
     header: Header
@@ -86,3 +88,4 @@ class KindsResult:
     by_money: bool
     warnings: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    weak_inputs: tuple[Flag, ...] = ()

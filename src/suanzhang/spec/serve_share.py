@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from suanzhang.spec.result import Header, Interval, Money
+from suanzhang.spec.trust import Flag
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class ShareResult:
         requests_simulated, wall_s: what the answer took.
         warnings: what a reader must know.
         *_interval: our uncertainty about the totals.
+        weak_inputs: figures of grade unverified or assumed that weigh more than 5 % of an answer, the heaviest first.
     """
 
     header: Header
@@ -95,3 +97,4 @@ class ShareResult:
     chips_shared_interval: Interval | None = None
     saved_chips_interval: Interval | None = None
     saved_per_month_interval: Interval | None = None
+    weak_inputs: tuple[Flag, ...] = ()

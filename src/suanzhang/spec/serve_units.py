@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from suanzhang.spec.result import Header, Interval, Money
 from suanzhang.spec.serve_improve import Deployment
+from suanzhang.spec.trust import Flag
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,7 @@ class UnitsResult:
         savings: what would cost less.
         requests_simulated, wall_s: what the answer took.
         warnings: what a reader must know.
+        weak_inputs: figures of grade unverified or assumed that weigh more than 5 % of an answer, the heaviest first.
     """
 
     header: Header
@@ -122,3 +124,4 @@ class UnitsResult:
     requests_simulated: int
     wall_s: float
     warnings: tuple[str, ...] = ()
+    weak_inputs: tuple[Flag, ...] = ()
