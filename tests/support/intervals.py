@@ -100,7 +100,7 @@ class Walk:
             for key, item in value.items():
                 if str(key).endswith("_interval") or self._skips(f"{where}.{key}"):
                     continue
-                own = spans.get(key, value.get(f"{key}_interval", _LACKING))
+                own = spans.get(key, value.get(f"{key}_interval", None if isinstance(beside, Mapping) else _LACKING))
                 yield from self._check(item, own, f"{where}.{key}")
         elif isinstance(value, (list, tuple)):
             spans = beside if isinstance(beside, (list, tuple)) and len(beside) == len(value) else ()

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 from suanzhang.app.header import header
 from suanzhang.app.physics import operator_args
 from suanzhang.app.post_training_input import Asked, checked
-from suanzhang.app.post_training_sides import BLOCK, Side, estimated_rollout, job_of, rollouts, term_of, training_side
+from suanzhang.app.post_training_sides import BLOCK, Side, rollouts, term_of, training_side
+from suanzhang.app.post_training_spread import spanned, spread_of, utilisation_of, weak_post_training, whole_run
 from suanzhang.app.serve_verb_answer import rent_per_chip_h
-from suanzhang.app.spread import estimate_factors, inverse, sum_interval
 from suanzhang.app.train_input import memory_there
-from suanzhang.app.train_model import describe, estimate_train
-from suanzhang.app.train_option import option_of
-from suanzhang.app.train_spread import interval_factors
+from suanzhang.app.train_model import describe
+from suanzhang.app.train_spread import RunSpread, around
 from suanzhang.errors import Infeasible
 from suanzhang.perf.post_training import refit_s, swap_s
 from suanzhang.perf.training.pack import HOST_LINK_BYTES_PER_S
@@ -23,18 +21,11 @@ from suanzhang.spec.memory import memory_words
 from suanzhang.spec.model import ModelSpec
 from suanzhang.spec.post_training import PostOption, PostResult, RolloutSpec
 from suanzhang.spec.result import Interval, Money, Term
-from suanzhang.spec.serve import ClosedLoop
-from suanzhang.spec.train import TrainEstimate
 from suanzhang.units import DAY_S, HOUR_S, format_count
 
+_SHOWN = 12
 _SHARES = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875)
 """Shares of the chips that are tried as the rollout side of a fleet whose sides are apart."""
-
-
-FRAMEWORK = Interval(1.0, 1.7, 3.0)
-"""Published over predicted step time of reinforcement learning: padding, waits of the host, tools and hand-overs between the
-sides, which no physics here counts. Five runs of NeMo RL 0.4 on H100 took 1.58 to 3.01 times as long (median 1.72); the low end
-is a framework that loses nothing. It widens the interval and never moves the estimate."""
 
 
 def _training_terms(asked: Asked, side: Side, spec: RolloutSpec) -> list[Term]:
@@ -226,41 +217,18 @@ def post_train(
     return _result(asked, options, count, tokens, price)
 
 
-def _factors(asked: Asked, best: PostOption) -> dict[str, Interval]:
-    """Measured over predicted time of the two sides."""
-    spec = asked.rollout
-    seq = int(spec.prompt_tokens + spec.response_tokens) if spec else asked.tuning.seq_len
-    batch = spec.train_batch if spec else asked.tuning.batch
-    training = interval_factors(asked.chip, job_of(asked, seq, batch), asked.stack, best.train_chips)
-    found = {"training": training}
-    if spec is not None and best.rollout is not None:
-        share = math.ceil(spec.responses / max(1, best.rollout_chips // best.rollout.chips))
-        work = ClosedLoop(float(share), spec.prompt_tokens, spec.response_tokens, float(share), together=True)
-        estimate = estimated_rollout(asked, best.rollout, work)
-        found["rollout"] = inverse(estimate_factors(estimate, work, asked.model, asked.chip))
-    return found
-
-
 def _result(asked: Asked, options: list[PostOption], steps: float, tokens: float, price: Money | None) -> PostResult:
-    best = options[0]
-    factors = _factors(asked, best)
-    lost = {"framework": FRAMEWORK} if best.rollout else {}
-    parts: list[tuple[float, dict[str, Interval]]] = []
-    for term in best.terms:
-        side = "rollout" if term.name == "rollout" else "training"
-        parts.append((term.value, {side: factors[side], **lost}))
-    span = sum_interval(parts, asked.seed)
-    job = job_of(asked, BLOCK, 1)
-    whole = option_of(job, asked.chip, asked.stack, _anything(asked, best))
+    spreads = [spread_of(asked, option) for option in options[:_SHOWN]]
+    shown = tuple(spanned(option, spread) for option, spread in zip(options[:_SHOWN], spreads, strict=True))
+    best, spread = shown[0], spreads[0]
+    whole = whole_run(asked, best)[1]
+    useful = whole.goodput_fraction_interval or Interval(1.0, 1.0, 1.0)
+    run = RunSpread.of(spread.step, useful)
     days = steps * best.step_s / whole.goodput_fraction / DAY_S
-    around = Interval(*(days * value / best.step_s for value in (span.p05, span.p50, span.p95)))
     hours = days * DAY_S / HOUR_S * asked.chips
     cost = price.scaled(hours) if price else None
-    busy = 1.0
-    if best.sides:
-        by_side = {term.name: term.value for term in best.sides}
-        work = by_side["rollout side"] * best.rollout_chips + by_side["training side"] * best.train_chips
-        busy = work / (best.step_s * asked.chips)
+    rate = tokens / best.step_s / asked.chips
+    busy, busy_span = utilisation_of(best, asked.chips, spread)
     return PostResult(
         header=header(asked.seed),
         method=asked.method,
@@ -273,30 +241,24 @@ def _result(asked: Asked, options: list[PostOption], steps: float, tokens: float
         chips=asked.chips,
         steps=steps,
         best=best,
-        step_s_interval=span,
+        step_s_interval=around(best.step_s, best.step_s * spread.step),
         days=days,
-        days_interval=around,
+        days_interval=around(days, days * run.days),
         chip_hours=hours,
         cost=cost,
-        cost_interval=around.scaled(cost.amount / days) if cost else None,
+        cost_interval=around(cost.amount, cost.amount * run.days) if cost else None,
         tokens_per_step=tokens,
-        tokens_per_s_per_chip=tokens / best.step_s / asked.chips,
+        tokens_per_s_per_chip=rate,
         utilisation=busy,
-        options=tuple(options[:12]),
+        options=shown,
         evaluated=len(options),
         warnings=_notes(asked, best, price),
         sources=(asked.stack.source, asked.engine.source, asked.model.source),
+        chip_hours_interval=around(hours, hours * run.days),
+        tokens_per_s_per_chip_interval=around(rate, rate / spread.step),
+        utilisation_interval=busy_span,
+        weak_inputs=weak_post_training(asked, best),
     )
-
-
-def _anything(asked: Asked, best: PostOption) -> TrainEstimate:
-    """The estimate of the training layout on all chips, for what depends on their number alone."""
-    spec = asked.rollout
-    mean = spec.prompt_tokens + spec.response_tokens if spec else float(asked.tuning.seq_len)
-    seq = max(BLOCK, math.ceil(mean / BLOCK) * BLOCK)
-    batch = spec.train_batch if spec else asked.tuning.batch
-    made = estimate_train(job_of(asked, seq, batch), asked.chip, best.layout, asked.stack)
-    return replace(made, chips=asked.chips)
 
 
 def _notes(asked: Asked, best: PostOption, price: Money | None) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suanzhang.report.blocks import Column, Fact, Facts, Report, Section, Table, money_fact
+from suanzhang.report.blocks import Column, Fact, Facts, Report, Section, Table, money_fact, ranged
 from suanzhang.report.common import layout_words, sources_section, terms_chart, terms_table, warnings_section
 from suanzhang.spec.memory import MEMORY_UNIT, in_gib
 from suanzhang.spec.post_training import PostOption, PostResult
@@ -33,7 +33,7 @@ def post_training(result: PostResult) -> Report:
         Section("Parts of a step", (terms_chart("Parts of a step", best.terms),)),
         Section("Sides of the fleet", (terms_table("Sides of the fleet", best.sides),) if best.sides else ()),
         Section("Ways to place it", (options,)),
-        warnings_section(result.warnings),
+        warnings_section(result.warnings, weak=result.weak_inputs),
         Section("Terms of a step", (terms_table("Terms of a step", best.terms),), folded=True),
         sources_section(tuple(key for key in result.sources if key)),
     )
@@ -52,18 +52,18 @@ def _run(result: PostResult) -> Facts:
             Fact("calendar time", result.days * DAY_S, "s", result.days_interval.scaled(DAY_S), "with failures and restarts"),
             Fact("steps", result.steps, "steps"),
             Fact("step time", best.step_s, "s", result.step_s_interval),
-            Fact("chip-hours", result.chip_hours, "chip-hours"),
+            Fact("chip-hours", result.chip_hours, "chip-hours", result.chip_hours_interval),
             money_fact("cost", result.cost, result.cost_interval),
             Fact("tokens of a step", result.tokens_per_step, "tokens"),
-            Fact("throughput", result.tokens_per_s_per_chip, "tokens/s/chip"),
-            Fact("share of the chips' time at work", result.utilisation, "fraction"),
+            Fact("throughput", result.tokens_per_s_per_chip, "tokens/s/chip", result.tokens_per_s_per_chip_interval),
+            Fact("share of the chips' time at work", result.utilisation, "fraction", result.utilisation_interval),
             Fact("training", f"{best.train_chips} chips, {layout_words(best.layout)}", note=result.stack),
             Fact(
                 "rollout",
                 f"{best.rollout_chips} chips, {layout_words(best.rollout)}" if best.rollout else None,
                 note=result.engine,
             ),
-            Fact("memory of the fullest training chip", best.memory_bytes, "B"),
+            Fact("memory of the fullest training chip", best.memory_bytes, "B", best.memory_bytes_interval),
         ),
     )
 
@@ -79,13 +79,13 @@ _COLUMNS = (
 )
 
 
-def _row(option: PostOption) -> tuple[str | float, ...]:
+def _row(option: PostOption) -> tuple[str | float | None, ...]:
     return (
         option.placement,
         option.train_chips,
         option.rollout_chips,
-        option.step_s,
-        in_gib(option.memory_bytes),
+        ranged(option.step_s, option.step_s_interval),
+        ranged(option.memory_bytes, option.memory_bytes_interval, in_gib(1.0)),
         layout_words(option.rollout) if option.rollout else "",
         layout_words(option.layout),
     )

@@ -7,6 +7,7 @@ from typing import Literal
 
 from suanzhang.spec.layout import ServeLayout, TrainLayout
 from suanzhang.spec.result import Header, Interval, Money, Term
+from suanzhang.spec.trust import Flag
 
 Method = Literal["sft", "dpo", "grpo", "ppo"]
 METHODS = ("sft", "dpo", "grpo", "ppo")
@@ -57,6 +58,7 @@ class PostOption:
         terms: parts of the step; they sum to it. Parts that run beside a longer side do not appear.
         sides: time of the two sides when they run beside one another; empty otherwise.
         memory_bytes: memory of the fullest training chip, frozen copies included.
+        step_s_interval, memory_bytes_interval: our uncertainty about them.
     """
 
     placement: str
@@ -68,6 +70,8 @@ class PostOption:
     terms: tuple[Term, ...]
     sides: tuple[Term, ...] = ()
     memory_bytes: float = 0.0
+    step_s_interval: Interval | None = None
+    memory_bytes_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,8 @@ class PostResult:
         evaluated: how many.
         warnings: what a reader must know.
         sources: keys of the sources the answer rests on.
+        chip_hours_interval, tokens_per_s_per_chip_interval, utilisation_interval: our uncertainty about them.
+        weak_inputs: figures of grade unverified or assumed that weigh more than 5 % of the step.
     """
 
     header: Header
@@ -118,3 +124,7 @@ class PostResult:
     evaluated: int
     warnings: tuple[str, ...] = ()
     sources: tuple[str, ...] = field(default=())
+    chip_hours_interval: Interval | None = None
+    tokens_per_s_per_chip_interval: Interval | None = None
+    utilisation_interval: Interval | None = None
+    weak_inputs: tuple[Flag, ...] = ()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-from suanzhang.app.post_training import FRAMEWORK, post_train
+from suanzhang.app.post_training import post_train
+from suanzhang.app.post_training_spread import FRAMEWORK
 
 RUNS = {
     # model: (chips, sampling, training, mean answer, longest, answers, train batch, tokens/s/chip, step [s])

@@ -1,0 +1,164 @@
+"""How wrong a post-training may be: both sides by their own errors, and what frameworks lose between them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from suanzhang.app.post_training_input import Asked
+from suanzhang.app.post_training_sides import BLOCK, estimated_rollout, job_of
+from suanzhang.app.spread import estimate_factors, inverse
+from suanzhang.app.train_model import estimate_train
+from suanzhang.app.train_option import option_of
+from suanzhang.app.train_spread import around, interval_factors
+from suanzhang.errors import PlannerError
+from suanzhang.spec.draws import Floats, standard_normal, two_piece_lognormal
+from suanzhang.spec.job import TrainJob
+from suanzhang.spec.post_training import PostOption
+from suanzhang.spec.result import Interval, Term
+from suanzhang.spec.serve import ClosedLoop, ServeEstimate
+from suanzhang.spec.train import TrainEstimate, TrainOption
+from suanzhang.spec.trust import Flag, Node
+
+FRAMEWORK = Interval(1.0, 1.7, 3.0)
+"""Published over predicted step time of reinforcement learning: padding, waits of the host, tools and hand-overs between the
+sides, which no physics here counts. Five runs of NeMo RL 0.4 on H100 took 1.58 to 3.01 times as long (median 1.72); the low end
+is a framework that loses nothing. It widens the interval and never moves the estimate."""
+_ROLLOUT = "rollout"
+
+
+def training_job(asked: Asked) -> TrainJob:
+    """One optimizer step of the training side."""
+    spec = asked.rollout
+    mean = spec.prompt_tokens + spec.response_tokens if spec else float(asked.tuning.seq_len)
+    seq = max(BLOCK, math.ceil(mean / BLOCK) * BLOCK)
+    return job_of(asked, seq, spec.train_batch if spec else asked.tuning.batch)
+
+
+def rollout_of(asked: Asked, option: PostOption) -> tuple[ServeEstimate, ClosedLoop] | None:
+    """The steady state of one sampling replica of an option; None without rollout."""
+    spec = asked.rollout
+    if spec is None or option.rollout is None:
+        return None
+    share = math.ceil(spec.responses / max(1, option.rollout_chips // option.rollout.chips))
+    work = ClosedLoop(float(share), spec.prompt_tokens, spec.response_tokens, float(share), together=True)
+    return estimated_rollout(asked, option.rollout, work), work
+
+
+@dataclass(frozen=True, slots=True)
+class PostSpread:
+    """Measured over predicted times of an option, drawn.
+
+    Args:
+        factors: of each side, with what the framework loses.
+        step: of the whole step.
+        memory: of the memory of the training chips.
+    """
+
+    factors: dict[str, Floats]
+    step: Floats
+    memory: Interval
+
+    def of(self, term: Term) -> Floats:
+        """Of one part of a step."""
+        return self.factors[_ROLLOUT if term.name.startswith(_ROLLOUT) else "training"]
+
+
+def spread_of(asked: Asked, option: PostOption) -> PostSpread:
+    """How wrong an option may be.
+
+    Model:
+        Each side errs by its own residuals, training and serving; what a framework loses errs once for both. Sides that run
+        beside one another: the longer one, whichever that turns out to be, sets the step.
+    """
+    spec = asked.rollout
+    seq = int(spec.prompt_tokens + spec.response_tokens) if spec else asked.tuning.seq_len
+    job = job_of(asked, seq, spec.train_batch if spec else asked.tuning.batch)
+    lost = two_piece_lognormal(FRAMEWORK, standard_normal("framework")) if option.rollout else np.ones(len(standard_normal("")))
+    found = {
+        "training": lost
+        * two_piece_lognormal(interval_factors(asked.chip, job, asked.stack, option.train_chips), standard_normal("step time"))
+    }
+    sampling = rollout_of(asked, option)
+    if sampling is not None:
+        factors = inverse(estimate_factors(*sampling, asked.model, asked.chip))
+        found[_ROLLOUT] = lost * two_piece_lognormal(factors, standard_normal("rollout"))
+    memory = interval_factors(asked.chip, job, asked.stack, option.train_chips, None, "memory_bytes")
+    memory = Interval(min(memory.p05, 1.0), memory.p50, max(memory.p95, 1.0))
+    made = PostSpread(found, lost, memory)
+    return replace(made, step=_step(option, made) / option.step_s)
+
+
+def _step(option: PostOption, spread: PostSpread) -> Floats:
+    """Time of a step, drawn."""
+    if not option.sides:
+        return np.asarray(sum(term.value * spread.of(term) for term in option.terms))
+    sides = np.max([side.value * spread.of(side) for side in option.sides], axis=0)
+    rest = option.step_s - max(side.value for side in option.sides)
+    return np.asarray(sides + rest * spread.factors["training"])
+
+
+def spanned(option: PostOption, spread: PostSpread) -> PostOption:
+    """An option with its intervals."""
+
+    def term(one: Term) -> Term:
+        return replace(one, value_interval=around(one.value, one.value * spread.of(one))) if one.value else one
+
+    return replace(
+        option,
+        step_s_interval=around(option.step_s, option.step_s * spread.step),
+        memory_bytes_interval=spread.memory.scaled(option.memory_bytes),
+        terms=tuple(term(one) for one in option.terms),
+        sides=tuple(term(one) for one in option.sides),
+    )
+
+
+def utilisation_of(option: PostOption, chips: int, spread: PostSpread) -> tuple[float, Interval | None]:
+    """Share of the chips' time in which both sides of an apart fleet work; 1 otherwise."""
+    if not option.sides:
+        return 1.0, None
+    by_side = {side.name: side for side in option.sides}
+    sampling, training = by_side["rollout side"], by_side["training side"]
+    work = sampling.value * option.rollout_chips + training.value * option.train_chips
+    drawn = sampling.value * option.rollout_chips * spread.of(sampling) + training.value * option.train_chips * spread.of(
+        training
+    )
+    share = work / (option.step_s * chips)
+    return share, around(share, np.minimum(1.0, drawn / (option.step_s * spread.step * chips)))
+
+
+def whole_run(asked: Asked, best: PostOption) -> tuple[TrainEstimate, TrainOption]:
+    """The training side on all chips, for what depends on their number alone."""
+    job = training_job(asked)
+    made = replace(estimate_train(job, asked.chip, best.layout, asked.stack), chips=asked.chips)
+    return made, option_of(job_of(asked, BLOCK, 1), asked.chip, asked.stack, made)
+
+
+def weak_post_training(asked: Asked, best: PostOption) -> tuple[Flag, ...]:
+    """Weak figures that weigh more than 5 % of the step: those of the training and of the sampling, each by its share.
+
+    Args:
+        asked: the post-training.
+        best: its best way.
+    """
+    from suanzhang.app.explain_serve import Replica, iteration
+    from suanzhang.app.explain_terms import run_on, step_tree
+    from suanzhang.app.weak import weak_inputs
+    from suanzhang.spec.trust_plain import plain
+
+    try:
+        training = step_tree(run_on(training_job(asked), asked.chip, asked.stack, best.layout), layers=False)
+    except PlannerError:  # the optimizer step of one side does not divide the batch of the question
+        return ()
+    sampling = rollout_of(asked, best)
+    below: dict[str, tuple[Node, ...]] = {"training": (training,)}
+    if sampling is not None:
+        replica = Replica.of(plain(sampling[0]), asked.chip.id)
+        below[_ROLLOUT] = (iteration("one iteration", replica, "terms", "sampling"),)
+    parts = tuple(
+        Node(term.name, term.value, "s", "product", parts=below.get(_ROLLOUT if term.name == _ROLLOUT else "training", ()))
+        for term in best.terms
+    )
+    return weak_inputs([Node("step time", best.step_s, "s", "sum", parts=parts)])
