@@ -21,7 +21,7 @@ from suanzhang.spec.serve import ServeResult
 from suanzhang.spec.train import TrainOption, TrainResult
 
 Progress = Callable[[str], None]
-_RENTED = ("rent", "reserve", "lease")
+_RENTED = ("rent", "reserve")
 
 
 class _Named(Protocol):

@@ -11,7 +11,7 @@ from suanzhang.money.procurement.calendar import HOURS_PER_MONTH
 from suanzhang.money.procurement.scenarios import Uncertainty, draw_scenarios
 from suanzhang.money.procurement.solve import describe, solve, solve_shape
 from suanzhang.source import Quoted
-from suanzhang.spec.buy import ChipCosts, Demand, Holding, Need, PurchaseProblem
+from suanzhang.spec.buy import ChipCosts, Demand, Holding, Need, PurchaseProblem, Scenario
 from suanzhang.spec.market import LeadTime, Offer
 from suanzhang.spec.place import Moving, Place, Works
 
@@ -208,6 +208,38 @@ def test_leased_chips_come_and_go_and_only_owned_ones_are_sold():
     assert leased == [("2026-01", 6.0)]
     assert plan.lines["rent"] == pytest.approx(6.0 * 0.4 * HOURS_PER_MONTH * 3)
     assert sum(row.chips for row in plan.rows if row.action == "resell") <= 4.0
+
+
+def test_a_lease_is_paid_by_the_month_and_what_is_owed_at_the_end_counts():
+    months, lease = 4, offer("lease", 0.4, term_months=6, lead=1.0)
+    table = {"a": replace(costs("a", months), network=60.0, infra_life_months=60.0)}
+    demand = service(10.0, first_month=1)
+    case = PurchaseProblem((demand,), (lease,), table, months, "2026-01", "USD", gap=1e-9)
+    plan = solve(case)
+    month = 10.0 * 0.4 * HOURS_PER_MONTH
+    paid = [(row.month, round(row.cost.amount, 2)) for row in plan.rows if row.action == "instalment"]
+    assert paid == [("2026-02", month), ("2026-03", month), ("2026-04", month)]
+    assert [(row.offer, row.chips) for row in plan.rows if row.note == "still owed at the end"] == [("lease-a", 10.0)]
+    assert plan.cost == pytest.approx(6 * month + 600.0 - 600.0 * (1.0 - 3.0 / 60.0), abs=0.02)
+    assert plan.cash == pytest.approx(3 * month + 600.0, abs=0.02)
+    assert sum(round(100.0 * row.cost.amount) for row in plan.rows) == round(100.0 * plan.cost)
+
+
+def test_a_budget_by_month_turns_a_purchase_into_a_lease():
+    months = 12
+    offers = (offer("buy", 1000.0), offer("lease", 0.15, term_months=12))
+    case = PurchaseProblem((service(10.0),), offers, {"a": costs("a", months)}, months, "2026-01", "USD", gap=1e-9)
+    assert {row.action for row in solve(case).rows if row.cost.amount} == {"buy"}
+    month = 10.0 * 0.15 * HOURS_PER_MONTH
+    tight = replace(case, budget_by_month=tuple(month * (t + 1.01) for t in range(months)))
+    plan = solve(tight)
+    assert {row.action for row in plan.rows if row.cost.amount} == {"instalment"}
+    spent = 0.0
+    for state, limit in zip(plan.months, tight.budget_by_month, strict=True):
+        spent += state.cash
+        assert spent <= limit
+    many = solve(replace(tight, gap=1e-3), tuple(Scenario(0.2) for _ in range(5)))
+    assert many.cost == pytest.approx(plan.cost, rel=2e-3)
 
 
 def test_bad_sites_are_refused():

@@ -306,7 +306,7 @@ def _budget(form: Form, cols: Columns) -> None:
         form.marks[budget_name(problem, t)] = Mark(row, float(limit or 0.0), problem.currency, "budget", 1e6)
         for j, order in enumerate(shape.orders):
             if order.month <= t:
-                form.add(row, j, float(shape.weights @ order.cash) / 1e6)
+                form.add(row, j, float(shape.weights @ order.paid_by(t, problem.months)) / 1e6)
         for k in range(cols.chips):
             for u in range(t):
                 if form.upper[cols.sale(k, u)] > 0.0:

@@ -70,7 +70,8 @@ class Master:
             form.marks[budget_name(problem, t)] = Mark(row, float(limit or 0.0), problem.currency, "budget", 1e6)
             members = [j for j, order in enumerate(shape.orders) if order.month <= t]
             if members:
-                cash = [float(shape.weights @ (shape.orders[j].cash + self.hold[:, j])) / 1e6 for j in members]
+                paid = [shape.orders[j].paid_by(t, problem.months) + self.hold[:, j] for j in members]
+                cash = [float(shape.weights @ amounts) / 1e6 for amounts in paid]
                 form.add(row, members, cash)
             whole = self.by_scenario
             used = np.arange(self.groups) if whole else np.arange(t + 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,8 @@ class Order:
     """A column: lots of one offer ordered in one month, with its cost by line and scenario (per lot).
 
     A move of chips between sites and works on a site are orders as well: a move takes chips of the kind ``source`` away
-    when it begins and brings them to ``kind`` when it ends; works bring no chips. Neither has an offer (-1).
+    when it begins and brings them to ``kind`` when it ends; works bring no chips. Neither has an offer (-1). A lease is paid
+    by the month (``instalment``, by scenario) from the month in which its chips come.
     """
 
     offer: int
@@ -39,6 +40,18 @@ class Order:
     kind: int = -1
     hosted: bool = False
     source: int = -1
+    instalment: Floats | None = None
+
+    def due(self, months: int) -> Floats:
+        """Instalments by scenario and month of the plan."""
+        if self.instalment is None:
+            return np.zeros((len(self.arrival), months))
+        month = np.arange(months)
+        return self.instalment[:, None] * ((month >= self.arrival[:, None]) & (month < self.leave[:, None]))
+
+    def paid_by(self, month: int, months: int) -> Floats:
+        """Cash by scenario until the end of a month."""
+        return self.cash if self.instalment is None else self.cash - self.due(months)[:, month + 1 :].sum(axis=1)
 
 
 def resale_values(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], chips: tuple[str, ...]) -> Floats:
@@ -90,7 +103,8 @@ def orders_of(
             limit = stock_until(offer, problem.start, month)
             lots = math.floor(limit / offer.lot_chips + 1e-9) if math.isfinite(limit) else math.inf
             kind, hosted = chips.index(offer.chip), offer.kind == "reserve"
-            found.append(Order(index, month, float(offer.lot_chips), lots, lines, cash, arrival, leave, offer.id, kind, hosted))
+            order = Order(index, month, float(offer.lot_chips), lots, lines, cash, arrival, leave, offer.id, kind, hosted)
+            found.append(_leased(problem, order, offer, scenarios) if offer.kind == "lease" else order)
     return (*found, *_moves(problem, len(scenarios), chips), *_works(problem, len(scenarios)))
 
 
@@ -135,6 +149,35 @@ def _works(problem: PurchaseProblem, scenarios: int) -> list[Order]:
 def _arrival(offer: Offer, scenario: Scenario, month: int) -> int:
     arrival = month + scenario.delay_months.get(offer.id, nominal_delay(offer))
     return FOREVER if arrival >= scenario.barred_from.get(offer.id, FOREVER) else arrival
+
+
+def _leased(problem: PurchaseProblem, order: Order, offer: Offer, scenarios: tuple[Scenario, ...]) -> Order:
+    """A lease with its instalments: those within the plan are rent, those after it are owed at the end.
+
+    The fabric, the storage and, where the price leaves it out, the server are paid as for bought chips.
+    """
+    path = np.array([s.rent[offer.id][order.month] if offer.id in s.rent else 1.0 for s in scenarios])
+    delivered = (order.arrival < FOREVER).astype(float)
+    instalment = delivered * path * offer.price.value * HOURS_PER_MONTH * order.lot
+    within = np.clip(np.minimum(order.leave, problem.months) - order.arrival, 0, None)
+    costs, rate = problem.costs[offer.chip], problem.interest_per_year / 12.0
+    host = 0.0 if offer.includes_host else costs.host
+    infra = host + costs.network + costs.storage
+    age = np.maximum(problem.months - order.arrival, 0)
+    left = infra * np.maximum(1.0 - age / costs.infra_life_months, 0.0)
+    wear = [np.maximum(1.0 - np.arange(months) / costs.infra_life_months, 0.0).sum() for months in age]
+    tied = infra * (np.array(wear) + np.minimum(order.arrival - order.month, problem.months - order.month))
+    paid = order.lot * delivered
+    lines = (
+        ("rent", instalment * within),
+        ("hosts", paid * host),
+        ("network", paid * costs.network),
+        ("storage", paid * costs.storage),
+        ("finance", paid * rate * tied),
+        ("value left", instalment * (max(offer.term_months, 1) - within) - paid * left),
+    )
+    cash = np.sum([amounts for name, amounts in lines if name not in ("finance", "value left")], axis=0)
+    return replace(order, lines=lines, cash=cash, instalment=instalment)
 
 
 def _order_lines(

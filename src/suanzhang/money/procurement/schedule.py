@@ -9,7 +9,7 @@ import numpy as np
 from suanzhang.money.procurement.calendar import HOURS_PER_MONTH, month_name
 from suanzhang.money.procurement.form import sale_lines
 from suanzhang.money.procurement.monthcell import Cell
-from suanzhang.money.procurement.orders import Floats
+from suanzhang.money.procurement.orders import Floats, Order
 from suanzhang.money.procurement.outcome import Outcome, rented_chips
 from suanzhang.money.procurement.places import KW, base_name, limits_of, site_of
 from suanzhang.money.procurement.shape import Shape
@@ -20,11 +20,11 @@ from suanzhang.units import HOUR_S
 
 _SMALL = 1e-6
 _ORDER: tuple[Action, ...] = (
-    "buy", "lease", "reserve", "rent", "spot", "api", "wait", "run", "resell", "retire", "move", "build",
+    "buy", "lease", "instalment", "reserve", "rent", "spot", "api", "wait", "run", "resell", "retire", "move", "build",
     "interest", "value left",
 )  # fmt: skip
 """Order of the rows of one month."""
-_ON_SITE = ("buy", "lease", "run", "resell", "retire")
+_ON_SITE = ("buy", "lease", "instalment", "run", "resell", "retire")
 
 
 def _row(
@@ -67,10 +67,37 @@ def _order_rows(shape: Shape, outcome: Outcome) -> list[ScheduleRow]:
         offer, chips = shape.problem.offers[order.offer], outcome.lots[j] * order.lot
         lines = {name: float(shape.weights @ amounts) * outcome.lots[j] for name, amounts in order.lines}
         lines.pop("value left", 0.0)
+        if order.instalment is not None:
+            lines.pop("rent")
+            rows += _instalments(shape, order, float(outcome.lots[j]))
         arrival = order.arrival[order.arrival < shape.months]
         text = f"in use from {month_name(shape.problem.start, int(np.median(arrival)))}" if len(arrival) else "not delivered"
         rows.append(_row(shape, order.month, offer.id, offer.kind, offer.chip, chips, lines, text))  # type: ignore[arg-type]
     return rows
+
+
+def _instalments(shape: Shape, order: Order, lots: float) -> list[ScheduleRow]:
+    """What a lease costs in each month of the plan, and what is still owed at its end."""
+    offer, start = shape.problem.offers[order.offer], shape.problem.start
+    due, chips = shape.weights @ order.due(shape.months) * lots, lots * order.lot
+    term = f"lease of {month_name(start, order.month)} over {offer.term_months} months"
+    rows = [
+        _row(shape, int(t), offer.id, "instalment", offer.chip, chips, {"rent": float(due[t])}, term)
+        for t in np.flatnonzero(due > 0.005)
+    ]
+    owed = _owed(shape, order) * lots
+    if owed > 0.005:
+        line = {"value left": owed}
+        rows.append(_row(shape, shape.months - 1, offer.id, "value left", offer.chip, chips, line, "still owed at the end"))
+    return rows
+
+
+def _owed(shape: Shape, order: Order) -> float:
+    """Instalments of one lot that fall after the plan, mean over scenarios."""
+    if order.instalment is None:
+        return 0.0
+    term = max(shape.problem.offers[order.offer].term_months, 1)
+    return float(shape.weights @ (order.instalment * (term - (order.due(shape.months) > 0.0).sum(axis=1))))
 
 
 def _site_rows(shape: Shape, outcome: Outcome) -> list[ScheduleRow]:
@@ -173,8 +200,10 @@ def _left_rows(shape: Shape, outcome: Outcome) -> list[ScheduleRow]:
         _sum(left, chip, float(shape.have_site[k, -1]) - float(sold.sum()), lines["value left"])
     for j, order in enumerate(shape.orders):
         worth = float(shape.weights @ dict(order.lines).get("value left", np.zeros(shape.count))) * outcome.lots[j]
+        worth -= _owed(shape, order) * outcome.lots[j]
         if outcome.lots[j] > 0.0 and worth and order.offer >= 0:
-            _sum(left, shape.label(order.kind)[0], outcome.lots[j] * order.lot, worth)
+            chips = outcome.lots[j] * order.lot if order.instalment is None else 0.0
+            _sum(left, shape.label(order.kind)[0], chips, worth)
     rows = []
     for chip, (chips, amount) in finance.items():
         if abs(amount) >= 0.005:

@@ -292,11 +292,16 @@ def _tokens_bill(demand: Demand, offer: Offer) -> float:
 def late_price(problem: PurchaseProblem, demand: Demand) -> float:
     """Price of a month in which the whole of a service is late in a scenario that nothing can mend.
 
-    Three times the dearest rent that would serve it, and never less than its own price of waiting.
+    Three times the dearest rent that would serve it (a tenth of the dearest price, where nothing is let by the hour), and
+    never less than three times its own price of waiting.
     """
     chips = {need.chip: need.chips for need in demand.options}
-    rents = [o.price.value * HOURS_PER_MONTH * chips[o.chip] for o in problem.offers if o.kind in HOURLY and o.chip in chips]
-    return max(3.0 * max(rents, default=0.0), 3.0 * demand.wait_price)
+    ours = [offer for offer in problem.offers if offer.chip in chips]
+    rents = [o.price.value * HOURS_PER_MONTH * chips[o.chip] for o in ours if o.kind in HOURLY]
+    terms = [o.price.value * HOURS_PER_MONTH * chips[o.chip] for o in ours if o.kind in ("lease", "reserve")]
+    prices = [0.1 * o.price.value * chips[o.chip] for o in ours if o.kind == "buy"]
+    dearest = max(rents or [*terms, *prices, 0.0])
+    return max(3.0 * dearest, 3.0 * demand.wait_price)
 
 
 def _wait_cost(problem: PurchaseProblem, services: tuple[Demand, ...], allowed: NDArray[np.bool_]) -> Floats:
