@@ -59,11 +59,12 @@ def times(*factors: Interval) -> Interval:
 
 
 def around(value: float, factors: Interval, most: float = math.inf) -> Interval:
-    """The interval of a predicted value, nowhere above ``most`` where it cannot be."""
+    """The interval of a predicted value, which it never leaves out, nowhere above ``most`` where it cannot be."""
     if not math.isfinite(value):
         return Interval(value, value, value)
     found = factors.scaled(value)
-    return Interval(min(found.p05, most), min(found.p50, most), min(found.p95, most))
+    low, middle, high = (min(end, most) for end in (found.p05, found.p50, found.p95))
+    return Interval(min(low, value), middle, max(high, value))
 
 
 def percentiles_around(values: Percentiles, factors: Interval, requests: float = 0.0, batch: float = 1.0) -> Percentiles:

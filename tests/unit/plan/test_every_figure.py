@@ -1,0 +1,222 @@
+"""Every figure that serve, plan, buy and audit predict has its interval; what is no prediction stands here with the reason."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from intervals import unspanned
+
+import suanzhang
+from suanzhang.app.serve_verb_day import serve_day
+from suanzhang.report.blocks import Ranged, Table
+from suanzhang.report.csv import table_csv
+from suanzhang.report.text import print_report
+from suanzhang.report.views import report_of
+from suanzhang.spec.plan import PlanResult
+from suanzhang.spec.question import Question
+from suanzhang.spec.serve_improve import ImproveResult
+
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
+TRAFFIC = {"isl": 500, "osl": 150, "isl_p95": 1500, "osl_p95": 400, "ttft_p99_s": 1.0, "tpot_p99_s": 0.04}
+
+FLAGS = {"Flag": "weights of figures, exact by the formulas"}
+CLOCK = "a clock reading"
+COUNTED = "a count of work done"
+
+REPLICA = {
+    "ServeEstimate.chips": "follows from the layout",
+    "ServeEstimate.batch_limit": "whole sequences that the cache and the settings of the engine allow",
+    "ServeMemory": "arithmetic of the architecture, the layout and the settings of the engine",
+    "ServeEstimate.requests_simulated": COUNTED,
+    "ServeEstimate.simulated_s": COUNTED,
+    "ServeEstimate.wall_s": CLOCK,
+}
+SIZED = {
+    "SizedService.spare_replicas": "asked",
+    "ChipCount.requests_per_s": "the load that was asked about",
+    "SizedService.layouts_evaluated": COUNTED,
+    "SizedService.alternatives": "runners-up of a search, as it ranks them",
+    "SizedService.size_s": CLOCK,
+}
+SERVE = {
+    **REPLICA, **SIZED, **FLAGS,
+    "ServeResult.requests_simulated": COUNTED,
+    "ServeResult.simulated_s": COUNTED,
+    "ServeResult.wall_s": CLOCK,
+    "ServeResult.isl": "given",
+    "ServeResult.osl": "given",
+}  # fmt: skip
+KINDS = {
+    **FLAGS,
+    "KindsResult.requests_per_s": "given",
+    "KindOption.max_batched_tokens": "a setting",
+    "FrontPoint.concurrency": "the load at which the point lies",
+    "KindsResult.ways_evaluated": COUNTED,
+    "KindsResult.requests_simulated": COUNTED,
+    "KindsResult.wall_s": CLOCK,
+}
+IMPROVE = {
+    **FLAGS,
+    "Step.cost_fraction": "1 by definition at the start; the other steps are looked at by themselves",
+    "ImproveResult.requests_simulated": COUNTED,
+    "ImproveResult.wall_s": CLOCK,
+}
+UNITS = {
+    **FLAGS,
+    "HourCost.hours": "length of the tier",
+    "HourCost.requests_per_s": "the load that was asked about",
+    "UnitsResult.requests_simulated": COUNTED,
+    "UnitsResult.wall_s": CLOCK,
+}
+SHARE = {**FLAGS, "ShareResult.requests_simulated": COUNTED, "ShareResult.wall_s": CLOCK}
+_EVENT = "what happened to the requests of one simulated day"
+DAY = {
+    **FLAGS,
+    "DayResult.replicas_followed": "a setting",
+    "DayResult.cells": "a setting",
+    **dict.fromkeys(
+        (f"DayResult.{name}" for name in ("requests", "finished", "timed_out", "rejected", "unfinished", "failures", "moved",
+                                          "preemptions")), _EVENT
+    ),
+    "DayResult.requests_simulated": COUNTED,
+    "DayResult.simulated_s": COUNTED,
+    "DayResult.wall_s": CLOCK,
+}  # fmt: skip
+_DECIDED = "a decision of the plan"
+BUY = {
+    **FLAGS,
+    "ScheduleRow.chips": _DECIDED,
+    "ScheduleRow.lines": "parts of the cost of the row, which has its interval",
+    "BuyResult.cost_p95": "the end of an interval itself",
+    "BuyResult.gap": "proved by the solver",
+    "BuyResult.bound": "proved by the solver",
+    "BuyResult.solve_s": CLOCK,
+    "BuyResult.scenarios": "given",
+    "BuyResult.budget": "given",
+    "Binding.value": "the limit as it was given, or the plan decided it",
+    "RunWindow.chips": _DECIDED,
+    "ServiceShare.chips": _DECIDED,
+    "ServiceShare.share": _DECIDED,
+    "MonthState.owned": _DECIDED,
+    "MonthState.rented": _DECIDED,
+    "RentOrBuy.rent_per_chip_h": "a quoted price",
+    "ChargeBack.chip_months": _DECIDED,
+}
+PLAN = {
+    **{name: why for name, why in BUY.items() if name != "ChargeBack.chip_months"},
+    **REPLICA, **SIZED,
+    "PlanResult.months": "given",
+    "PlanResult.budget": "given",
+    "PowerRow.limit_w": "a limit of the site",
+    "TrainOption.chips": _DECIDED,
+    "FleetShare": _DECIDED,
+    "ServicePlan.served": _DECIDED,
+    "ChipsRow.chips": _DECIDED,
+    "Flip.chips_change": "a decision of the changed plan",
+    "Risk.value": "chances, quoted delays and counts of the plan; failures and what is left have their intervals",
+}  # fmt: skip
+AUDIT = {
+    **FLAGS,
+    "AuditRow.stated": "what others state",
+    "AuditRow.stated_low": "what others state",
+    "AuditRow.stated_high": "what others state",
+    "AuditRow.low": "the end of an interval itself",
+    "AuditRow.high": "the end of an interval itself",
+    "AuditRow.inputs": "inputs of the claim",
+    **dict.fromkeys((f"AuditResult.{name}" for name in ("consistent", "inconsistent", "not_checkable")), "a count of claims"),
+}
+
+
+def findings(result: object, listed: dict[str, str]) -> list[str]:
+    """What lacks an interval; an answer may rest on no weak figure, and a plan may lack a part that others have."""
+    optional = ("Flag", "RentOrBuy", "SizedService", "ServeMemory", "BuyResult", "ServeEstimate", "RunWindow", "Refusal")
+    lines = unspanned([result], listed)
+    return [line for line in lines if not (line.startswith(optional) and line.endswith("no result has it"))]
+
+
+@pytest.fixture(scope="module")
+def bought(question: Question) -> object:
+    return suanzhang.buy(question, scenarios=1)
+
+
+@pytest.fixture(scope="module")
+def levers() -> ImproveResult:
+    found = suanzhang.improve(EXAMPLES / "shared-fleet" / "question.yaml", "ranker")
+    assert isinstance(found, ImproveResult)
+    return found
+
+
+def test_serve() -> None:
+    sized = suanzhang.serve("llama3-8b", "h100-sxm-80", rate=60.0, peak_to_mean=2.0, simulated_requests=3000, **TRAFFIC)
+    alone = suanzhang.serve("llama3-8b", "h100-sxm-80", concurrency=32, isl=500, osl=150)
+    assert unspanned([sized, alone], SERVE) == []
+
+
+def test_serve_over_kinds() -> None:
+    found = suanzhang.serve_kinds("llama3-8b", "h100-sxm-80,l40s-48", rate=30.0, **TRAFFIC)
+    assert findings(found, KINDS) == []
+
+
+def test_improve(levers: ImproveResult) -> None:
+    assert findings(levers, IMPROVE) == []
+    for step in levers.steps[1:]:
+        assert step.cost_fraction_interval is not None
+        assert step.cost_fraction_interval.p05 <= step.cost_fraction <= step.cost_fraction_interval.p95
+
+
+def test_a_lever_is_known_better_than_what_it_acts_on(levers: ImproveResult) -> None:
+    """Deployments of one model on one chip share most of their error, so that a difference of them has less of it."""
+    rent, saved = levers.baseline.rent_per_month_interval, levers.saving_fraction_interval
+    assert rent is not None and saved is not None
+    left = (1.0 - saved.p05) / (1.0 - saved.p95)
+    assert left < rent.p95 / rent.p05
+
+
+def test_units_and_share() -> None:
+    assert findings(suanzhang.serve_units(EXAMPLES / "shared-fleet" / "question.yaml", "chat"), UNITS) == []
+    assert findings(suanzhang.serve_share(EXAMPLES / "shared-fleet" / "question.yaml"), SHARE) == []
+
+
+def test_a_simulated_day() -> None:
+    found = serve_day("llama3-8b", "h100-sxm-80", rate=20.0, peak_to_mean=2.0, urgent=0.1, autoscale=True, follow=2, **TRAFFIC)
+    assert findings(found, DAY) == []
+
+
+def test_plan(answer: PlanResult) -> None:
+    assert findings(answer, PLAN) == []
+    assert {risk.name for risk in answer.risks if risk.value_interval} >= {"interruptions of base"}
+
+
+def test_buy(bought: object) -> None:
+    assert findings(bought, BUY) == []
+
+
+def test_rows_of_a_schedule_move_with_the_whole(answer: PlanResult) -> None:
+    """All rows share prices and physics: the ends of their sum lie no further out than the sum of their ends."""
+    rows = [row.cost_interval for row in answer.buy.schedule]
+    whole = answer.buy.cost_interval
+    assert sum(one.p05 for one in rows if one) <= whole.p05 * (1.0 + 1e-9)
+    assert sum(one.p95 for one in rows if one) >= whole.p95 * (1.0 - 1e-9)
+    assert answer.cost_interval == whole
+
+
+def test_audit() -> None:
+    found = suanzhang.audit(EXAMPLES / "audit-2026" / "claims.yaml")
+    checked = [row for row in found.claims if row.computed is not None]
+    assert all(row.computed_interval is not None and row.computed_interval.p05 <= row.computed <= row.computed_interval.p95
+               for row in checked if row.computed is not None)  # fmt: skip
+    assert [line for line in findings(found, AUDIT) if "is a point" not in line] == []
+
+
+def test_tables_show_the_interval_where_the_figure_stands(answer: PlanResult) -> None:
+    tables = {table.title: table for table in report_of(answer).tables}
+    for name in ("Purchases and rents by run of months", "Costs", "Power", "chat: latency", "What would change the answer"):
+        assert any(isinstance(cell, Ranged) for row in tables[name].rows for cell in row), name
+    out = io.StringIO()
+    print_report(report_of(answer), file=out, width=110)
+    assert "in brackets: 5th to 95th percentile of our prediction" in " ".join(out.getvalue().split())
+    head = table_csv(tables["Costs"]).splitlines()[0]
+    assert "cost p05" in head and "cost p95" in head
+    assert isinstance(tables["Costs"], Table)
