@@ -227,6 +227,7 @@ def _layout(given: _Given, model: ModelSpec) -> TrainLayout:
     tp = given.whole("tensor-model-parallel-size", 1)
     values: dict[str, Any] = {
         "tp": tp, "pp": pp, "dp": 0, "cp": given.whole("context-parallel-size", 1), "vpp": vpp,
+        "cp_kind": "a2a" if given.text("cp-comm-type") == "a2a" else "ring",
         "ep": given.whole("expert-model-parallel-size", 1), "etp": given.whole("expert-tensor-parallel-size"),
         "sp": given.flag("sequence-parallel") or tp == 1, "zero_stage": zero, "micro_batch": given.whole("micro-batch-size", 1),
         "recompute": recompute, "recompute_layers": layers * vpp if recompute == "full" else 0,

@@ -101,6 +101,7 @@ def layout_arguments(layout: TrainLayout, model: ModelSpec) -> tuple[Args, list[
         ("tensor-model-parallel-size", str(layout.tp)),
         ("pipeline-model-parallel-size", str(layout.pp)),
         ("context-parallel-size", str(layout.cp)),
+        *((("cp-comm-type", "a2a"),) if layout.cp > 1 and layout.cp_kind == "a2a" else ()),
     ]
     args += [("expert-model-parallel-size", str(layout.ep))] if model.moe else []
     args += [("expert-tensor-parallel-size", str(layout.etp or layout.tp))] if model.moe else []

@@ -13,7 +13,7 @@ from suanzhang.spec.memory import memory_words
 from suanzhang.spec.model import ModelSpec
 from suanzhang.units import GB, parse_quantity
 
-ALIASES = {"mbs": "micro_batch", "zero": "zero_stage", "micro_batch_size": "micro_batch", "vp": "vpp"}
+ALIASES = {"mbs": "micro_batch", "zero": "zero_stage", "micro_batch_size": "micro_batch", "vp": "vpp", "cp_comm_type": "cp_kind"}
 """Short names of layout keys."""
 MOST_CHIPS = 10_000_000
 """More chips than one training can be asked for."""
@@ -84,6 +84,7 @@ def _value(key: str, value: str, default: object) -> object:
     choices = {
         "recompute": ("none", "selective", "full"),
         "schedule": ("gpipe", "1f1b", "interleaved", "zero-bubble", "dualpipe", "zero-bubble-2p"),
+        "cp_kind": ("ring", "a2a"),
     }
     if value not in choices[key]:
         raise InputError(f"layout {key}: unknown {value!r}", fix=f"use one of {', '.join(choices[key])}")

@@ -137,7 +137,7 @@ def _params(packed: Packed) -> float:
         routed_params,
     )
 
-    one = LayoutArgs(*[1.0] * 18)
+    one = LayoutArgs(*[1.0] * 19)
     shape = packed.shape
     mixtures = moe_layers(shape)
     total = (shape.layers - mixtures) * dense_layer_params(shape, one) + embedding_params(shape, one) + head_params(shape, one)

@@ -153,6 +153,7 @@ def describe(layout: TrainLayout) -> str:
     """A layout in one short line."""
     parts = [f"tp={layout.tp}", f"pp={layout.pp}", f"dp={layout.dp}"]
     parts += [f"cp={layout.cp}"] if layout.cp > 1 else []
+    parts += [f"cp_kind={layout.cp_kind}"] if layout.cp > 1 and layout.cp_kind != "ring" else []
     parts += [f"ep={layout.ep}"] if layout.ep > 1 else []
     parts += [f"vpp={layout.vpp}"] if layout.vpp > 1 else []
     return ",".join([*parts, f"mbs={layout.micro_batch}", f"zero={layout.zero_stage}", f"recompute={layout.recompute}"])

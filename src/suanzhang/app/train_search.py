@@ -20,6 +20,8 @@ from suanzhang.spec.job import TrainJob
 from suanzhang.spec.layout import TrainLayout
 from suanzhang.spec.stack import TrainStack
 
+EXCHANGES_HEADS = "2023-09"
+"""Month from which software exchanges heads between context ranks by all-to-all (DeepSpeed-Ulysses)."""
 LONG_CONTEXT = 8192
 """From this sequence length on, context parallelism is looked at."""
 MOST_CHUNKS = 24
@@ -84,6 +86,7 @@ def default_axes(job: TrainJob, stack: TrainStack, chips: int, domain: int) -> A
         recompute=(0, 1, 2),
         schedule=(1,),
         overlap_tp=(1,),
+        cp_a2a=(0, 1) if job.seq_len >= LONG_CONTEXT and stack.released >= EXCHANGES_HEADS else (0,),
     )
 
 

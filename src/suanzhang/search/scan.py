@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Evaluator = Callable[[Floats], tuple[Floats, Floats, Floats]]
-"""Layouts (n, 18) to step time [s], memory [bytes] and reason code (0 feasible), each (n,)."""
+"""Layouts (n, 19) to step time [s], memory [bytes] and reason code (0 feasible), each (n,)."""
 CHUNK = 8192
 """Layouts that are evaluated together: bounds the memory of a search."""
 
@@ -21,12 +21,12 @@ class Found:
     """What a scan found.
 
     Args:
-        layouts: the best feasible layouts, fastest first, shape (k, 18).
+        layouts: the best feasible layouts, fastest first, shape (k, 19).
         step_s: their step times.
         memory_bytes: their memory.
         evaluated: layouts whose time and memory were computed.
         refused: layouts left out by the evaluator, by reason code.
-        leanest: the layout of least memory, shape (18,), empty when none was evaluated.
+        leanest: the layout of least memory, shape (19,), empty when none was evaluated.
         leanest_bytes: its memory.
     """
 
@@ -54,11 +54,13 @@ def scan(layouts: Iterable[Floats], evaluate: Evaluator, keep: int = 16, memory_
     Returns:
         The best, and what was left out.
     """
-    best = np.empty((0, 20))
+    best = np.empty((0, 2))
     evaluated = 0
     refused: Counter[int] = Counter()
     leanest, leanest_bytes = np.empty(0), np.inf
     for chunk in _chunks(layouts):
+        if best.shape[1] != 2 + chunk.shape[1]:
+            best = np.empty((0, 2 + chunk.shape[1]))
         step, memory, reason = evaluate(chunk)
         computed = (reason == 0.0) | (reason == memory_reason)
         evaluated += int(np.count_nonzero(computed))

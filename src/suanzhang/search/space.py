@@ -24,6 +24,7 @@ INNER = (
     "overlap_pp",
     "offload_optimizer",
     "offload_activations",
+    "cp_a2a",
 )
 """Axes that do not change how many chips the model is cut over."""
 COLUMNS = (
@@ -45,9 +46,20 @@ COLUMNS = (
     "overlap_pp",
     "offload_optimizer",
     "offload_activations",
+    "cp_a2a",
 )
 """Columns of a batch of layouts."""
-SINGLE = ("sp", "zero", "recompute", "overlap_dp", "overlap_tp", "overlap_pp", "offload_optimizer", "offload_activations")
+SINGLE = (
+    "cp_a2a",
+    "sp",
+    "zero",
+    "recompute",
+    "offload_optimizer",
+    "offload_activations",
+    "overlap_dp",
+    "overlap_tp",
+    "overlap_pp",
+)
 """Inner axes that are cut one by one; the others go together."""
 ONE_F_ONE_B, INTERLEAVED, DUALPIPE = 1, 2, 4
 
@@ -63,6 +75,7 @@ class Axes:
         schedule: codes 0 GPipe, 1 1F1B, 2 interleaved, 3 zero-bubble, 4 DualPipe; interleaved goes with vpp > 1 and
             1F1B with vpp = 1 by themselves.
         overlap_dp, overlap_tp, overlap_pp, offload_optimizer, offload_activations: 0 or 1.
+        cp_a2a: 0 a ring of context ranks, 1 an all-to-all of their heads; a ring stands for both without context ranks.
     """
 
     tp: tuple[int, ...]
@@ -81,6 +94,7 @@ class Axes:
     overlap_pp: tuple[int, ...] = (0,)
     offload_optimizer: tuple[int, ...] = (0,)
     offload_activations: tuple[int, ...] = (0,)
+    cp_a2a: tuple[int, ...] = (0,)
 
     @property
     def size(self) -> int:
@@ -116,8 +130,8 @@ def outer_reason(chips: int, tp: int, pp: int, cp: int, sizes: Sizes) -> str:
         return "key/value heads and tp do not divide one another"
     if pp > sizes.layers:
         return "fewer layers than pipeline chunks"
-    if cp > 1 and sizes.seq % (2 * cp):
-        return "sequence length does not divide by 2 x cp"
+    if cp > 1 and sizes.seq % cp:
+        return "sequence length does not divide by cp"
     if sizes.global_batch % (chips // (tp * pp * cp)):
         return "global batch does not divide by dp x micro_batch"
     return ""
@@ -133,7 +147,7 @@ def batches(chips: int, sizes: Sizes, axes: Axes, pruned: Counter[str]) -> Itera
         pruned: receives the count of layouts left out, by reason.
 
     Yields:
-        Arrays of shape (n, 18), columns as ``COLUMNS``.
+        Arrays of shape (n, 19), columns as ``COLUMNS``.
     """
     inner = int(np.prod([len(getattr(axes, name)) for name in INNER]))
     for tp in axes.tp:
@@ -201,7 +215,9 @@ def _single_axes(cut: Cut, sizes: Sizes, axes: Axes) -> dict[str, tuple[tuple[in
     tensor, pipe, data = cut.tp > 1, cut.pp > 1, cut.dp * cut.cp > 1
     sp = tuple(value for value in axes.sp if not value or (tensor and sizes.seq % cut.tp == 0))
     zero = tuple(value for value in without(axes.zero, data) if value < 2 or not pipe)
+    kinds, why = _context_kinds(cut, sizes, axes)
     return {
+        "cp_a2a": (kinds, why),
         "sp": (sp, "sequence parallel without a tensor group"),
         "zero": (zero, "sharding without data ranks, or of gradients and parameters inside a pipeline"),
         "recompute": (axes.recompute, ""),
@@ -211,6 +227,18 @@ def _single_axes(cut: Cut, sizes: Sizes, axes: Axes) -> dict[str, tuple[tuple[in
         "offload_optimizer": (axes.offload_optimizer, ""),
         "offload_activations": (axes.offload_activations, ""),
     }
+
+
+def _context_kinds(cut: Cut, sizes: Sizes, axes: Axes) -> tuple[tuple[int, ...], str]:
+    """Ways in which the context ranks of a cut can exchange, and why not the others."""
+    if cut.cp == 1:
+        return (0,), "all-to-all of context ranks without them"
+    heads, keys = sizes.heads // cut.tp, max(1, sizes.kv_heads // cut.tp)
+    exchange = heads % cut.cp == 0 and (keys % cut.cp == 0 or cut.cp % keys == 0)
+    ring = sizes.seq % (2 * cut.cp) == 0
+    kept = tuple(kind for kind in axes.cp_a2a if (exchange if kind else ring))
+    why = "heads of a tensor rank do not divide by cp, which an all-to-all needs"
+    return kept, why if ring else "sequence length does not divide by 2 x cp, which a ring needs"
 
 
 def _inner(cut: Cut, sizes: Sizes, axes: Axes, pruned: Counter[str]) -> Floats:
@@ -238,7 +266,9 @@ def _inner(cut: Cut, sizes: Sizes, axes: Axes, pruned: Counter[str]) -> Floats:
                 experts.append((ep, etp or cut.tp))
     rest = rest // pairs * len(experts)
     singles: list[tuple[int, ...]] = []
-    for name, (values, reason) in _single_axes(cut, sizes, axes).items():
+    alone = _single_axes(cut, sizes, axes)
+    for name in SINGLE:
+        values, reason = alone[name]
         whole = len(getattr(axes, name))
         if len(values) < whole:
             lost[reason] += rest - rest // whole * len(values)

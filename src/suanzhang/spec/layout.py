@@ -7,6 +7,7 @@ from typing import Literal
 
 Recompute = Literal["none", "selective", "full"]
 Schedule = Literal["gpipe", "1f1b", "interleaved", "zero-bubble", "dualpipe", "zero-bubble-2p"]
+ContextKind = Literal["ring", "a2a"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class TrainLayout:
         overlap_dp, overlap_tp, overlap_pp: whether that traffic runs beside compute.
         offload_optimizer, offload_activations: whether they live in host memory.
         shard_ranks: neighbouring data ranks that share what is sharded; 0 for all of them.
+        cp_kind: context ranks pass keys and values round a ring, or exchange heads by all-to-all (Ulysses).
     """
 
     tp: int = 1
@@ -51,6 +53,7 @@ class TrainLayout:
     offload_optimizer: bool = False
     offload_activations: bool = False
     shard_ranks: int = 0
+    cp_kind: ContextKind = "ring"
 
     @property
     def chips(self) -> int:

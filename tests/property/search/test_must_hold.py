@@ -15,7 +15,7 @@ from suanzhang.catalog.chips import chip
 from suanzhang.catalog.models import model, models
 from suanzhang.catalog.stacks import train_stack
 from suanzhang.errors import InputError
-from suanzhang.perf.training.args import LayoutArgs
+from suanzhang.perf.training.args import COLUMNS, LayoutArgs
 from suanzhang.perf.training.batch import evaluate, explain_step
 from suanzhang.perf.training.feasible import REASONS, layout_reason
 from suanzhang.perf.training.pack import layout_args, shape_args
@@ -115,7 +115,7 @@ def test_many_layouts_at_once_equal_each_by_itself(packed) -> None:
         "tp": (1, 2, 8), "pp": (1, 4), "dp": (1, 8, 32), "cp": (1, 2), "ep": (1, 4) if packed is MIXTURE else (1,), "vpp": (1,),
         "sp": (0, 1), "zero": (0, 1, 2, 3), "micro_batch": (1, 2), "recompute": (0, 1, 2), "recompute_layers": (0, 1),
         "schedule": (0, 1, 3), "overlap_dp": (0, 1), "overlap_tp": (0, 1), "overlap_pp": (0, 1), "offload_optimizer": (0, 1),
-        "offload_activations": (0, 1),
+        "offload_activations": (0, 1), "cp_a2a": (0, 1),
     }  # fmt: skip
     rows = []
     while len(rows) < 3000:
@@ -124,7 +124,9 @@ def test_many_layouts_at_once_equal_each_by_itself(packed) -> None:
         one = LayoutArgs(**row)
         if layout_reason(packed.shape, packed.run, one) == 0.0:
             rows.append(one)
-    step, _, _ = evaluate(packed.shape, packed.run, np.array([row[:18] for row in rows]), packed.ops, packed.ops16, packed.fit)
+    step, _, _ = evaluate(
+        packed.shape, packed.run, np.array([row[: len(COLUMNS)] for row in rows]), packed.ops, packed.ops16, packed.fit
+    )
     single = [step_total_s(explain_step(packed.shape, packed.run, r, packed.ops, packed.ops16, packed.fit)) for r in rows]
     assert np.allclose(step, single, rtol=1e-12)
 

@@ -30,6 +30,8 @@ def _attention_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs) -> floa
     keys = shape.kv_heads * (shape.qk_dim + shape.v_dim)
     if shape.kv_lora > 0.0:
         keys = shape.heads * (shape.qk_dim + shape.v_dim)
+    elif layout.cp_a2a > 0.0:
+        keys *= max(1.0, layout.cp / max(1.0, shape.kv_heads / layout.tp))
     latent = shape.q_lora + shape.kv_lora + shape.rope_dim
     out = shape.heads * shape.v_dim
     if shape.kv_lora > 0.0 and layout.recompute != RECOMPUTE_NONE:

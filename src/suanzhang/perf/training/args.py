@@ -61,7 +61,11 @@ class RunArgs(NamedTuple):
     a weight gradient over that of a product in the format in use; ``waits`` host time lost at each kernel over its launch
     time where the host waits for every kernel, 0 where launches run ahead of the chip; ``trained_ends`` 1 when embedding and
     head are trained besides adapters; ``whole_init`` 1 when each chip builds the whole model before it keeps its shard;
-    ``dedup_ep`` 1 when a token crosses to each node once whatever number of experts it has there.
+    ``dedup_ep`` 1 when a token crosses to each node once whatever number of experts it has there; ``overlap_cp`` and
+    ``overlap_cp_a2a`` shares of the traffic between context ranks, round a ring and by all-to-all, that may hide behind the
+    attention; ``overlap_gather`` share of the gathers of inputs for weight gradients that may hide; ``quantize_reads`` and
+    ``quantize_writes`` times that an operand is read in 16 bit and written converted; ``wide_share`` share of the layers whose
+    products stay in 16 bit; ``weight_copies`` converted copies of each weight that are kept through the step.
     """
 
     seq: float
@@ -108,12 +112,20 @@ class RunArgs(NamedTuple):
     trained_ends: float = 0.0
     whole_init: float = 0.0
     dedup_ep: float = 0.0
+    overlap_cp: float = 1.0
+    overlap_cp_a2a: float = 0.0
+    overlap_gather: float = 1.0
+    quantize_reads: float = 1.0
+    quantize_writes: float = 2.0
+    wide_share: float = 0.0
+    weight_copies: float = 0.0
 
 
 class LayoutArgs(NamedTuple):
     """A training layout as numbers, in the order of the columns of a batch; see ``TrainLayout``.
 
-    ``shard_ranks`` data ranks share what is sharded; 0 for all of them. A batch has no column for it.
+    ``cp_a2a`` is 1 where context ranks exchange heads by all-to-all, 0 for a ring. ``shard_ranks`` data ranks share what is
+    sharded; 0 for all of them. A batch has no column for it.
     """
 
     tp: float
@@ -134,6 +146,7 @@ class LayoutArgs(NamedTuple):
     overlap_pp: float
     offload_optimizer: float
     offload_activations: float
+    cp_a2a: float = 0.0
     shard_ranks: float = 0.0
 
 
@@ -182,6 +195,25 @@ class HeadTimes(NamedTuple):
     head_input: float
     head_weight: float
     head_comm: float
+
+
+class TrafficTimes(NamedTuple):
+    """Messages that do not depend on the times of the layers [s].
+
+    Fields: ``message`` one micro-batch to the next stage, one direction; ``empty`` empty steps of one gather or scatter of
+    sharded parameters; ``grads_*`` and ``gather_*`` gradients and parameters of the first, a middle and the last stage between
+    data ranks, each once; ``doublings`` doublings of the nodes.
+    """
+
+    message: float
+    empty: float
+    grads_first: float
+    gather_first: float
+    grads_middle: float
+    gather_middle: float
+    grads_last: float
+    gather_last: float
+    doublings: float
 
 
 class StepTerms(NamedTuple):

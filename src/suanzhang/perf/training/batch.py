@@ -7,17 +7,29 @@ from numpy.typing import NDArray
 
 from suanzhang.jit import formula
 from suanzhang.perf.args import LinkArgs, MemoryArgs, OperatorArgs
-from suanzhang.perf.training.args import Coefficients, HeadTimes, LayerTimes, LayoutArgs, RunArgs, ShapeArgs, StepTerms
+from suanzhang.perf.training.args import (
+    COLUMNS,
+    Coefficients,
+    HeadTimes,
+    LayerTimes,
+    LayoutArgs,
+    RunArgs,
+    ShapeArgs,
+    StepTerms,
+    TrafficTimes,
+)
 from suanzhang.perf.training.feasible import OUT_OF_MEMORY, layout_reason
 from suanzhang.perf.training.head import head_times
-from suanzhang.perf.training.layer import layer_times
+from suanzhang.perf.training.layer import mixed_layer_times
 from suanzhang.perf.training.memory import fullest_stage_bytes
-from suanzhang.perf.training.step import step_terms, step_total_s
+from suanzhang.perf.training.step import step_terms, step_total_s, traffic_times
 
 Floats = NDArray[np.float64]
-BLOCK_COLUMNS = (0, 3, 4, 5, 7, 8, 9, 14)
+BLOCK_COLUMNS = (0, 3, 4, 5, 7, 8, 9, 14, 18)
 """Columns of a layout that the time of a layer depends on: tp, cp, ep, etp, sp, zero (sharded parameters or not), micro_batch,
-overlap_tp."""
+overlap_tp, cp_a2a."""
+TRAFFIC_COLUMNS = (0, 1, 2, 3, 4, 5, 7, 8, 9)
+"""Columns of a layout that its messages depend on: tp, pp, dp, cp, ep, etp, sp, zero, micro_batch."""
 TERMS = StepTerms._fields
 
 
@@ -26,10 +38,11 @@ def explain_step(
     shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, ops: OperatorArgs, ops16: OperatorArgs, fit: Coefficients
 ) -> StepTerms:
     """Parts of one optimizer step of one layout [s]; see :func:`suanzhang.perf.training.step.step_terms`."""
-    dense = layer_times(shape, run, layout, ops, fit, 0.0)
-    mixture = layer_times(shape, run, layout, ops, fit, 1.0) if shape.experts > 0.0 else dense
+    dense = mixed_layer_times(shape, run, layout, ops, ops16, fit, 0.0)
+    mixture = mixed_layer_times(shape, run, layout, ops, ops16, fit, 1.0) if shape.experts > 0.0 else dense
     ends = head_times(shape, run, layout, ops16, fit)
-    return step_terms(shape, run, layout, ops.link, ops.memory, fit, dense, mixture, ends)
+    traffic = traffic_times(shape, run, layout, ops.link, fit)
+    return step_terms(shape, run, layout, traffic, ops.memory, fit, dense, mixture, ends)
 
 
 @formula
@@ -37,7 +50,7 @@ def row_layout(row: Floats) -> LayoutArgs:
     """A layout from one row of a batch."""
     return LayoutArgs(
         row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[9],
-        row[10], row[11], row[12], row[13], row[14], row[15], row[16], row[17], 0.0,
+        row[10], row[11], row[12], row[13], row[14], row[15], row[16], row[17], row[18], 0.0,
     )  # fmt: skip
 
 
@@ -52,6 +65,11 @@ def _layer_row(row: Floats) -> LayerTimes:
 @formula
 def _head_row(row: Floats) -> HeadTimes:
     return HeadTimes(row[0], row[1], row[2], row[3], row[4], row[5])
+
+
+@formula
+def _traffic_row(row: Floats) -> TrafficTimes:
+    return TrafficTimes(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8])
 
 
 @formula
@@ -74,23 +92,29 @@ def _blocks(
 ) -> None:
     for index in range(kinds.shape[0]):
         layout = row_layout(kinds[index])
-        _store(dense[index], layer_times(shape, run, layout, ops, fit, 0.0))
+        _store(dense[index], mixed_layer_times(shape, run, layout, ops, ops16, fit, 0.0))
         if shape.experts > 0.0:
-            _store(mixture[index], layer_times(shape, run, layout, ops, fit, 1.0))
+            _store(mixture[index], mixed_layer_times(shape, run, layout, ops, ops16, fit, 1.0))
         _store(ends[index], head_times(shape, run, layout, ops16, fit))
 
 
 @formula
-def _kind_value(row: Floats, column: int) -> float:
-    """What of a column a layer can tell: of the sharding only whether parameters are sharded."""
-    if column == 8:
+def _messages(shape: ShapeArgs, run: RunArgs, kinds: Floats, link: LinkArgs, fit: Coefficients, traffic: Floats) -> None:
+    for index in range(kinds.shape[0]):
+        _store(traffic[index], traffic_times(shape, run, row_layout(kinds[index]), link, fit))
+
+
+@formula
+def _kind_value(row: Floats, column: int, whole: bool) -> float:
+    """What of a column a layer can tell: of the sharding only whether parameters are sharded. Messages tell it ``whole``."""
+    if column == 8 and not whole:
         return 1.0 if row[column] >= 3.0 else 0.0
     return float(row[column])
 
 
 @formula
-def _kinds(layouts: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First row of each kind of layer among the layouts, and the kind of each layout (by a hash table of its sizes)."""
+def _kinds(layouts: Floats, columns: tuple[int, ...], whole: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First row of each kind among the layouts, told apart by some columns, and the kind of each (by a hash table)."""
     count = layouts.shape[0]
     slots = 1024
     while slots < 2 * count:
@@ -101,15 +125,22 @@ def _kinds(layouts: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     found = 0
     for index in range(count):
         row = layouts[index]
+        if index > 0:
+            same = True
+            for column in columns:
+                same = same and layouts[index - 1, column] == row[column]
+            if same:
+                kind_of[index] = kind_of[index - 1]
+                continue
         key = 0
-        for column in BLOCK_COLUMNS:
-            key = key * 1000003 + int(_kind_value(row, column))
+        for column in columns:
+            key = key * 1000003 + int(_kind_value(row, column, whole))
         slot = (key ^ (key >> 17)) % slots
         while table[slot] >= 0:
             other = layouts[first[table[slot]]]
             same = True
-            for column in BLOCK_COLUMNS:
-                same = same and _kind_value(other, column) == _kind_value(row, column)
+            for column in columns:
+                same = same and _kind_value(other, column, whole) == _kind_value(row, column, whole)
             if same:
                 break
             slot = (slot + 1) % slots
@@ -127,12 +158,13 @@ def _scan(
     run: RunArgs,
     layouts: Floats,
     kind_of: NDArray[np.int64],
-    link: LinkArgs,
+    way_of: NDArray[np.int64],
     moved: MemoryArgs,
     fit: Coefficients,
     dense: Floats,
     mixture: Floats,
     ends: Floats,
+    traffic: Floats,
     step: Floats,
     memory: Floats,
     reason: Floats,
@@ -152,7 +184,8 @@ def _scan(
         kind = kind_of[index]
         one = _layer_row(dense[kind])
         mixed = _layer_row(mixture[kind])
-        step[index] = step_total_s(step_terms(shape, run, layout, link, moved, fit, one, mixed, _head_row(ends[kind])))
+        way = _traffic_row(traffic[way_of[index]])
+        step[index] = step_total_s(step_terms(shape, run, layout, way, moved, fit, one, mixed, _head_row(ends[kind])))
 
 
 def evaluate(
@@ -161,12 +194,12 @@ def evaluate(
     """Step time, memory of the fullest chip and reason code of each layout.
 
     Model:    layers of equal tensor, context and expert sizes, sequence parallel and micro-batch take equal time, so
-              that time is computed once per such kind, by the same formula; the step and the memory of each layout
-              are computed in full.
+              that time is computed once per such kind, by the same formula, and so are messages of layouts of equal
+              sizes and sharding; the step and the memory of each layout are computed in full.
 
     Args:
         shape, run: model, job, stack and chip.
-        layouts: one row per layout in the order of ``LayoutArgs``, shape (n, 18).
+        layouts: one row per layout in the order of ``LayoutArgs``, shape (n, 19).
         ops, ops16: operators at the dtype of the products and in 16 bit.
         fit: fitted coefficients.
 
@@ -181,15 +214,20 @@ def evaluate(
 
     Sources:  see the formulas.
     """
-    count = layouts.shape[0]
-    first, kind_of = _kinds(layouts)
+    count, width = layouts.shape
+    if width < len(COLUMNS):
+        raise ValueError(f"layouts have {width} columns, {len(COLUMNS)} are needed")
+    first, kind_of = _kinds(layouts, BLOCK_COLUMNS, False)
     kinds = np.ascontiguousarray(layouts[first])
     dense = np.zeros((len(first), len(LayerTimes._fields)))
     mixture = np.zeros_like(dense)
     ends = np.zeros((len(first), len(HeadTimes._fields)))
     _blocks(shape, run, kinds, ops, ops16, fit, dense, mixture, ends)
+    ways, way_of = _kinds(layouts, TRAFFIC_COLUMNS, True)
+    traffic = np.zeros((len(ways), len(TrafficTimes._fields)))
+    _messages(shape, run, np.ascontiguousarray(layouts[ways]), ops.link, fit, traffic)
     step, memory, reason = np.empty(count), np.empty(count), np.empty(count)
-    _scan(shape, run, layouts, kind_of, ops.link, ops.memory, fit, dense, mixture, ends, step, memory, reason)
+    _scan(shape, run, layouts, kind_of, way_of, ops.memory, fit, dense, mixture, ends, traffic, step, memory, reason)
     return step, memory, reason
 
 

@@ -23,6 +23,8 @@ REASONS = (
     "sequence length does not divide by tp",
     "ep without experts",
     "vpp needs the interleaved schedule",
+    "heads of a tensor rank do not divide by cp, which an all-to-all needs",
+    "key/value heads of a tensor rank and cp do not divide one another, which an all-to-all needs",
     "memory",
 )
 """Reason of each code; 0 is feasible, the last is out of memory."""
@@ -39,7 +41,8 @@ def _uneven(whole: float, part: float) -> bool:
 def layout_reason(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs) -> float:
     """Code of the first reason why a layout cannot be, 0 when it can (memory is not looked at).
 
-    Model:    what must divide divides; nothing is rounded.
+    Model:    what must divide divides; nothing is rounded. An all-to-all of context ranks gives each a part of the heads; a
+              key/value head that several ranks need is copied.
 
     Args:
         shape: the model.
@@ -53,7 +56,7 @@ def layout_reason(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs) -> float:
 
     Validity: all layouts.
 
-    Sources:  [megatron-core] argument checks.
+    Sources:  [megatron-core] argument checks; [ulysses2023] section 3.
 
     Example:
         >>> from suanzhang.perf.training.examples import EXAMPLE_LAYOUT, EXAMPLE_RUN, GPT3
@@ -70,8 +73,15 @@ def layout_reason(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs) -> float:
         return 4.0
     if _uneven(run.global_batch, layout.dp * layout.micro_batch):
         return 5.0
-    if layout.cp > 1.0 and _uneven(run.seq, 2.0 * layout.cp):
-        return 6.0
+    if layout.cp > 1.0:
+        if _uneven(run.seq, layout.cp if layout.cp_a2a > 0.0 else 2.0 * layout.cp):
+            return 6.0
+        if layout.cp_a2a > 0.0:
+            if _uneven(shape.heads / layout.tp, layout.cp):
+                return 15.0
+            own = max(1.0, shape.kv_heads / layout.tp)
+            if shape.kv_lora <= 0.0 and _uneven(own, layout.cp) and _uneven(layout.cp, own):
+                return 16.0
     if shape.experts > 0.0:
         if _uneven(shape.experts, layout.ep):
             return 7.0

@@ -89,7 +89,8 @@ def attention_times(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, ops: Ope
     """Forward and backward time of the attention products of one layer on one chip [s].
 
     Model:    a flash kernel, whose backward pass makes five products, or plain products with the score matrix going
-              through memory; context ranks share the causal triangle evenly; windowed layers are averaged in.
+              through memory; context ranks share the causal triangle evenly, or each has whole sequences of its share of the
+              heads; windowed layers are averaged in.
 
     Args:
         shape: the model.
@@ -106,13 +107,16 @@ def attention_times(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, ops: Ope
 
     Sources:  [flashattention2]; [korthikanti2022].
     """
-    heads = shape.heads / layout.tp
-    kv_heads = max(1.0, shape.kv_heads / layout.tp) if shape.kv_lora <= 0.0 else heads
+    split, parts = layout.cp, 1.0
+    if layout.cp_a2a > 0.0:
+        split, parts = 1.0, layout.cp
+    heads = shape.heads / layout.tp / parts
+    kv_heads = max(1.0, shape.kv_heads / layout.tp / parts) if shape.kv_lora <= 0.0 else heads
     batch = layout.micro_batch
     args = ops.mla if shape.kv_lora > 0.0 else ops.attention
     if run.attention < FLASH1:
         passes = UNFUSED_PASSES if run.attention < 1.0 else FUSED_PASSES
-        forward = unfused_attention_s(batch, run.seq, run.seq, heads, aligned_dim(shape.qk_dim), passes, args) / layout.cp
+        forward = unfused_attention_s(batch, run.seq, run.seq, heads, aligned_dim(shape.qk_dim), passes, args) / split
         return forward, UNFUSED_BACKWARD * forward
     forward = prefill_attention_s(batch, run.seq, run.seq, heads, kv_heads, shape.qk_dim, shape.v_dim, shape.causal, 0.0, args)
     backward = attention_backward_s(
@@ -128,7 +132,7 @@ def attention_times(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, ops: Ope
         )
         forward = (1.0 - part) * forward + part * near
         backward = (1.0 - part) * backward + part * near_backward
-    factor = run.attention_slowdown / layout.cp
+    factor = run.attention_slowdown / split
     return forward * factor, backward * factor
 
 
@@ -166,10 +170,17 @@ def memory_traffic_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, wid
 
 
 @formula
+def converted_bytes(run: RunArgs) -> float:
+    """Traffic to convert one value of an operand to 8 or 4 bit [bytes]: its reads in 16 bit and the copies written."""
+    return run.quantize_reads * run.element_bytes + run.quantize_writes * run.gemm_bytes
+
+
+@formula
 def quantize_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, width: float) -> float:
     """Least traffic to convert the operands of one layer's products to 8 or 4 bit, one pass [bytes].
 
-    Model:    each operand is read in 16 bit, written once and once transposed.
+    Model:    each operand is read in 16 bit (once more where its largest value must be known first), written once and once
+              transposed; scales are part of a converted value.
 
     Args:
         shape: the model.
@@ -180,7 +191,7 @@ def quantize_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, width: fl
     Returns:
         Bytes read and written; zero when products run in the activation format.
 
-    Equation: T (e + 2 q) (h + h + o / t + f / t), q bytes of a converted value.
+    Equation: T (r e + w q) (h + h + o / t + f / t), q bytes of a converted value, r reads and w copies.
 
     Validity: per-tensor and per-block scales alike.
 
@@ -189,7 +200,7 @@ def quantize_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, width: fl
     if run.quantized <= 0.0:
         return 0.0
     columns = 2.0 * shape.hidden + (shape.heads * shape.v_dim + width) / layout.tp
-    return tokens_per_micro_batch(run, layout) * (run.element_bytes + 2.0 * run.gemm_bytes) * columns
+    return tokens_per_micro_batch(run, layout) * converted_bytes(run) * columns
 
 
 @formula
@@ -199,7 +210,7 @@ def expert_quantize_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs) ->
         return 0.0
     shard = layout.tp if layout.sp > 0.0 else 1.0
     rows = tokens_per_micro_batch(run, layout) / shard * layout.etp * shape.topk * run.capacity
-    return rows * (run.element_bytes + 2.0 * run.gemm_bytes) * (shape.hidden + shape.expert_ffn / layout.etp)
+    return rows * converted_bytes(run) * (shape.hidden + shape.expert_ffn / layout.etp)
 
 
 @formula
@@ -265,9 +276,11 @@ def regather_s(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, ops: Operator
 
 @formula
 def context_comm_s(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, ops: OperatorArgs) -> float:
-    """Time to pass keys and values once round the ring of context ranks, one layer, forward [s].
+    """Time of the messages between context ranks, one layer, forward [s].
 
-    Model:    cp - 1 messages of the rank's own keys and values to the neighbour.
+    Model:    round a ring, cp - 1 messages of the rank's own keys and values to the neighbour; or four all-to-alls, of queries,
+              keys and values before the attention and of its result after it. A key/value head that several ranks need is
+              copied.
 
     Args:
         shape: the model.
@@ -278,16 +291,27 @@ def context_comm_s(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, ops: Oper
     Returns:
         Time [s] before what hides behind the attention products.
 
-    Equation: (c - 1) p2p(T kv e / t).
+    Equation: (c - 1) p2p(T kv e / t), or the sum of alltoall(T w e) over the widths w of a rank's queries, keys, values and
+              result.
 
-    Validity: ring attention with balanced causal chunks.
+    Validity: ring attention with balanced causal chunks; exchanges of heads where the heads of a tensor rank divide by c.
 
-    Sources:  [ringattention2023].
+    Sources:  [ringattention2023]; [ulysses2023] section 3.2.
     """
     if layout.cp <= 1.0:
         return 0.0
     kv_heads = shape.kv_heads if shape.kv_lora <= 0.0 else shape.heads
     size = tokens_per_micro_batch(run, layout) * run.element_bytes
+    if layout.cp_a2a > 0.0:
+        near = ranks_per_node(layout.cp, layout.tp, run.domain)
+        nodes = math.ceil(layout.cp / near)
+        queries = size * shape.heads / layout.tp
+        keys = size * max(kv_heads / layout.tp, layout.cp)
+        total = alltoall_s(queries * shape.qk_dim, near, nodes, ops.link) + alltoall_s(
+            queries * shape.v_dim, near, nodes, ops.link
+        )
+        total += alltoall_s(keys * shape.qk_dim, near, nodes, ops.link) + alltoall_s(keys * shape.v_dim, near, nodes, ops.link)
+        return total
     size *= max(kv_heads / layout.tp, 1.0) * (shape.qk_dim + shape.v_dim)
     same_node = 1.0 if layout.tp * layout.cp <= run.domain else 0.0
     return (layout.cp - 1.0) * p2p_s(size, same_node, ops.link)
@@ -474,7 +498,8 @@ def layer_times(
     """Time of one layer for one micro-batch on one chip, by pass and by what it is spent on [s].
 
     Model:    products, attention, the kernels between them, the messages of tensor, context and expert groups, and
-              the host time to launch them. Messages of the context ring hide behind the attention products.
+              the host time to launch them. Messages of the context ring hide behind the attention products; exchanges of
+              heads stand before and after them.
               Adapters on frozen weights need no weight gradient of the frozen products.
 
     Args:
@@ -537,8 +562,18 @@ def layer_times(
     if run.attention >= FLASH1:
         attention_f, attention_b = attention_f * fit.attention, attention_b * fit.attention
     tensor = fit.tensor * tensor_comm_s(shape, run, layout, ops)
-    regather = exposed_s(fit.tensor * regather_s(shape, run, layout, ops), fit.gemm * gemm_i, layout.overlap_tp, fit.hidden)
-    ring = fit.pipeline * context_comm_s(shape, run, layout, ops)
+    regather = exposed_s(
+        fit.tensor * regather_s(shape, run, layout, ops), fit.gemm * gemm_i, run.overlap_gather * layout.overlap_tp, fit.hidden
+    )
+    context_f = context_comm_s(shape, run, layout, ops)
+    if layout.cp_a2a > 0.0:
+        context_f *= fit.expert
+        context_b = exposed_s(context_f, attention_b, run.overlap_cp_a2a, fit.hidden)
+        context_f = exposed_s(context_f, attention_f, run.overlap_cp_a2a, fit.hidden)
+    else:
+        context_f *= fit.pipeline
+        context_b = exposed_s(2.0 * context_f, attention_b, run.overlap_cp, fit.hidden)
+        context_f = exposed_s(context_f, attention_f, run.overlap_cp, fit.hidden)
     host = run.launch_s * fit.launch * (0.05 if run.graphs > 0.0 else 1.0)
     selective = attention_f if run.attention < FLASH1 else 0.5 * memory_f
     selective += run.selective_products * fit.gemm * gemm_f
@@ -557,11 +592,82 @@ def layer_times(
         memory_b,
         tensor,
         tensor + regather,
-        max(0.0, ring - attention_f) + fit.hidden * min(ring, attention_f),
-        max(0.0, 2.0 * ring - attention_b) + fit.hidden * min(2.0 * ring, attention_b),
+        context_f,
+        context_b,
         expert_f,
         expert_b,
         kernels * host + calls + expert_host,
         2.0 * kernels * host + calls + 2.0 * expert_host,
         selective,
+    )
+
+
+@formula
+def mixed_layer_times(
+    shape: ShapeArgs,
+    run: RunArgs,
+    layout: LayoutArgs,
+    ops: OperatorArgs,
+    ops16: OperatorArgs,
+    fit: Coefficients,
+    mixture: float,
+) -> LayerTimes:
+    """Time of a mean layer of a model that keeps some layers in 16 bit [s]; see :func:`layer_times`.
+
+    Model:    training in 4 bit keeps a share of the layers (the first and the last ones) in 16 bit; layers are counted alike.
+
+    Args:
+        shape: the model.
+        run: job, stack and chip.
+        layout: the layout.
+        ops, ops16: the operators of the chip at the dtype of the products and in 16 bit.
+        fit: fitted coefficients.
+        mixture: 1 for a mixture-of-experts layer, 0 for a dense one.
+
+    Returns:
+        The parts.
+
+    Equation: (1 - w) t + w t_16, w the share in 16 bit.
+
+    Validity: the layers in 16 bit are spread over the stages.
+
+    Sources:  [nvfp4-2025] section 4.1.
+    """
+    narrow = layer_times(shape, run, layout, ops, fit, mixture)
+    if run.wide_share <= 0.0:
+        return narrow
+    plain = RunArgs(
+        run.seq, run.global_batch, run.param_bytes, run.grad_bytes, run.optimizer_bytes, run.reduce_bytes,
+        run.element_bytes, run.element_bytes, 0.0, run.frozen, run.lora_rank, run.frozen_bytes,
+        run.attention, run.fused, run.fused_loss, run.dropout, run.layer_kernels, run.launch_s,
+        run.graphs, run.step_overhead_s, run.overlap_dp, run.overlap_tp, run.overlap_pp, run.selective_products,
+        run.reserve_bytes, run.fragmentation, run.hbm_bytes, run.hbm_bytes_per_s, run.host_bytes_per_s, run.domain,
+        run.attention_slowdown, run.capacity, run.whole_reduce, run.owner_s, run.loss_bytes, run.loss_tokens,
+        run.overlap_ep, run.shard_calls, run.unpack_bytes, 1.0, run.waits, run.trained_ends,
+        run.whole_init, run.dedup_ep, run.overlap_cp, run.overlap_cp_a2a, run.overlap_gather, 1.0,
+        2.0, 0.0, 0.0,
+    )  # fmt: skip
+    fit16 = Coefficients(
+        fit.gemm / fit.narrow, fit.attention, fit.memory, fit.tensor, fit.data, fit.expert, fit.pipeline,
+        fit.hidden, fit.jitter, fit.launch, fit.quantize, fit.narrow,
+    )  # fmt: skip
+    wide = layer_times(shape, plain, layout, ops16, fit16, mixture)
+    w, n = run.wide_share, 1.0 - run.wide_share
+    return LayerTimes(
+        n * narrow.gemm_forward + w * wide.gemm_forward,
+        n * narrow.gemm_input + w * wide.gemm_input,
+        n * narrow.gemm_weight + w * wide.gemm_weight,
+        n * narrow.attention_forward + w * wide.attention_forward,
+        n * narrow.attention_backward + w * wide.attention_backward,
+        n * narrow.memory_forward + w * wide.memory_forward,
+        n * narrow.memory_backward + w * wide.memory_backward,
+        n * narrow.tensor_forward + w * wide.tensor_forward,
+        n * narrow.tensor_backward + w * wide.tensor_backward,
+        n * narrow.context_forward + w * wide.context_forward,
+        n * narrow.context_backward + w * wide.context_backward,
+        n * narrow.expert_forward + w * wide.expert_forward,
+        n * narrow.expert_backward + w * wide.expert_backward,
+        n * narrow.host_forward + w * wide.host_forward,
+        n * narrow.host_backward + w * wide.host_backward,
+        n * narrow.selective + w * wide.selective,
     )

@@ -40,8 +40,9 @@ def state_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, stage: float
     Model:    dense parameters are sharded over the data and context ranks by the ZeRO stage, routed experts over the
               data ranks that hold the same experts. With frozen weights only the adapters have gradients and states, and
               the ends of the model where those are trained too, in a copy of their own; 4-bit formats spare the ends.
-              Under stage 3 two layers are gathered at a time; a pipeline keeps what it gathered, and whole gradients, through
-              the step.
+              Converted copies of the weights, with their scales, stand beside those where they are kept between
+              micro-batches; else those of the layer at work. Under stage 3 two layers are gathered at a time; a pipeline
+              keeps what it gathered, and whole gradients, through the step.
 
     Args:
         shape: the model.
@@ -119,7 +120,13 @@ def state_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, stage: float
     if layout.offload_optimizer > 0.0:
         optimizer = 0.0
     if run.quantized > 0.0:
-        buffers += 2.0 * max(dense_one, mixture_one + routed_one) * run.gemm_bytes
+        if run.weight_copies > 0.0 and run.frozen <= 0.0:
+            held = (1.0 - run.wide_share) * copies * (dense * dense_one + mixture * (mixture_one + routed_one))
+            if layout.zero >= 3.0:
+                held = max(dense_one, mixture_one + routed_one)
+            buffers += run.weight_copies * held * run.gemm_bytes
+        else:
+            buffers += 2.0 * max(dense_one, mixture_one + routed_one) * run.gemm_bytes
     return MemoryParts(weight_bytes, gradients, optimizer, 0.0, 0.0, buffers, 0.0)
 
 
@@ -205,6 +212,16 @@ def activation_bytes(
 
 
 @formula
+def exchange_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs) -> float:
+    """Queries, keys and values of one layer as sent, beside those received, where context ranks exchange heads [bytes]."""
+    if layout.cp <= 1.0 or layout.cp_a2a <= 0.0:
+        return 0.0
+    kv_heads = shape.kv_heads if shape.kv_lora <= 0.0 else shape.heads
+    columns = shape.heads * shape.qk_dim + kv_heads * (shape.qk_dim + shape.v_dim)
+    return tokens_per_micro_batch(run, layout) * run.element_bytes * columns / layout.tp
+
+
+@formula
 def stage_memory(
     shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, stage: float, micro_batches: float, imbalance: float
 ) -> MemoryParts:
@@ -235,7 +252,7 @@ def stage_memory(
     kept = activation_bytes(shape, run, layout, stage, micro_batches, imbalance)
     logits = logits_bytes(shape, run, layout) if stage == layout.pp - 1.0 else 0.0
     reserve = run.reserve_bytes + run.fragmentation * (kept + logits + states.buffers)
-    buffers = states.buffers
+    buffers = states.buffers + exchange_bytes(shape, run, layout)
     if run.whole_init > 0.0 and layout.zero >= 3.0:
         whole = states.weights * (1.0 + sharing_ranks(layout))
         running = states.weights + states.gradients + states.optimizer + kept + logits + buffers

@@ -17,6 +17,7 @@ from suanzhang.perf.training.args import (
     RunArgs,
     ShapeArgs,
     StepTerms,
+    TrafficTimes,
 )
 from suanzhang.perf.training.layer import ranks_per_node
 from suanzhang.perf.training.memory import adapter_share, sharing_ranks
@@ -142,10 +143,21 @@ def data_comm_s(
 
     Sources:  [zero2020] section 7; [fsdp2023].
     """
+    if layout.dp * layout.cp <= 1.0:
+        return 0.0
+    grads, gather = data_messages_s(shape, run, layout, link, fit, plain, routed)
+    empty = empty_steps_s(shape, run, layout, link)
+    return exposed_data_s(shape, run, layout, fit, micro_batches, forward_s, backward_s, idle_s, grads, gather, empty)
+
+
+@formula
+def data_messages_s(
+    shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, link: LinkArgs, fit: Coefficients, plain: float, routed: float
+) -> tuple[float, float]:
+    """Gradients and parameters of one chip between its data ranks, each once, nothing hidden [s]; see :func:`data_comm_s`."""
     ranks = layout.dp * layout.cp
     if ranks <= 1.0:
-        return 0.0
-    overlap = run.overlap_dp * layout.overlap_dp
+        return 0.0, 0.0
     expert_ranks = max(1.0, ranks * layout.tp / (layout.ep * layout.etp))
     trained = adapter_share(shape, run) if run.frozen > 0.0 else 1.0
     group = sharing_ranks(layout)
@@ -155,9 +167,38 @@ def data_comm_s(
         stride = layout.ep * layout.etp
         grads += gradient_comm_s(trained * routed, expert_ranks, min(group, expert_ranks), stride, layout.zero, run, link)
         gather += parameter_comm_s(routed, min(group, expert_ranks), stride, run, link)
-    grads, gather = grads * fit.data, gather * fit.data
+    return grads * fit.data, gather * fit.data
+
+
+@formula
+def empty_steps_s(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, link: LinkArgs) -> float:
+    """Empty steps of one gather or scatter of the parameters that a stage shards, call by call [s]."""
+    if layout.zero < 3.0 or layout.dp * layout.cp <= 1.0:
+        return 0.0
+    return run.shard_calls * shape.layers / layout.pp * ring_latency_s(sharing_ranks(layout), layout.tp, run, link)
+
+
+@formula
+def exposed_data_s(
+    shape: ShapeArgs,
+    run: RunArgs,
+    layout: LayoutArgs,
+    fit: Coefficients,
+    micro_batches: float,
+    forward_s: float,
+    backward_s: float,
+    idle_s: float,
+    grads: float,
+    gather: float,
+    empty: float,
+) -> float:
+    """What is left of the traffic between data ranks beside the passes of a stage [s]; see :func:`data_comm_s`."""
+    if layout.dp * layout.cp <= 1.0:
+        return 0.0
+    overlap = run.overlap_dp * layout.overlap_dp
+    trained = adapter_share(shape, run) if run.frozen > 0.0 else 1.0
+    group = sharing_ranks(layout)
     if layout.zero >= 3.0:
-        empty = run.shard_calls * shape.layers / layout.pp * ring_latency_s(group, layout.tp, run, link)
         gather, grads = gather + empty, grads + empty
         once = exposed_s(gather, forward_s, overlap, fit.hidden) + exposed_s(gather + grads, backward_s, overlap, fit.hidden)
         return once if layout.pp > 1.0 else micro_batches * once
@@ -201,11 +242,66 @@ def stage_message_s(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, link: Li
 
 
 @formula
+def stage_params(shape: ShapeArgs, layout: LayoutArgs, stage: float) -> tuple[float, float]:
+    """Parameters that one chip of a stage holds: outside and inside of the routed experts."""
+    dense = stage_dense_layers(shape, layout, stage)
+    mixture = stage_layers(shape, layout, stage) - dense
+    dense_params = dense * dense_layer_params(shape, layout)
+    plain = dense_params + mixture * (moe_layer_params(shape, layout) if shape.experts > 0.0 else 0.0)
+    if stage == 0.0:
+        plain += embedding_params(shape, layout)
+    if stage == layout.pp - 1.0:
+        plain += head_params(shape, layout)
+    return plain, mixture * routed_params(shape, layout) if shape.experts > 0.0 else 0.0
+
+
+@formula
+def traffic_times(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, link: LinkArgs, fit: Coefficients) -> TrafficTimes:
+    """Messages of a layout that do not depend on the times of its layers [s].
+
+    Model:    see :func:`stage_message_s` and :func:`data_comm_s`; the slowest stage is the first, the last or one between.
+
+    Args:
+        shape: the model.
+        run: job, stack and chip.
+        layout: the layout.
+        link: the links of the chip.
+        fit: fitted coefficients.
+
+    Returns:
+        The messages.
+
+    Equation: those of the two formulas.
+
+    Validity: as there.
+
+    Sources:  [narayanan2021] section 4.1; [zero2020] section 7.
+    """
+    message = stage_message_s(shape, run, layout, link) if layout.pp > 1.0 else 0.0
+    nodes = layout.tp * layout.pp * layout.cp * layout.dp / run.domain
+    doublings = math.log2(nodes) if nodes > 1.0 else 0.0
+    plain, routed = stage_params(shape, layout, 0.0)
+    grads_first, gather_first = data_messages_s(shape, run, layout, link, fit, plain, routed)
+    grads_last, gather_last = grads_first, gather_first
+    grads_middle, gather_middle = grads_first, gather_first
+    if layout.pp > 1.0:
+        plain, routed = stage_params(shape, layout, layout.pp - 1.0)
+        grads_last, gather_last = data_messages_s(shape, run, layout, link, fit, plain, routed)
+    if layout.pp > 2.0:
+        plain, routed = stage_params(shape, layout, 1.0)
+        grads_middle, gather_middle = data_messages_s(shape, run, layout, link, fit, plain, routed)
+    empty = empty_steps_s(shape, run, layout, link)
+    return TrafficTimes(
+        message, empty, grads_first, gather_first, grads_middle, gather_middle, grads_last, gather_last, doublings
+    )
+
+
+@formula
 def step_terms(
     shape: ShapeArgs,
     run: RunArgs,
     layout: LayoutArgs,
-    link: LinkArgs,
+    traffic: TrafficTimes,
     memory: MemoryArgs,
     fit: Coefficients,
     dense_one: LayerTimes,
@@ -223,7 +319,8 @@ def step_terms(
         shape: the model.
         run: job, stack and chip.
         layout: the layout.
-        link, memory: the links and the memory of the chip.
+        traffic: messages that do not depend on the times of the layers.
+        memory: the memory of the chip.
         fit: fitted coefficients.
         dense_one, mixture_one: times of one dense and one mixture layer.
         ends: times of the embedding and the head.
@@ -301,20 +398,19 @@ def step_terms(
     )
     messages = 0.0
     if layout.pp > 1.0:
-        once = 2.0 * fit.pipeline * stage_message_s(shape, run, layout, link)
+        once = 2.0 * fit.pipeline * traffic.message
         crossings = micro_batches * layout.vpp * (1.0 - run.overlap_pp * layout.overlap_pp) + layout.pp - 1.0
         messages = once * crossings
 
-    dense_params = dense * dense_layer_params(shape, layout)
-    plain = dense_params + mixture * (moe_layer_params(shape, layout) if shape.experts > 0.0 else 0.0)
-    if stage == 0.0:
-        plain += embedding_params(shape, layout)
-    if stage == layout.pp - 1.0:
-        plain += head_params(shape, layout)
-    routed = mixture * routed_params(shape, layout) if shape.experts > 0.0 else 0.0
+    plain, routed = stage_params(shape, layout, stage)
+    grads, gather = traffic.grads_first, traffic.gather_first
+    if stage == 1.0 and layout.pp > 2.0:
+        grads, gather = traffic.grads_middle, traffic.gather_middle
+    elif stage > 0.0:
+        grads, gather = traffic.grads_last, traffic.gather_last
     compute_f = dense * dense_f + mixture * mixed_f + 0.3 * ends_s
     compute_b = dense * dense_b + mixture * mixed_b + 0.7 * ends_s
-    data = data_comm_s(shape, run, layout, link, fit, plain, routed, micro_batches, compute_f, compute_b, bubble)
+    data = exposed_data_s(shape, run, layout, fit, micro_batches, compute_f, compute_b, bubble, grads, gather, traffic.empty)
     ranks = sharing_ranks(layout)
     trained = adapter_share(shape, run) if run.frozen > 0.0 else 1.0
     expert_ranks = min(ranks, max(1.0, layout.dp * layout.cp * layout.tp / (layout.ep * layout.etp)))
@@ -337,8 +433,7 @@ def step_terms(
 
     m = micro_batches
     busy = m * slowest + bubble + messages + data + optimizer + offload + run.step_overhead_s
-    nodes = layout.tp * layout.pp * layout.cp * layout.dp / run.domain
-    jitter = busy * fit.jitter * math.log2(nodes) if nodes > 1.0 else 0.0
+    jitter = busy * fit.jitter * traffic.doublings
     return StepTerms(
         m * forward,
         m * by_input,
