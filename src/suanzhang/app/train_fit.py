@@ -55,7 +55,8 @@ UNTIMED_PRIOR = (0.65, 0.25)
 """The same for chips whose kernels nobody timed: shares of the peak typical of graphics chips stand in, while systolic arrays
 come close to their peak on the large products of training."""
 _UNTIMED = ("tpu", "trillium")
-ATTENTION_PRIOR = (1.1, 0.25)
+ATTENTION_PRIOR = (1.25, 0.18)
+"""Of attention inside frameworks against the kernels timed alone: narrow enough that no single source sets a generation."""
 KERNELS_PRIOR = (1.0, 0.06)
 """Factor of a family of kernels on products; one source alone moves it little."""
 LARGE_RESIDUAL = 0.15
