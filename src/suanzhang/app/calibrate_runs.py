@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from suanzhang.app.calibrate_runs_check import check_plausible, sure
 from suanzhang.app.calibrate_runs_fit import (
     GROUPS,
     NOTHING,
@@ -34,6 +35,7 @@ from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.job import TrainJob
 from suanzhang.spec.layout import TrainLayout
 from suanzhang.spec.own_runs import Correction, OwnRunsResult, RunFit
+from suanzhang.spec.result import Z95, Interval
 from suanzhang.spec.stack import TrainStack
 from suanzhang.units import parse_quantity
 
@@ -217,6 +219,9 @@ def calibrate_runs(runs: str | Path, keep: str | Path | None = None) -> OwnRunsR
     from suanzhang.catalog import CATALOG_DATE
 
     measured = read_runs(runs)
+    check_plausible(
+        runs, [run.line for run in measured], [run.step_s for run in measured], [predicted_s(run) for run in measured]
+    )
     found = replace(own_factors(measured), date=CATALOG_DATE, of=_fingerprint())
     fits = tuple(_fit_of(run, found) for run in measured)
     rest = [[other for other in measured if other is not run] for run in measured]
@@ -231,16 +236,23 @@ def calibrate_runs(runs: str | Path, keep: str | Path | None = None) -> OwnRunsR
         left_out_pct=100.0 * float(np.median(alone)),
         file="" if keep is None else str(keep),
         corrections=tuple(
-            Correction(name, factor, 100.0 * width_of(name), 100.0 * found.left[name]) for name, factor in found.factors.items()
+            Correction(name, factor, 100.0 * width_of(name), 100.0 * found.left[name], _span(factor, found.left[name]))
+            for name, factor in found.factors.items()
         ),
         fits=fits,
         warnings=_warnings(fits),
     )
 
 
+def _span(factor: float, left: float) -> Interval:
+    """A factor with what the runs leave open of its logarithm."""
+    return Interval(factor * float(np.exp(-Z95 * left)), factor, factor * float(np.exp(Z95 * left)))
+
+
 def _fit_of(run: OwnRun, own: OwnFactors) -> RunFit:
     before, after = predicted_s(run), predicted_s(run, own)
     question = run.question
+    spans = sure(question, run.layout, own, seen_of(question, run.layout, shipped_coefficients())[0])
     return RunFit(
         line=run.line,
         model=question.job.model.id,
@@ -251,6 +263,8 @@ def _fit_of(run: OwnRun, own: OwnFactors) -> RunFit:
         after_s=after,
         before_pct=100.0 * (before / run.step_s - 1.0),
         after_pct=100.0 * (after / run.step_s - 1.0),
+        before_s_interval=spans[0].scaled(before),
+        after_s_interval=spans[1].scaled(after),
     )
 
 

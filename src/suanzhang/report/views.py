@@ -38,6 +38,7 @@ VIEWS: dict[str, str] = {
     "ReplayResult": "suanzhang.report.view_trust:replay",
     "DiffResult": "suanzhang.report.view_trust:diff",
     "SensitivityResult": "suanzhang.report.view_sensitivity:sensitivity",
+    "OwnRunsResult": "suanzhang.report.view_own_runs:own_runs",
     "MeasuredResult": "suanzhang.report.view_trust_measure:measured",
 }
 """Name of a result's type to the function that shows it. Types without an entry are shown key by key."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from suanzhang.spec.result import Header
+from suanzhang.spec.result import Header, Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +16,14 @@ class Correction:
         factor: on the time of that part [1].
         prior_pct: half width of what is believed before the runs, one standard deviation [%].
         left_pct: the same after the runs [%].
+        factor_interval: what the runs leave open.
     """
 
     name: str
     factor: float
     prior_pct: float
     left_pct: float
+    factor_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class RunFit:
         measured_s: step time measured [s].
         before_s, after_s: step time by the shipped and by the corrected coefficients [s].
         before_pct, after_pct: their errors [%].
+        before_s_interval, after_s_interval: where the measured time was expected before, and where after the runs.
     """
 
     line: int
@@ -45,6 +48,8 @@ class RunFit:
     after_s: float
     before_pct: float
     after_pct: float
+    before_s_interval: Interval | None = None
+    after_s_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from intervals import unspanned
 
 from suanzhang.app.calibrate_runs import calibrate_runs, own_factors, predicted_s, read_calibration, read_runs
 from suanzhang.app.train import train
 from suanzhang.errors import InputError
+from suanzhang.report.blocks import Ranged
+from suanzhang.report.text import print_report
+from suanzhang.report.views import report_of
 
 HEAD = "model,chips,layout,global_batch,seq_len,step_s,stack\n"
 LAYOUTS = ('"tp=8,pp=8"', '"tp=8,pp=16"', '"tp=4,pp=16"', '"tp=8,pp=8,micro_batch=2"')
@@ -115,3 +120,53 @@ def test_a_bad_file_of_corrections_is_refused(tmp_path, body):
     path.write_text(body, encoding="utf-8")
     with pytest.raises(InputError):
         read_calibration(path)
+
+
+OWN_RUNS = {
+    "OwnRunsResult.runs": "measured",
+    "OwnRunsResult.before_pct": "measured against predicted",
+    "OwnRunsResult.after_pct": "measured against predicted",
+    "OwnRunsResult.left_out_pct": "measured against predicted",
+    "Correction.prior_pct": "a width itself",
+    "Correction.left_pct": "a width itself",
+    "RunFit.line": "of the file",
+    "RunFit.measured_s": "measured",
+    "RunFit.before_pct": "measured against predicted",
+    "RunFit.after_pct": "measured against predicted",
+}
+
+
+def test_every_figure_has_its_interval_and_runs_narrow_it(slower):
+    result = calibrate_runs(slower)
+    assert unspanned([result], OWN_RUNS) == []
+    for fit in result.fits:
+        before, after = fit.before_s_interval, fit.after_s_interval
+        assert after.p95 / after.p05 < before.p95 / before.p05
+        assert after.p05 < fit.measured_s < after.p95
+
+
+def test_the_report_shows_before_and_after_with_units(slower, tmp_path):
+    report = report_of(calibrate_runs(slower, tmp_path / "own.json"))
+    assert "narrow from" in report.verdict and report.main_table.title == "Each run"
+    assert all(isinstance(row[index], Ranged) for row in report.main_table.rows for index in (4, 5))
+    text = io.StringIO()
+    print_report(report, file=text, width=200)
+    assert all(words in text.getvalue() for words in ("left out", "before [s]", "after [s]", "in brackets"))
+
+
+@pytest.mark.parametrize(("factor", "words"), [(1000.0, "milliseconds"), (1.0 / 60.0, "1/50 of"), (80.0, "96 times")])
+def test_times_that_cannot_be_meant_are_refused_in_one_line(factor, words, slower, tmp_path):
+    right = [run.step_s for run in read_runs(slower)]
+    path = _file(tmp_path, [step * factor for step in right])
+    with pytest.raises(InputError) as refused:
+        calibrate_runs(path, tmp_path / "own.json")
+    line = f"{refused.value.message}; {refused.value.fix}"
+    assert words in line and "line 2" in line and "3 more lines" in line and "\n" not in line
+    assert not (tmp_path / "own.json").exists()
+
+
+@pytest.mark.parametrize("step", ["0", "-3", "1e12", "nan", "inf"])
+def test_times_that_are_no_times_are_refused(step, slower, tmp_path):
+    right = [run.step_s for run in read_runs(slower)]
+    with pytest.raises(InputError, match="line 2"):
+        calibrate_runs(_file(tmp_path, [step, *right[1:]]))
