@@ -6,13 +6,16 @@ training takes chip-days and a service chips in proportion to how slow the chip 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from suanzhang.app.buy_spread import PRICED
 from suanzhang.app.explain import question_of
 from suanzhang.app.explain_cost import cost_tree
 from suanzhang.app.explain_train import plan_job, run_on
+from suanzhang.app.plan_asks import resolve_world
 from suanzhang.app.sensitivity_core import Factors, Subject
 from suanzhang.app.sensitivity_inputs import of_grade
 from suanzhang.app.sensitivity_serve import Service, service_inputs
@@ -21,8 +24,10 @@ from suanzhang.catalog.chips import chip as chip_of
 from suanzhang.catalog.models import model as model_of
 from suanzhang.catalog.stacks import serve_stack
 from suanzhang.money.figures import figure
+from suanzhang.money.procurement.calendar import month_number
 from suanzhang.spec.layout import ServeLayout, TrainLayout
 from suanzhang.spec.question import Question
+from suanzhang.spec.result import Z95
 from suanzhang.spec.trust import Node
 from suanzhang.spec.trust_plain import rebuilt
 from suanzhang.spec.trust_sensitivity import Ranged
@@ -38,6 +43,7 @@ _FIGURES: Mapping[str, str] = {
     "support": "support_per_year", "staff": "staff_per_chip_month_usd", "finance": "interest_per_year", "power": "fleet_draw",
 }  # fmt: skip
 """Line of the bill: the figure of the money table whose range it has, where it has one."""
+_WALK = "price level at the end"
 _SHARED = ("run.", "training.", "serving.")
 """Inputs that all demands have in common."""
 
@@ -76,20 +82,47 @@ def plan_subject(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> Subject:
     parts = [(leaf.name, line.name, float(leaf.value or 0.0)) for line, leaf in _leaves(cost_tree(bought, question))]
     prices = _prices(cost_tree(bought, question))
     merged = _merged(demands)
+    walk, moving = _walk(bought, question)
 
     def evaluate(factors: Factors) -> dict[str, float]:
         spread = {key: value for given, value in factors.items() for key in merged.get(given, (given,))}
         grown = sum(one.share * (one.factor(spread) - 1.0) for one in demands)
         priced = sum(amount * factors.get(f"price.{leaf if line in _OFFERED else line}", 1.0) for leaf, line, amount in parts)
+        level = factors.get(_WALK, 1.0)
+        priced += sum(amount * (level**share - 1.0) for share, amount in moving)
         return {"cost": priced * (1.0 + grown) / total}
 
-    found = {one.key: one for one in prices}
+    found = {one.key: one for one in (*prices, *walk)}
     for demand in demands:
         found |= {key: replace(one, key=key) for key, one in _global(demand).items()}
     kept = tuple(one for one in found.values() if one.uncertain)
     verb = str(body["verb"]).removesuffix("_question")
     title = question.title or "the question"
     return Subject(verb, title, {"cost": (total, currency, interval)}, kept, evaluate, whole=False, held=HELD)
+
+
+def _walk(bought: Mapping[str, Any], question: Question) -> tuple[tuple[Ranged, ...], tuple[tuple[float, float], ...]]:
+    """The level of prices at the end of the plan as an input, and what moves with it: how far on its way, and the amount.
+
+    Prices are a random walk: by month ``t`` of ``T`` they are off by the root of ``t/T`` of what they are off by at the end.
+    """
+    market = resolve_world(question).market
+    sigma = market.price_sigma_per_year
+    first, months = month_number(question.start), question.months
+    by_month: dict[int, float] = {}
+    for row in bought["schedule"]:
+        when = months if row["action"] == "value left" else month_number(str(row["month"])) - first
+        by_month[when] = by_month.get(when, 0.0) + sum(float(amount) for name, amount in row["lines"] if name in PRICED)
+    if sigma is None or sigma.value <= 0.0:
+        return (), ()
+    at = (months + 0.5) / 12.0
+    factor = math.exp(Z95 * sigma.value * math.sqrt(at))
+    one = Ranged(
+        _WALK, "price level of the market by the end of the plan", "price", 1.0, "times", 1.0 / factor, factor, sigma.source,
+        sigma.grade, f"random walk of {sigma.value:.0%} a year",
+    )  # fmt: skip
+    shares = tuple((math.sqrt((when + 0.5) / (months + 0.5)), amount) for when, amount in sorted(by_month.items()))
+    return (one,), shares
 
 
 def _leaves(tree: Node) -> list[tuple[Node, Node]]:

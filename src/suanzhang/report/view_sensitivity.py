@@ -26,9 +26,15 @@ def sensitivity(result: SensitivityResult) -> Report:
 
 
 def _verdict(answer: Answer, result: SensitivityResult) -> str:
+    """The widest swing of all, as it is drawn, then the widest of what is uncertain, and what would narrow the interval."""
+    first = answer.effects[0] if answer.effects else None
     top = next((effect for effect in answer.effects if effect.input.uncertain), None)
     words = f"Of {result.inputs_swung} inputs, "
-    words += f"{top.input.name} moves the {answer.name} most ({_ends(top, answer)})" if top else "none is uncertain"
+    if first is not None and first is not top:
+        words += f"{first.input.name}, a choice of the question, moves the {answer.name} most ({_ends(first, answer)}); "
+        words += f"of what is uncertain, {top.input.name} does ({_ends(top, answer)})" if top else "none is uncertain"
+    else:
+        words += f"{top.input.name} moves the {answer.name} most ({_ends(top, answer)})" if top else "none is uncertain"
     if answer.worth:
         best = answer.worth[0]
         words += f"; {best.measurement} would narrow its interval by {100.0 * best.narrower_fraction:.0f} %"
@@ -41,7 +47,9 @@ def _verdict(answer: Answer, result: SensitivityResult) -> str:
 
 
 def _ends(effect: Effect, answer: Answer) -> str:
-    ends = [show_fact(end, answer.unit) if end is not None else "no answer" for end in (effect.low, effect.high)]
+    """The ends of a swing, the smaller answer first."""
+    known = sorted(end for end in (effect.low, effect.high) if end is not None)
+    ends = [show_fact(end, answer.unit) for end in known] + ["no answer"] * (2 - len(known))
     return " to ".join(ends)
 
 
@@ -73,7 +81,8 @@ def tornado(answer: Answer) -> Chart:
     for effect in answer.effects[:_BARS]:
         for series, end in (("input at its low end", effect.low), ("input at its high end", effect.high)):
             if end is not None and answer.value:
-                points.append(Point(effect.input.name, series, 100.0 * (end / answer.value - 1.0)))
+                name = effect.input.name if effect.input.uncertain else f"{effect.input.name} (a choice)"
+                points.append(Point(name, series, 100.0 * (end / answer.value - 1.0)))
     return Chart(
         f"Change of the {answer.name} when one input moves", "bars", "input", f"change of the {answer.name}", "%", tuple(points)
     )

@@ -164,3 +164,21 @@ def test_the_range_of_every_line_is_in_the_money_table() -> None:
 
     assert set(sensitivity_plan._FIGURES.values()) <= set(figures())
     assert all(sensitivity_plan._range_of(line) for line in sensitivity_plan._FIGURES)
+
+
+def test_the_headline_names_the_widest_swing_that_is_drawn() -> None:
+    from suanzhang.report.view_sensitivity import _verdict, tornado
+
+    found = suanzhang.sensitivity("train", {"model": "llama3-8b", "tokens": "100B", "chips": "h100-sxm-80:64"}, sobol=False)
+    main = found.answers[0]
+    first = main.effects[0].input
+    assert tornado(main).points[0].x.startswith(first.name)
+    assert f" inputs, {first.name}" in _verdict(main, found)
+    assert first.uncertain or "of what is uncertain" in _verdict(main, found)
+
+
+def test_the_price_level_of_the_market_moves_a_plan() -> None:
+    startup = Path(__file__).resolve().parents[3] / "examples" / "gpu-rush-2023" / "startup.yaml"
+    found = suanzhang.sensitivity(str(startup), sobol=False)
+    names = {effect.input.name for effect in found.answers[0].effects}
+    assert "price level of the market by the end of the plan" in names
