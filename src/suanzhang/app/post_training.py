@@ -13,7 +13,7 @@ from suanzhang.app.serve_verb_answer import rent_per_chip_h
 from suanzhang.app.train_input import memory_there
 from suanzhang.app.train_model import describe
 from suanzhang.app.train_spread import RunSpread, around
-from suanzhang.errors import Infeasible
+from suanzhang.errors import Infeasible, InputError
 from suanzhang.perf.post_training import refit_s, swap_s
 from suanzhang.perf.training.pack import HOST_LINK_BYTES_PER_S
 from suanzhang.spec.layout import ServeLayout
@@ -120,6 +120,10 @@ def _tuning(asked: Asked) -> tuple[list[PostOption], float, float]:
     per_sequence = seq / tune.example_tokens if tune.packed else 1.0
     examples = tune.examples * tune.epochs * (2.0 if asked.method == "dpo" else 1.0)
     steps = examples / per_sequence / tune.batch
+    if steps < 1.0:
+        raise InputError(
+            f"examples: {tune.examples:,g} are less than one step of {tune.batch} sequences", fix="give more, such as 100K"
+        )
     side = training_side(asked, asked.chips, seq, tune.batch, 1)
     if side is None:
         return [], steps, 0.0

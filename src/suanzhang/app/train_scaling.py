@@ -38,6 +38,8 @@ from suanzhang.units import DAY_S, HOUR_S, format_count, parse_quantity
 EPOCHS = 4.0
 """Passes over the same text that teach almost as much as fresh text ([muennighoff2023] section 6)."""
 ASSUMED_DAYS = 90.0
+_LEAST_FLOP, _MOST_FLOP = 1e17, 1e29
+"""Compute that the laws are asked for: a factor of ten and of a hundred beyond where they are said to hold."""
 _ROUNDS = 12
 _VOCAB, _HEAD_DIM, _KV_HEADS = 128_256, 128, 8
 _NEAR = 0.02
@@ -164,6 +166,10 @@ def scaling(
     if compute > 0.0:
         if chips or money:
             raise InputError("scaling: compute together with chips or a budget", fix="give one of them")
+        if not _LEAST_FLOP <= compute <= _MOST_FLOP:
+            raise InputError(
+                f"flop: {flop!r} is no training compute", fix=f"give {_LEAST_FLOP:.0e} to {_MOST_FLOP:.0e} FLOP, such as 1e24"
+            )
         rows = [_of_compute(compute, choice)]
     else:
         if seq_len < 1:
