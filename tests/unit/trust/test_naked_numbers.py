@@ -32,7 +32,7 @@ NUMBER = re.compile(r"[-+−]?\d[\d,]*(\.\d*)?(e[-+]?\d+)?")
 ENDINGS = (
     "_s", "_w", "_j", "_bytes", "_flop", "_tokens", "_pct", "_fraction", "_months", "_days", "_cny", "_usd", "_kg", "_kwh",
     "_per_s", "_per_chip", "_per_response", "_per_output_token", "_per_chip_h", "_per_chip_day", "_per_user", "_ms_mean",
-    "_per_seq", "_per_month", "_per_token",
+    "_per_seq", "_per_month", "_per_token", "_per_param",
     "_per_replica", "_per_day", "_ratio", "_factor", "_years", "_points", "_per_s_no_slo", "_share", "_s_no_slo",
 )  # fmt: skip
 """Endings of JSON keys that say the unit."""
