@@ -159,14 +159,61 @@ def diff(result: DiffResult) -> Report:
     return Report(f"Two answers of {result.verb}", verdict, tuple(sections))
 
 
+_MOST_ROWS = 6
+"""Rows of one list that a report shows one by one; of more it shows the largest move."""
+_ENTRIES = ("train", "serve", "costs")
+"""Lists whose entries are shown one by one."""
+
+
 def _moved(title: str, moved: tuple[Moved, ...]) -> Table:
+    """What moved: intervals beside their figures left out, long lists as one row with their largest move."""
     columns = (Column("key"), Column("before"), Column("after"), Column("change", "%"))
-    rows = tuple(
-        (in_words(item.key.replace(".", " · ")), _value(item.key, item.before), _value(item.key, item.after),
-         None if item.change is None else 100.0 * item.change)
-        for item in moved
-    )  # fmt: skip
-    return Table(title, columns, rows, limit=30)
+    known = {item.key for item in moved}
+    shown = [item for item in moved if not _beside(item.key, known)]
+    groups: dict[str, list[Moved]] = {}
+    for item in shown:
+        groups.setdefault(_list_of(item.key), []).append(item)
+    rows: list[tuple[Scalar, ...]] = []
+    told: set[str] = set()
+    for item in shown:
+        name = _list_of(item.key)
+        long = bool(name) and len({_row_of(other.key) for other in groups[name]}) > _MOST_ROWS
+        if not long:
+            rows.append(_moved_row(item, in_words(item.key.replace(".", " · "))))
+        elif name not in told:
+            told.add(name)
+            rows.append(_summary_row(name, groups[name]))
+    note = f"{len(moved) - len(rows):,} more values with --json" if len(rows) < len(moved) else ""
+    return Table(title, columns, tuple(rows), note, limit=30)
+
+
+def _moved_row(item: Moved, words: str) -> tuple[Scalar, ...]:
+    change = None if item.change is None else 100.0 * item.change
+    return words, _value(item.key, item.before), _value(item.key, item.after), change
+
+
+def _summary_row(name: str, moved: list[Moved]) -> tuple[Scalar, ...]:
+    """How many rows of a list moved, came or went, and the largest move among them."""
+    rows = {_row_of(item.key) for item in moved}
+    most = max(moved, key=lambda item: abs(item.change) if item.change is not None else -1.0)
+    what = in_words(most.key.removeprefix(name).replace(".", " · ")).strip("[ ").replace("]", "")
+    return _moved_row(most, f"{in_words(name.replace('.', ' · '))}: {len(rows)} rows moved, most of all {what}")
+
+
+def _list_of(key: str) -> str:
+    """The list that a key lies in a row of: what stands before its last row; empty for none, and for short lists of entries."""
+    path = key.rpartition("[")[0]
+    return "" if path in _ENTRIES else path
+
+
+def _row_of(key: str) -> str:
+    return key.rpartition("]")[0]
+
+
+def _beside(key: str, known: set[str]) -> bool:
+    """Whether a key is an end of the interval of a figure that moved as well."""
+    figure, mark, _ = key.rpartition("_interval.")
+    return bool(mark) and any(other == figure or other.startswith(f"{figure}_") for other in known if "_interval" not in other)
 
 
 def _value(key: str, value: Scalar) -> str:

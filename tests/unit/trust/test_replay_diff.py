@@ -128,3 +128,16 @@ def test_diff_of_purchases_and_of_audits(question_file: Path, tmp_path: Path) ->
     changed.write_text(text.replace("id: ", "id: other-", 1), encoding="utf-8")
     told = suanzhang.diff(to_json(suanzhang.audit(claims)), to_json(suanzhang.audit(changed)))
     assert told.inputs and told.rest
+
+
+def test_a_long_list_is_one_row_with_its_largest_move() -> None:
+    from suanzhang.report.view_trust import _moved
+    from suanzhang.spec.trust import Moved
+
+    rows = tuple(Moved(f"pareto[{index}].days", 10.0, 10.0 + index, 0.1 * index) for index in range(1, 9))
+    own = (Moved("days", 10.0, 12.0, 0.2), Moved("days_interval.p05", 8.0, 9.0, 0.125))
+    table = _moved("Times", (*own, *rows))
+    assert len(table.rows) == 2
+    assert table.rows[0][0] == "days"
+    assert "8 rows moved, most of all 8" in str(table.rows[1][0]) and table.rows[1][3] == pytest.approx(80.0)
+    assert len(_moved("Times", rows[:3]).rows) == 3
