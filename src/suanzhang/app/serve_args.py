@@ -41,6 +41,8 @@ HOST_YEAR = 2022.5
 MOE_KERNELS = 8.0
 MLA_KERNELS = 6.0
 """Further kernels of a layer with experts (routing, sorting, two grouped products, combining) and with a latent cache."""
+FEW_EXPERTS = 16
+"""Mixtures of up to so many experts have 8-bit checkpoints like dense models."""
 HOST_CARRYING = 1.15
 """Time of a small product over that of the fastest engine's from which it is taken to carry time of the host [assumed]."""
 _TIMED = ("vllm", "sglang", "trtllm")
@@ -119,7 +121,7 @@ def _half(chip: ChipSpec) -> str:
 
 def _stored(gemm: GemmArgs, form: Format, dtype: str) -> GemmArgs:
     """A product whose weights are stored narrower than they are multiplied."""
-    narrow = dtype not in {"fp8", "int8", "fp4"} and form.bytes < 2.0
+    narrow = dtype not in {"fp8", "fp8_block", "int8", "fp4"} and form.bytes < 2.0
     efficiency = gemm.efficiency * (DEQUANTISE_EFFICIENCY if narrow else 1.0)
     return gemm._replace(weight_bytes=form.bytes, efficiency=efficiency)
 
@@ -155,7 +157,7 @@ def _narrow_gemm(chip_id: str, dtype: str, profile: str, holder: _ById) -> GemmA
     the kernels before, so that a small product takes what it takes in the engine whose timings have the least beside it.
     """
     own = _physics(chip_id, dtype, profile, holder, "").args.gemm
-    if dtype not in {"fp8", "fp4"}:
+    if dtype not in {"fp8", "fp8_block", "fp4"}:
         return own
     others = [_physics(chip_id, dtype, name, holder, "").args.gemm for name in _TIMED if name != profile]
     best = min(others, key=_small_product_s)
@@ -168,13 +170,13 @@ def _small_product_s(gemm: GemmArgs) -> float:
 
 @lru_cache(maxsize=256)
 def _narrow_experts(chip_id: str, dtype: str, profile: str, holder: _ById) -> MoeArgs:
-    """Experts in 8 bits: the engine's own timings, unless they are slower than its own in 16 bits.
+    """Experts in 8 bits: the engine's own timings, unless they are slower than its own in 16 bits at few tokens.
 
     Half the bytes cannot take longer: such timings carry the host's calls or an untuned kernel. The engine's block-scaled
     kernel stands in then, in which the large checkpoints come, or that of the engine that runs them fastest.
     """
     own: MoeArgs = _physics(chip_id, dtype, profile, holder, "").args.moe
-    if dtype != "fp8" or "bf16" not in holder.chip.peak_flop_per_s:
+    if dtype not in {"fp8", "fp8_block"} or "bf16" not in holder.chip.peak_flop_per_s:
         return own
     wide_s = _few_tokens_s(_physics(chip_id, "bf16", profile, holder, "").args.moe)
     if _few_tokens_s(own) <= wide_s:
@@ -215,6 +217,15 @@ def _link(chip: ChipSpec, dtype: str, profile: str, ranks: int) -> LinkArgs:
     return chip_physics(chip, dtype, profile).args.link
 
 
+def block_scaled(model: ModelSpec) -> bool:
+    """Whether 8-bit checkpoints of a model carry a scale for every block of weights, which costs their products time.
+
+    Those of the fine-grained mixtures do (DeepSeek-V3, Qwen3, GLM-4.5, Kimi K2 model cards); dense models and mixtures of a few
+    experts come with one scale for a matrix or a channel.
+    """
+    return model.moe is not None and model.moe.experts > FEW_EXPERTS
+
+
 def op_args(
     model: ModelSpec, chip: ChipSpec, weight_dtype: str, stack: ServeStack, ranks: int = 1, kv_dtype: str = ""
 ) -> tuple[OpArgs, str]:
@@ -223,18 +234,22 @@ def op_args(
     form = weight_format(weight_dtype)
     half = chip_physics(chip, _half(chip), profile, kv_dtype)
     dtype = compute_dtype(chip, weight_dtype)
+    if dtype == "fp8" and block_scaled(model):
+        dtype = "fp8_block"
     narrow = chip_physics(chip, dtype, profile)
     body = half.args.gemm
     if not (form.experts_only and model.moe is not None):
         body = _stored(_narrow_gemm(chip.id, dtype, profile, _ById(chip)), form, dtype)
     moe = _narrow_experts(chip.id, dtype, profile, _ById(chip))
     moe = moe._replace(gemm=_stored(moe.gemm, form, dtype))
+    bounded = dtype == "fp8_block" and "bf16" in chip.peak_flop_per_s
+    bound = chip_physics(chip, "bf16", profile).args.moe if bounded else moe
     attention = half.args.mla if model.mla else half.args.attention
     attention = attention._replace(efficiency=attention.efficiency / stack.prefill_attention)
     link = _link(chip, _half(chip), profile, ranks)
     if not stack.direct_allreduce:
         link = link._replace(direct_base_s=0.0, base_s=link.base_s + NCCL_S)
-    ops = OpArgs(body, body, half.args.gemm, moe, attention, half.args.memory, link)
+    ops = OpArgs(body, body, half.args.gemm, moe, attention, half.args.memory, link, bound, 1.0 if bounded else 0.0)
     return ops, f"{narrow.origin}: {narrow.note}"
 
 
@@ -306,13 +321,16 @@ def slowed(ops: OpArgs, factor: float) -> OpArgs:
     def slower(gemm: GemmArgs) -> GemmArgs:
         return gemm._replace(efficiency=gemm.efficiency / factor)
 
-    moe = ops.moe._replace(gemm=slower(ops.moe.gemm), efficiency=ops.moe.efficiency / factor)
+    moe, bound = (
+        each._replace(gemm=slower(each.gemm), efficiency=each.efficiency / factor) for each in (ops.moe, ops.moe_bound)
+    )
     attention = ops.attention._replace(efficiency=ops.attention.efficiency / factor)
     return ops._replace(
         gemm_attention=slower(ops.gemm_attention),
         gemm_ffn=slower(ops.gemm_ffn),
         gemm_head=slower(ops.gemm_head),
         moe=moe,
+        moe_bound=bound,
         attention=attention,
     )
 

@@ -110,6 +110,8 @@ class OpArgs(NamedTuple):
         attention: attention kernels (the latent ones for a latent cache).
         memory: kernels that only move bytes.
         link: collectives.
+        moe_bound: grouped products that those of the experts are never slower than.
+        bounded: 1 when there is such a bound.
     """
 
     gemm_attention: GemmArgs
@@ -119,6 +121,8 @@ class OpArgs(NamedTuple):
     attention: AttentionArgs
     memory: MemoryArgs
     link: LinkArgs
+    moe_bound: MoeArgs
+    bounded: float
 
 
 class IterationArgs(NamedTuple):

@@ -15,6 +15,25 @@ from suanzhang.perf.serving.args import IterationArgs, IterationTerms
 LINEAR_KERNELS = 6.0
 """Small kernels of a linear-attention layer: convolution, gates, norms of keys and queries, state update, gated norm [1]."""
 
+CHUNK_TOKENS = 64.0
+"""Tokens of a prompt that a linear-attention layer computes at once before it hands its state on [tokens]."""
+CHUNK_S = 2.5e-6
+"""Time of one such step on the way of the state: two products of a few tiles that wait for the one before [assumed]."""
+CHUNK_KERNELS = 6.0
+"""Further kernels of a prompt in such a layer: gates, keys on keys, their solution, its products, states, output [1]."""
+
+
+@formula
+def _chunked_state_s(seqs: float, q: float, a: IterationArgs) -> float:
+    """Time beside its projections that one linear-attention layer takes for ``seqs`` prompt chunks of ``q`` tokens [s].
+
+    The state passes through the prompt step by step, whatever the width of the chip; each step writes its state once and the
+    output reads it.
+    """
+    steps = math.ceil(q / CHUNK_TOKENS)
+    moved = seqs * steps * a.shape.linear_state_bytes / a.engine.tp
+    return steps * CHUNK_S + memory_bound_s(moved, a.ops.memory) + CHUNK_KERNELS * a.ops.memory.launch_s
+
 
 @formula
 def _projections_s(m: float, decode_m: float, a: IterationArgs) -> float:
@@ -86,6 +105,11 @@ def _experts_s(m: float, group: float, a: IterationArgs) -> float:
     routed = moe_ffn_s(
         group, s.hidden, s.expert_ffn, s.topk, s.experts, e.ep, ranks / e.ep, s.matrices - 2.0, imbalance, a.ops.moe
     )
+    if a.ops.bounded > 0.0:
+        bound = moe_ffn_s(
+            group, s.hidden, s.expert_ffn, s.topk, s.experts, e.ep, ranks / e.ep, s.matrices - 2.0, imbalance, a.ops.moe_bound
+        )
+        routed = min(routed, bound)
     return router + routed
 
 
@@ -121,7 +145,7 @@ def iteration_terms(
         (``dp``) hold their own sequences and exchange tokens with the experts. With ``pp`` stages the load is cut
         into ``pp`` micro-batches, so that all stages work and each sequence advances once in the time of one
         micro-batch through all stages; prompts are spread evenly over them. Kernels outside graphs cannot start
-        faster than the host launches them.
+        faster than the host launches them. Linear-attention layers hand their state through a prompt step by step.
         Left out: padding of the decode batch to graph sizes, overlap of two micro-batches inside a chip.
 
     Args:
@@ -143,7 +167,8 @@ def iteration_terms(
         Any load of at least one token; accuracy by engine and chip stands in the accuracy report.
 
     Sources:
-        [pope-2022] partition of the layer over chips; [agrawal-2024] iterations that mix prompt chunks and decoding.
+        [pope-2022] partition of the layer over chips; [agrawal-2024] iterations that mix prompt chunks and decoding;
+        [yang-2024] linear attention in chunks.
     """
     s, e, o = a.shape, a.engine, a.ops
     split = e.dp * e.pp
@@ -172,6 +197,8 @@ def iteration_terms(
         state = 2.0 * (b + seqs if p > 0.0 else b) * s.linear_state_bytes / e.tp + 8.0 * m * width
         mixer = gemm_s(m, width, s.hidden, 1.0, o.gemm_attention) * e.matmul + memory_bound_s(state, o.memory) * e.memory
         mixer += LINEAR_KERNELS * o.memory.launch_s * e.memory
+        if p > 0.0:
+            mixer += _chunked_state_s(seqs, p / seqs, a) * e.memory
         mixer *= s.linear_layers
 
     ffn = s.dense_layers * _ffn_s(m, s.ffn, a) if s.dense_layers > 0.0 else 0.0
