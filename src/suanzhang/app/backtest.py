@@ -35,7 +35,9 @@ _HORIZONS = (12, 24)
 _FUTURES = 12
 _LOT = 8
 _PRIOR_MONTHS = 24.0
-_RULES = ("planned", "rent_all", "buy_at_once")
+_RULES = ("planned", "rent_all", "contract_all", "buy_at_once")
+_TERM_MONTHS = 12
+"""Length of a contract."""
 NEEDS = ("steady", "growing", "project", "swinging")
 """Steady use; a quarter growing to the whole; a third of the time and then nothing; every other quarter of a year."""
 
@@ -114,19 +116,21 @@ def backtest(
     tell = progress or (lambda _: None)
     rows, keys = [], []
     for kind in KINDS:
-        buy, rent = recorded(kind, "buy"), recorded(kind, "rent")
-        keys += [*buy.sources, *rent.sources]
+        past = Past.recorded(kind)
+        buy, rent = past.buy, past.rent
+        keys += [*buy.sources, *rent.sources, *past.share.sources]
         first = max(buy.months[0], rent.months[0])
         for months in (horizon,) if horizon else _HORIZONS:
             last = min(buy.months[-1], rent.months[-1]) - months
             for start in range(first, last + 1, _EVERY_MONTHS):
                 tell(f"replay {kind}, {months} months from {_iso(start)}")
-                rows += [_Replay(_Case(kind, need, start, months, chips, seed), buy, rent).row() for need in NEEDS]
+                rows += [_Replay(_Case(kind, need, start, months, chips, seed), past).row() for need in NEEDS]
     if not rows:
         raise InputError(f"horizon: the record is shorter than {horizon} months", fix="give fewer months")
     regrets = {
         "planned": [row.regret_planned for row in rows],
         "rent_all": [row.regret_rent for row in rows],
+        "contract_all": [row.regret_contract for row in rows],
         "buy_at_once": [row.regret_buy for row in rows],
     }
     return BacktestResult(
@@ -139,6 +143,8 @@ def backtest(
         _sources(keys),
         (
             "prices between recorded points follow a straight line of logarithms; list prices, not what was billed",
+            "a one-year contract costs the share of the rent by the hour that large vendors asked for it; it is owed in full, "
+            "also beyond the end of a replay",
             "delivery takes what the market of the time quoted; it does not change within a replay",
             "replays that overlap in time are not independent of each other",
             "no used chip is sold before the end; then it fetches what its curve and the price of a new one say",
@@ -175,6 +181,24 @@ def _lead(chip: str, month: int) -> LeadTime:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """What was recorded of one kind of chip: purchase prices, rents by the hour, and contract prices as a share of them."""
+
+    buy: History
+    rent: History
+    share: History
+
+    @classmethod
+    def recorded(cls, chip: str) -> Past:
+        """The record of a chip on the world market."""
+        return cls(recorded(chip, "buy"), recorded(chip, "rent"), recorded(chip, "contract-share"))
+
+    def contract(self, month: int) -> float:
+        """Price of a chip-hour under a contract signed in a month."""
+        return self.rent.at(month) * self.share.at(month)
+
+
+@dataclass(frozen=True, slots=True)
 class _Case:
     """A replay: kind of chip, need, first month since year 0, length, most chips at work, seed of the random futures."""
 
@@ -189,8 +213,8 @@ class _Case:
 class _Replay:
     """One kind of chip and need from one month on, with the record of its prices."""
 
-    def __init__(self, case: _Case, buy: History, rent: History) -> None:
-        self.chip, self.need, self.buy, self.rent = case.chip, case.need, buy, rent
+    def __init__(self, case: _Case, past: Past) -> None:
+        self.chip, self.need, self.past = case.chip, case.need, past
         self.start, self.horizon, self.chips, self.seed = case.start, case.horizon, case.chips, case.seed
         self.lead = _lead(case.chip, case.start)
         wanted = need_levels(case.need, case.horizon)
@@ -204,12 +228,14 @@ class _Replay:
         def quoted(value: float, unit: str) -> Quoted:
             return Quoted(value, f"{_CURRENCY}/{unit}", "recorded", "derived", date)
 
+        past, signed = self.past, quoted(self.past.contract(month), "chip_h")
         offers = (
-            Offer("buy", "buy", self.chip, quoted(self.buy.at(month), "chip"), False, 0, self.lead, lot_chips=_LOT),
-            Offer("rent", "rent", self.chip, quoted(self.rent.at(month), "chip_h"), True, 0, now),
+            Offer("buy", "buy", self.chip, quoted(past.buy.at(month), "chip"), False, 0, self.lead, lot_chips=_LOT),
+            Offer("rent", "rent", self.chip, quoted(past.rent.at(month), "chip_h"), True, 0, now),
+            Offer("contract", "reserve", self.chip, signed, True, _TERM_MONTHS, now, lot_chips=_LOT),
         )
         place = site_in(find_site(_SITE), _CURRENCY, date)
-        costs = chip_costs(find_chip(self.chip), self.buy.at(month), place, left, _CURRENCY, 1.0)
+        costs = chip_costs(find_chip(self.chip), past.buy.at(month), place, left, _CURRENCY, 1.0)
         work = Demand("work", "serve", (Need(self.chip, float(self.chips)),), level=self.level[-left:])
         return PurchaseProblem(
             (work,), offers, {self.chip: costs}, left, date, _CURRENCY,
@@ -219,11 +245,14 @@ class _Replay:
 
     def truth(self) -> tuple[PurchaseProblem, Scenario]:
         """The whole replay at the prices that came."""
-        months = range(self.start, self.start + self.horizon)
-        price = tuple(self.buy.at(month) / self.buy.at(self.start) for month in months)
-        rent = tuple(self.rent.at(month) / self.rent.at(self.start) for month in months)
-        trend = math.log(self.buy.at(months[-1]) / self.buy.at(self.start)) / self.horizon * 12.0
-        return self.problem(self.start, trend), Scenario(1.0, {"buy": price}, {"rent": rent})
+        past, months = self.past, range(self.start, self.start + self.horizon)
+
+        def path(price: Callable[[int], float]) -> tuple[float, ...]:
+            return tuple(price(month) / price(self.start) for month in months)
+
+        trend = math.log(past.buy.at(months[-1]) / past.buy.at(self.start)) / self.horizon * 12.0
+        rents = {"rent": path(past.rent.at), "contract": path(past.contract)}
+        return self.problem(self.start, trend), Scenario(1.0, {"buy": path(past.buy.at)}, rents)
 
     def plan(self) -> dict[tuple[str, int], float]:
         """Lots ordered by month when the plan is made again each month on what was known then."""
@@ -232,20 +261,29 @@ class _Replay:
         orders: dict[tuple[str, int], float] = {}
         wait = nominal_delay(replace(self.problem(self.start, 0.0).offers[0], lead=self.lead))
         for index in range(self.horizon - 1):
-            month = self.start + index
-            have = tuple(
-                Holding(self.chip, lots * _LOT, None, True, 0.0, max(ordered + wait - index, 0))
-                for (_, ordered), lots in orders.items()
-            )
-            if sum(holding.chips for holding in have) >= self.chips or index + wait >= self.horizon:
+            month, left = self.start + index, self.horizon - index
+            have = self._have(orders, index, wait)
+            until_end = sum(holding.chips for holding in have if holding.until_month is None or holding.until_month >= left)
+            dear = _TERM_MONTHS * self.past.share.at(month) >= left  # then renting to the end is cheaper than any contract
+            if until_end >= self.chips or (wait >= left and dear):
                 continue
-            case = self.problem(month, self.buy.trend(month, prior), have)
+            case = self.problem(month, self.past.buy.trend(month, prior), have)
             futures = draw_scenarios(case, Uncertainty(sigma.value if sigma else 0.3), _FUTURES, self.seed + index)
             solved = solve_shape(case, futures)
-            lots = sum(float(solved.outcome.lots[j]) for j, order in enumerate(solved.shape.orders) if order.month == 0)
-            if lots > 0.0:
-                orders["buy", index] = lots
+            for j, order in enumerate(solved.shape.orders):
+                if order.month == 0 and solved.outcome.lots[j] > 0.0:
+                    orders[order.name, index] = float(solved.outcome.lots[j])
         return orders
+
+    def _have(self, orders: dict[tuple[str, int], float], index: int, wait: int) -> tuple[Holding, ...]:
+        """What was ordered before a month and is there, or on its way."""
+        have = []
+        for (name, ordered), lots in orders.items():
+            if name == "buy":
+                have.append(Holding(self.chip, lots * _LOT, None, True, 0.0, max(ordered + wait - index, 0)))
+            elif ordered + _TERM_MONTHS > index:
+                have.append(Holding(self.chip, lots * _LOT, ordered + _TERM_MONTHS - index, False))
+        return tuple(have)
 
     def row(self) -> BacktestRow:
         """All four ways at the prices that came."""
@@ -253,15 +291,27 @@ class _Replay:
         orders = self.plan()
         best = solve_shape(replace(case, gap=1e-6), (true,))
         perfect = {
-            ("buy", order.month): float(best.outcome.lots[j])
+            (order.name, order.month): float(best.outcome.lots[j])
             for j, order in enumerate(best.shape.orders)
             if best.outcome.lots[j] > 0.0
         }
-        ways = {"planned": orders, "rent_all": {}, "buy_at_once": {("buy", 0): self.chips / _LOT}, "foresight": perfect}
+        whole = self.chips / _LOT
+        contracts = {("contract", month): whole for month in range(0, self.horizon, _TERM_MONTHS)}
+        ways = {
+            "planned": orders, "rent_all": {}, "contract_all": contracts, "buy_at_once": {("buy", 0): whole},
+            "foresight": perfect,
+        }  # fmt: skip
         cost = {name: cost_of_orders(case, (true,), way, {}) for name, way in ways.items()}
-        simple = {"renting all the time": cost["rent_all"], "buying at once": cost["buy_at_once"]}
+        simple = {
+            "renting all the time": cost["rent_all"],
+            "one-year contracts": cost["contract_all"],
+            "buying at once": cost["buy_at_once"],
+        }
         cheapest = min(simple, key=lambda name: simple[name])
-        bought = ", ".join(f"{lots * _LOT:,.0f} in {_iso(self.start + month)}" for (_, month), lots in sorted(orders.items()))
+        bought = ", ".join(
+            f"{lots * _LOT:,.0f} {'bought' if name == 'buy' else 'under contract'} in {_iso(self.start + month)}"
+            for (name, month), lots in sorted(orders.items(), key=lambda item: item[0][1])
+        )
 
         def money(name: str) -> Money:
             return Money(round(cost[name], 2), _CURRENCY, _iso(self.start))
@@ -273,4 +323,5 @@ class _Replay:
             self.chip, self.need, _iso(self.start), self.horizon, money("rent_all"), money("buy_at_once"), money("planned"),
             money("foresight"), regret("planned"), regret("rent_all"), regret("buy_at_once"),
             cheapest if simple[cheapest] < cost["planned"] * (1.0 - 1e-6) else "", bought or "nothing",
+            money("contract_all"), regret("contract_all"),
         )  # fmt: skip

@@ -6,7 +6,12 @@ from suanzhang.report.blocks import Column, Fact, Facts, Report, Section, Table
 from suanzhang.report.common import sources_section, warnings_section
 from suanzhang.spec.backtest import BacktestResult
 
-_WORDS = {"planned": "planned again each month", "rent_all": "always rented", "buy_at_once": "all bought at once"}
+_WORDS = {
+    "planned": "planned again each month",
+    "rent_all": "always rented",
+    "contract_all": "one-year contracts",
+    "buy_at_once": "all bought at once",
+}
 
 
 def backtest(result: BacktestResult) -> Report:
@@ -14,7 +19,8 @@ def backtest(result: BacktestResult) -> Report:
     mean = dict(result.mean_regret)
     verdict = (
         f"Planning without foresight cost {mean['planned']:.1%} more than the best orders in hindsight on average, always "
-        f"renting {mean['rent_all']:.0%} and buying at once {mean['buy_at_once']:.0%}; in {result.losses} of "
+        f"renting {mean['rent_all']:.0%}, one-year contracts {mean['contract_all']:.0%} and buying at once "
+        f"{mean['buy_at_once']:.0%}; in {result.losses} of "
         f"{len(result.rows)} replays a simple rule was cheaper than planning."
     )
     facts = [Fact(f"mean regret, {_WORDS[rule]}", value, "fraction") for rule, value in result.mean_regret]
@@ -38,21 +44,24 @@ def _table(result: BacktestResult) -> Table:
         Column("planned", currency),
         Column("regret", "%"),
         Column("rented", "%"),
+        Column("contracts", "%"),
         Column("bought", "%"),
         Column("beaten by"),
         Column("hindsight", currency, optional=True),
         Column("always rented", currency, optional=True),
+        Column("one-year contracts", currency, optional=True),
         Column("bought at once", currency, optional=True),
         Column("what was ordered", optional=True),
     )
     rows = tuple(
         (
             r.chip, r.need, r.start, r.months, r.planned.amount, 100.0 * r.regret_planned, 100.0 * r.regret_rent,
-            100.0 * r.regret_buy, r.beaten_by or "–", r.foresight.amount, r.rent_all.amount, r.buy_at_once.amount, r.bought,
+            100.0 * r.regret_contract, 100.0 * r.regret_buy, r.beaten_by or "–", r.foresight.amount, r.rent_all.amount,
+            r.contract_all.amount, r.buy_at_once.amount, r.bought,
         )
         for r in result.rows
     )  # fmt: skip
     return Table(
-        "Replays", columns, rows, "regret, rented, bought: cost of planning, of always renting and of buying at once over that "
-        "of the best orders in hindsight", limit=200,
+        "Replays", columns, rows, "regret, rented, contracts, bought: cost of planning, of always renting, of one-year contracts and of "
+        "buying at once over that of the best orders in hindsight", limit=200,
     )  # fmt: skip

@@ -23,6 +23,8 @@ class BacktestRow:
         regret_planned, regret_rent, regret_buy: cost over that of foresight, less one [fraction].
         beaten_by: the simple rule that was cheaper than planning; empty when none was.
         bought: what planning ordered and when, in words.
+        contract_all: cost of one-year contracts for the largest need, signed in the first month and again after each year.
+        regret_contract: its cost over that of foresight, less one [fraction].
     """
 
     chip: str
@@ -38,6 +40,8 @@ class BacktestRow:
     regret_buy: float
     beaten_by: str
     bought: str
+    contract_all: Money
+    regret_contract: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class BacktestResult:
         header: version, catalog date, seed.
         chips: most chips that had to be at work.
         rows: one for each replay, in the order of chips and months.
-        mean_regret: mean regret by rule: planned, rent_all, buy_at_once.
+        mean_regret: mean regret by rule: planned, rent_all, contract_all, buy_at_once.
         worst_regret: largest regret by rule.
         losses: replays in which a simple rule was cheaper than planning.
         sources: of the recorded prices.

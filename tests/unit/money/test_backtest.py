@@ -1,11 +1,12 @@
 """Replays of recorded prices: no foresight, no free lunch, and losses that are printed."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from suanzhang.app import backtest as room
-from suanzhang.app.backtest import History, _Case, _Replay, backtest, need_levels, recorded
+from suanzhang.app.backtest import History, Past, _Case, _Replay, backtest, need_levels, recorded
 from suanzhang.errors import InputError
 from suanzhang.report.views import report_of
 
@@ -17,7 +18,7 @@ def result():
 
 def test_hindsight_is_never_beaten_and_regret_is_what_it_says(result):
     for row in result.rows:
-        ways = (row.planned.amount, row.rent_all.amount, row.buy_at_once.amount)
+        ways = (row.planned.amount, row.rent_all.amount, row.contract_all.amount, row.buy_at_once.amount)
         assert row.foresight.amount <= min(ways) * (1.0 + 1e-5)
         assert row.regret_planned == pytest.approx(row.planned.amount / row.foresight.amount - 1.0, abs=1e-6)
         assert bool(row.beaten_by) == (min(ways[1:]) < ways[0] * (1.0 - 1e-6))
@@ -29,8 +30,8 @@ def test_hindsight_is_never_beaten_and_regret_is_what_it_says(result):
 
 def test_what_comes_later_does_not_change_what_was_ordered_before():
     """The same past with another future gives the same first orders."""
-    buy, rent = recorded("h100-sxm-80", "buy"), recorded("h100-sxm-80", "rent")
-    start = buy.months[1]
+    past = Past.recorded("h100-sxm-80")
+    start = past.buy.months[1]
 
     def crashed(history):
         keep = [k for k, month in enumerate(history.months) if month <= start + 3]
@@ -39,7 +40,8 @@ def test_what_comes_later_does_not_change_what_was_ordered_before():
         return History(months, (*(history.values[k] for k in keep), *values, values[0] * 0.3, values[0] * 0.3), history.sources)
 
     case = _Case("h100-sxm-80", "growing", start, 12, 16, 0)
-    plain, other = _Replay(case, buy, rent).plan(), _Replay(case, crashed(buy), crashed(rent)).plan()
+    later = replace(past, buy=crashed(past.buy), rent=crashed(past.rent))
+    plain, other = _Replay(case, past).plan(), _Replay(case, later).plan()
     early = [{key: lots for key, lots in orders.items() if key[1] <= 3} for orders in (plain, other)]
     assert early[0] == early[1]
     assert plain
@@ -77,6 +79,6 @@ def test_the_report_prints_losses(result):
     report = report_of(result)
     table = next(table for table in report.tables if table.title == "Replays")
     assert len(table.rows) == len(result.rows)
-    assert sum(row[8] != "–" for row in table.rows) == result.losses
+    assert sum(row[9] != "–" for row in table.rows) == result.losses
     assert f"in {result.losses} of {len(result.rows)}" in report.verdict
     assert tuple(dict.fromkeys(row.chip for row in result.rows)) == room.KINDS
