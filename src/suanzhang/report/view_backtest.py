@@ -61,7 +61,8 @@ def _table(result: BacktestResult) -> Table:
         )
         for r in result.rows
     )  # fmt: skip
-    return Table(
-        "Replays", columns, rows, "regret, rented, contracts, bought: cost of planning, of always renting, of one-year contracts and of "
-        "buying at once over that of the best orders in hindsight", limit=200,
-    )  # fmt: skip
+    note = (
+        "regret, rented, contracts, bought: cost of planning, of always renting, of one-year contracts and of buying at once "
+        "over that of the best orders in hindsight"
+    )
+    return Table("Replays", columns, rows, note, limit=200)
