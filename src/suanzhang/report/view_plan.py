@@ -68,15 +68,25 @@ def plan(result: PlanResult) -> Report:
 
 def _verdict(result: PlanResult) -> str:
     parts = [
-        f"{training.name}: {format_count(training.option.chips)} x {training.option.chip} for {training.option.days:,.1f} days."
+        f"{training.name}: {format_count(training.option.chips)} x {training.option.chip} for {_days(training)} days."
         for training in result.train
     ]
     for service in result.serve:
         fleet = " + ".join(f"{format_count(share.chips)} x {share.chip}" for share in service.fleet) or "no chips of its own"
         since = f"in full from {service.full_from}" if service.full_from else "never in full"
         cost = service.cost_per_response
-        parts.append(f"{service.name}: {fleet}, {since}, {1000 * cost.amount:.3g} {cost.currency} per 1000 responses.")
+        parts.append(f"{service.name}: {fleet}, {since}, {_thousand(service)} {cost.currency} per 1000 responses.")
     return " ".join([*parts, *_money_words(result)])
+
+
+def _days(training: TrainingPlan) -> str:
+    span = training.option.days_interval
+    return f"{training.option.days:,.1f} ({span.p05:,.0f} to {span.p95:,.0f})"
+
+
+def _thousand(service: ServicePlan) -> str:
+    cost, span = 1000.0 * service.cost_per_response.amount, service.cost_per_response_interval.scaled(1000.0)
+    return f"{cost:.3g} ({span.p05:.3g} to {span.p95:.3g})"
 
 
 def _money_words(result: PlanResult) -> list[str]:
@@ -173,7 +183,7 @@ def _schedule(result: PlanResult) -> Table:
     merged: list[list[ScheduleRow]] = []
     last: dict[tuple[str, ...], list[ScheduleRow]] = {}
     for row in result.buy.schedule:
-        key = (row.action, row.offer, row.chip, f"{row.chips:.0f}", "" if row.action == "wait" else row.note)
+        key = (row.action, row.offer, row.site, row.chip, f"{row.chips:.0f}", "" if row.action == "wait" else row.note)
         run = last.get(key)
         if run is not None and place.get(row.month, -1) == place.get(run[-1].month, -1) + 1 > 0:
             run.append(row)
@@ -184,7 +194,7 @@ def _schedule(result: PlanResult) -> Table:
         (
             run[0].month if len(run) == 1 else f"{run[0].month} to {run[-1].month}",
             run[0].action,
-            run[0].offer,
+            f"{run[0].offer}, {run[0].site}" if run[0].site else run[0].offer,
             run[0].chip,
             round(run[0].chips) if run[0].chip else None,
             ranged(sum(row.cost.amount for row in run), _together([row.cost_interval for row in run]), 1.0 / scale),

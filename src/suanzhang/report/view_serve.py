@@ -14,8 +14,10 @@ def serve(result: ServeResult) -> Report:
     """Chips, engine settings, latencies, throughput, cost and energy of one service."""
     verdict = (
         f"{format_count(result.chips)} x {result.chip} in {format_count(result.replicas)} replicas "
-        f"({layout_words(result.layout)}) serve {result.model}: first token after {result.ttft_s.p50:.2f} s in the median, "
-        f"then {result.tpot_s.p50 / MILLI:.0f} ms per token; {result.output_tokens_per_s_per_chip:,.0f} tokens/s per chip."
+        f"({layout_words(result.layout)}) serve {result.model}: first token after "
+        f"{_span(result.ttft_s.p50, result.ttft_s.p50_interval, '.2f')} s in the median, then "
+        f"{_span(result.tpot_s.p50 / MILLI, result.tpot_s.p50_interval, '.0f', 1.0 / MILLI)} ms per token; "
+        f"{_span(result.output_tokens_per_s_per_chip, result.output_tokens_per_s_per_chip_interval, ',.0f')} tokens/s per chip."
     )
     sections = (
         Section("Deployment", (_deployment(result),)),
@@ -42,6 +44,13 @@ def serve(result: ServeResult) -> Report:
         sources_section(result.sources),
     )
     return Report(f"Serving {result.model} on {result.chip}", verdict, sections, main="Latency over requests")
+
+
+def _span(value: float, interval: Interval | None, form: str, scale: float = 1.0) -> str:
+    """A figure of a sentence with the ends of its interval."""
+    if interval is None:
+        return format(value, form)
+    return f"{value:{form}} ({scale * interval.p05:{form}} to {scale * interval.p95:{form}})"
 
 
 def _deployment(result: ServeResult) -> Facts:
