@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from suanzhang.errors import Infeasible, InputError
 from suanzhang.money.costs import chip_costs, edited
 from suanzhang.money.figures import figure, figures
 from suanzhang.money.procurement.calendar import month_number
+from suanzhang.money.procurement.places import AT
 from suanzhang.money.procurement.scenarios import Uncertainty, draw_scenarios
 from suanzhang.money.procurement.solve import ProcurementPlan, describe, solve_shape
 from suanzhang.money.procurement.spread import scenario_outcomes
@@ -27,7 +29,11 @@ from suanzhang.money.procurement.watch import Watch
 from suanzhang.source import Quoted
 from suanzhang.spec.buy import BuyResult, ChipCosts, Demand, Holding, PurchaseProblem, Scenario
 from suanzhang.spec.market import Market, Offer, Site
+from suanzhang.spec.place import Moving
 from suanzhang.spec.result import Z95, Interval, Money, SourceUse
+
+if TYPE_CHECKING:
+    from suanzhang.app.buy_sites import PlacedSite
 
 _CROSSING_MONTHS = 1.0
 """Chips that take longer to come are not in the country yet."""
@@ -78,6 +84,8 @@ def plan_purchases(
     risk: RiskOptions | None = None,
     watch: Watch | None = None,
     progress: Callable[[str], None] | None = None,
+    sites: tuple[PlacedSite, ...] = (),
+    moving: Moving | None = None,
 ) -> BuyResult:
     """The cheapest schedule that meets every demand.
 
@@ -96,6 +104,8 @@ def plan_purchases(
         risk: scenarios and weights; everything as expected when None.
         watch: the clock, and who may stop the search at the best plan so far; the clock of the machine when None.
         progress: called with a line for each step.
+        sites: all sites with their limits, ``site`` first; empty for that one alone.
+        moving: terms of moves between sites; None when chips stay where they are.
 
     Returns:
         The schedule; its rows sum to its cost.
@@ -111,6 +121,10 @@ def plan_purchases(
     demands, unpowered = _with_power(demands)
     wanted = {need.chip for demand in demands for need in demand.options}
     costs = {name: _costs(name, offers, place, months, currency, where.date, cost_edits or {}) for name in sorted(wanted)}
+    for other in sites[1:]:
+        for name in sorted(wanted):
+            key = name + AT + other.site.id
+            costs[key] = _costs(name, offers, other.site, months, currency, where.date, cost_edits or {})
     problem = PurchaseProblem(
         demands=demands,
         offers=offers,
@@ -128,6 +142,8 @@ def plan_purchases(
         cvar_tail=chosen.cvar_tail,
         gap=chosen.gap,
         time_limit_s=chosen.time_limit_s,
+        places=tuple(other.place for other in sites),
+        moving=moving,
     )
     return solve_problem(problem, where, chosen, (*warnings, *unpowered), watch=watch, progress=progress)
 

@@ -249,6 +249,15 @@ def _months(bought: BuyResult, paid: Floats) -> tuple[MonthState, ...]:
             peak_w_interval=fleet.scaled(state.peak_w),
             energy_j_interval=fleet.scaled(state.energy_j),
             cash_interval=span(state.cash, drawn[state.month]) if state.month in drawn else None,
+            places=tuple(
+                replace(
+                    place,
+                    draw_w_interval=fleet.scaled(place.draw_w),
+                    peak_w_interval=fleet.scaled(place.peak_w),
+                    energy_j_interval=fleet.scaled(place.energy_j),
+                )
+                for place in state.places
+            ),
         )
         for state in bought.months
     )

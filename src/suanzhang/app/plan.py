@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from suanzhang.app.buy import RiskOptions, plan_purchases, usable_offers
+from suanzhang.app.buy_sites import moving_of, placed_sites
 from suanzhang.app.plan_answer import assemble
 from suanzhang.app.plan_asks import World, month_index, resolve_world
 from suanzhang.app.plan_sizing import (
@@ -118,6 +119,7 @@ def schedule(
     return plan_purchases(
         sized.demands, world.market, world.site, budget=question.budget, months=question.months, start=question.start,
         currency=question.currency, have=_holdings(question), risk=risk or usual, watch=watch, progress=progress,
+        budget_by_month=question.budget_by_month, sites=placed_sites(question, world), moving=moving_of(question),
     )  # fmt: skip
 
 
@@ -125,7 +127,9 @@ def _holdings(question: Question) -> tuple[Holding, ...]:
     held = []
     for have in question.have:
         until = month_index(question.start, have.until) + 1 if have.until else None
-        held.append(Holding(find_chip(have.chip).id, float(have.chips), until, have.kind == "own"))
+        since = max(month_index(question.start, have.since), 0)
+        own = have.kind == "own"
+        held.append(Holding(find_chip(have.chip).id, float(have.chips), until, own, from_month=since, site=have.site))
     return tuple(held)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from suanzhang.app.buy_sites import carbon_by_month
 from suanzhang.app.buy_spread import (
     RANGES,
     Drawn,
@@ -35,7 +36,7 @@ from suanzhang.money.procurement.calendar import month_name
 from suanzhang.spec.buy import BuyResult
 from suanzhang.spec.plan import ChipsRow, CostLine, FleetShare, PlanResult, PowerRow, ServicePlan, TrainingPlan
 from suanzhang.spec.result import Z95, Interval, Money
-from suanzhang.units import J_PER_KWH, MONTH_S
+from suanzhang.units import MONTH_S
 
 if TYPE_CHECKING:
     from suanzhang.app.plan import Sized
@@ -207,14 +208,12 @@ def _chips(bought: BuyResult) -> tuple[ChipsRow, ...]:
 
 def _power(sized: Sized, bought: BuyResult) -> tuple[PowerRow, ...]:
     site, fleet = sized.world.site, range_of("fleet_draw")
-    per_j = site.carbon_kg_per_kwh.value / J_PER_KWH
     return tuple(
         PowerRow(
             month.month, month.draw_w, fleet.scaled(month.draw_w), month.peak_w, site.power_limit_w, month.energy_j,
-            month.energy_j * per_j, fleet.scaled(month.peak_w), fleet.scaled(month.energy_j),
-            fleet.scaled(month.energy_j * per_j),
+            carbon, fleet.scaled(month.peak_w), fleet.scaled(month.energy_j), fleet.scaled(carbon),
         )
-        for month in bought.months
+        for month, carbon in zip(bought.months, carbon_by_month(sized.question, sized.world, bought), strict=True)
     )  # fmt: skip
 
 

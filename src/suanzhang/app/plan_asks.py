@@ -57,7 +57,7 @@ def resolve_world(question: Question) -> World:
         InputError: an offer lacks what a new offer needs, or nothing is on offer.
     """
     market = _market(question.market, question)
-    site = _site(question.site, market.region, question)
+    site = question_site(question.site, market.region, question)
     excluded = dict(market.excluded)
     excluded.update(dict.fromkeys(question.market.exclude, "excluded by the question"))
     allow = {find_chip(name).id for name in question.chips.allow}
@@ -126,7 +126,8 @@ def _offer(ask: OfferAsk, known: Offer | None, question: Question) -> Offer:
     return replace(base, kind=kind, chip=chip_id, price=price, lead=lead, **given)
 
 
-def _site(ask: SiteAsk, region: str, question: Question) -> Site:
+def question_site(ask: SiteAsk, region: str, question: Question) -> Site:
+    """A site of a question with its figures, money in the currency of the question."""
     base = site_in(find_site(ask.id or USUAL_SITE.get(region, "us-virginia")), question.currency, question.start)
 
     def own(value: float | None, known: Quoted, unit: str) -> Quoted:

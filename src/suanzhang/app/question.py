@@ -16,7 +16,7 @@ from suanzhang.app.yamlfile import Document, KeyPath, parse_document, read_docum
 from suanzhang.catalog.models import model as find_model
 from suanzhang.errors import InputError, nearest_names
 from suanzhang.spec.job import LengthSpec, LoadSpec, SloSpec
-from suanzhang.spec.question import ChipFilter, Holding, MarketAsk, OfferAsk, Question, ServeAsk, SiteAsk, TrainAsk
+from suanzhang.spec.question import ChipFilter, Holding, MarketAsk, OfferAsk, Question, ServeAsk, SiteAsk, TrainAsk, WorksAsk
 from suanzhang.units import MONTH_S
 
 
@@ -169,7 +169,7 @@ def _inner_model(annotation: Any) -> type[BaseModel] | None:
 
 
 def _frozen(model: schema.QuestionModel, origin: str) -> Question:
-    site = model.site
+    moving = model.moving
     return Question(
         title=model.title,
         currency=model.currency,
@@ -177,22 +177,34 @@ def _frozen(model: schema.QuestionModel, origin: str) -> Question:
         months=model.months,
         train=tuple(_train(part) for part in model.train),
         serve=tuple(_serve(part) for part in model.serve),
-        site=SiteAsk(
-            site.id or "", site.tariff_per_kwh, site.pue, site.carbon_kg_per_kwh, site.power_limit, site.room_per_kw_month
-        ),
+        site=_site(model.site),
         market=MarketAsk(
             model.market.id or "", tuple(_offer(part) for part in model.market.offers), tuple(model.market.exclude)
         ),
         budget=model.budget,
         have=tuple(
-            Holding(part.chip, part.chips, part.kind, part.since or "", part.until or "", part.price_per_chip_h)
+            Holding(
+                part.chip, part.chips, part.kind, part.since or "", part.until or "", part.price_per_chip_h, part.site or ""
+            )
             for part in model.have
         ),
         chips=ChipFilter(tuple(model.chips.allow), tuple(model.chips.deny)),
         seed=model.seed,
         deep=model.deep,
         origin=origin,
+        sites=tuple(_site(part) for part in model.sites),
+        move_cost_per_chip=moving.cost_per_chip if moving else None,
+        move_months=moving.months if moving else None,
+        budget_by_month=tuple(model.budget_by_month),
     )
+
+
+def _site(part: schema.SiteModel) -> SiteAsk:
+    works = tuple(WorksAsk(one.id, one.power, one.racks, one.cost, one.months, one.most) for one in part.build)
+    return SiteAsk(
+        part.id or "", part.tariff_per_kwh, part.pue, part.carbon_kg_per_kwh, part.power_limit, part.room_per_kw_month,
+        tuple(part.power_by_month), tuple(part.racks), works, tuple(part.exclude),
+    )  # fmt: skip
 
 
 def _train(part: schema.TrainModel) -> TrainAsk:

@@ -253,6 +253,17 @@ class ServeModel(_Part):
         return (self.visits_per_day or 0.0) * self.responses_per_visit / DAY_S
 
 
+class WorksModel(_Part):
+    """Power and room that can be built on a site, in whole units."""
+
+    id: Name = Field(description="What to call it.")
+    power: Power = Field(description="Power that one unit adds, such as 2 MW.")
+    racks: CountOrZero = Field(0.0, description="Racks that one unit adds.")
+    cost: Price | None = Field(None, description="Cost of one unit, in the currency; the published cost of a watt if left out.")
+    months: Whole | None = Field(None, ge=0, le=120, description="From order to use; the published time if left out.")
+    most: Whole = Field(1, ge=1, le=1000, description="Units at most.")
+
+
 class SiteModel(_Part):
     """Where the chips stand; figures given here replace those of the catalog."""
 
@@ -266,6 +277,32 @@ class SiteModel(_Part):
     room_per_kw_month: Price | None = Field(
         None, description="Rent of the room per kW of machines and month, in the currency of the question."
     )
+    power_by_month: list[Power] = Field(
+        default_factory=list, max_length=120, description="What the site can draw by month of the plan; the last value lasts."
+    )
+    racks: list[CountOrZero] = Field(
+        default_factory=list, max_length=120, description="Racks: a number, or a list by month; the last value lasts."
+    )
+    build: list[WorksModel] = Field(default_factory=list, max_length=20, description="Power and room that can be built.")
+    exclude: list[Name] = Field(default_factory=list, max_length=1000, description="Chips that cannot stand there.")
+
+    @field_validator("racks", mode="before")
+    @classmethod
+    def _every_month(cls, value: Any) -> Any:
+        return [] if value is None else value if isinstance(value, list) else [value]
+
+    @model_validator(mode="after")
+    def _one_power(self) -> SiteModel:
+        if self.power_limit is not None and self.power_by_month:
+            raise _refuse("gives its power twice", "give power_limit or power_by_month")
+        return self
+
+
+class MovingModel(_Part):
+    """What it takes to move chips of one's own from one site to another."""
+
+    cost_per_chip: Price | None = Field(None, description="With its share of the server, in the currency of the question.")
+    months: Whole | None = Field(None, ge=1, le=24, description="Whole months in which a moved chip works nowhere.")
 
 
 class LeadModel(_Part):
@@ -312,6 +349,7 @@ class HoldingModel(_Part):
     since: Month | None = Field(None, description="Month from which they can be used.")
     until: Month | None = Field(None, description="Last month of the contract.")
     price_per_chip_h: Price = Field(0.0, description="Running price of a contract, in the currency of the question.")
+    site: Name | None = Field(None, description="Id of the site where owned ones stand; the first if left out.")
 
 
 class ChipsModel(_Part):
@@ -331,8 +369,15 @@ class QuestionModel(_Part):
     site: SiteModel = Field(
         default_factory=lambda: SiteModel.model_validate({}), description="Where: the id of a site, or its figures."
     )
+    sites: list[SiteModel] = Field(
+        default_factory=list, max_length=8, description="Further sites; chips of one's own may stand on any."
+    )
+    moving: MovingModel | None = Field(None, description="Terms of moves between sites; the usual ones if left out.")
     market: MarketModel = Field(description="What can be had: the id of a market, or an id with changes.")
     budget: Count | None = Field(None, description="Most that may be spent, in the currency; no limit if left out.")
+    budget_by_month: list[CountOrZero] = Field(
+        default_factory=list, max_length=120, description="Most that may have been spent by the end of each month."
+    )
     have: list[HoldingModel] = Field(default_factory=list, max_length=1000, description="Chips that are there already.")
     train: list[TrainModel] = Field(default_factory=list, max_length=100, description="Trainings that are wanted.")
     serve: list[ServeModel] = Field(default_factory=list, max_length=100, description="Services that are wanted.")
@@ -344,6 +389,12 @@ class QuestionModel(_Part):
     @classmethod
     def _named(cls, value: Any) -> Any:
         return {"id": value} if isinstance(value, str) else {} if value is None else value
+
+    @field_validator("sites", mode="before")
+    @classmethod
+    def _all_named(cls, value: Any) -> Any:
+        found = [] if value is None else value
+        return [{"id": one} if isinstance(one, str) else one for one in found] if isinstance(found, list) else found
 
     @field_validator("chips", mode="before")
     @classmethod
@@ -363,6 +414,8 @@ class QuestionModel(_Part):
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise _refuse(f"the name {twice!r} is used twice", "give every training and service its own name")
+        if any(not part.id for part in self.sites):
+            raise _refuse("a further site has no id", "write the id of a site of the catalog")
         if not self.market.id and not self.market.offers:
             raise _refuse("the market has neither an id nor offers", "write market: cn-2023-04, or offers of your own")
         return self

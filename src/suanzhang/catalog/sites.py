@@ -42,6 +42,7 @@ def sites() -> Mapping[str, Site]:
             values["carbon_kg_per_kwh"],
             row.get("power_limit_w"),
             values["room_per_kw_month"],
+            row["region"],
         )
     return MappingProxyType(found)
 

@@ -98,6 +98,7 @@ def chip_costs(
         pue=site.pue.value,
         resale=resale_path(chip.id, months),
         infra_life_months=figure("infra_life_months").value,
+        racks=draw.nameplate_w / figure("rack_power_w").value,
         sources=sources,
     )
 

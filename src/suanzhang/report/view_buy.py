@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from suanzhang.report.blocks import Block, Chart, Column, Fact, Facts, Notes, Point, Report, Section, Table, money_fact, ranged
 from suanzhang.report.common import sources_section, warnings_section
 from suanzhang.report.view_buy_monte import monte_blocks
+from suanzhang.report.view_buy_sites import has_sites, sites_table
 from suanzhang.spec.buy import BuyResult, MonthState
 from suanzhang.spec.result import Interval, Money
 from suanzhang.units import J_PER_KWH, KILO, MEGA, format_figure
@@ -35,6 +36,7 @@ def buy(result: BuyResult) -> Report:
         warnings_section(result.warnings, weak=result.weak_inputs),
         Section("Each future", (_outcomes(result),), folded=True),
         Section("Months", (months_table(result),), folded=True),
+        *((Section("Sites", (sites_table(result),)),) if has_sites(result) else ()),
         Section("Assumed figures", (Notes("Assumed figures", result.assumptions),), folded=True),
         sources_section(result.sources),
     )
@@ -238,18 +240,24 @@ def lines_chart(
 
 def schedule_table(result: BuyResult, title: str = "Schedule") -> Table:
     """One row for each action of each month."""
+    sited = any(row.site for row in result.schedule)
     columns = (
         Column("month"),
         Column("action"),
         Column("offer"),
+        *((Column("site"),) if sited else ()),
         Column("chip"),
         Column("chips", "chips"),
         Column("cost", result.cost.currency),
         Column("note"),
     )
     rows = tuple(
-        (r.month, r.action, r.offer, r.chip, r.chips, _amount(r.cost, r.cost_interval), r.note) for r in result.schedule
-    )
+        (
+            r.month, r.action, r.offer, *((r.site,) if sited else ()), r.chip, r.chips, _amount(r.cost, r.cost_interval),
+            r.note,
+        )
+        for r in result.schedule
+    )  # fmt: skip
     total = sum(row.cost.amount for row in result.schedule)
     return Table(
         title, columns, rows, f"the rows sum to {format_figure(total, result.cost.currency)}; an income is negative", limit=100

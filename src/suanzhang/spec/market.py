@@ -101,6 +101,7 @@ class Site:
         carbon_kg_per_kwh: carbon of the grid.
         power_limit_w: what the site can draw in all; None when not limited.
         room_per_kw_month: rent of the room per kW of machines and month, unit its currency; None when not priced.
+        region: ISO country, decides which export events keep chips from it; empty when not known.
     """
 
     id: str
@@ -110,3 +111,4 @@ class Site:
     carbon_kg_per_kwh: Quoted
     power_limit_w: float | None = None
     room_per_kw_month: Quoted | None = None
+    region: str = ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from suanzhang.spec.result import Interval
+
 
 @dataclass(frozen=True, slots=True)
 class Works:
@@ -72,6 +74,7 @@ class PlaceState:
         power_limit_w: what it can draw, with what has been built; None when not limited.
         racks: racks in use.
         rack_limit: racks that are there; None when not limited.
+        *_interval: with the range of what fleets draw; filled by the verbs.
     """
 
     site: str
@@ -82,3 +85,6 @@ class PlaceState:
     power_limit_w: float | None = None
     racks: float = 0.0
     rack_limit: float | None = None
+    draw_w_interval: Interval | None = None
+    peak_w_interval: Interval | None = None
+    energy_j_interval: Interval | None = None

@@ -77,6 +77,27 @@ class ServeAsk:
 
 
 @dataclass(frozen=True, slots=True)
+class WorksAsk:
+    """Power and room that can be built on a site, in whole units. None is not said.
+
+    Args:
+        id: what it is called.
+        power_w: power that one unit adds.
+        racks: racks that one unit adds.
+        cost: of one unit in the currency of the question; None for the published cost of a watt.
+        months: from order to use; None for the published time.
+        most: units at most.
+    """
+
+    id: str
+    power_w: float
+    racks: float = 0.0
+    cost: float | None = None
+    months: int | None = None
+    most: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class SiteAsk:
     """The site: a catalog id, figures of the user that replace those of the catalog, or both. None is not said.
 
@@ -87,6 +108,10 @@ class SiteAsk:
         carbon_kg_per_kwh: carbon of the grid.
         power_limit_w: what the site can draw in all.
         room_per_kw_month: rent of the room per kW of machines and month, in the currency of the question.
+        power_by_month: what the site can draw by month of the plan; the last value lasts.
+        racks: racks by month, likewise; empty for no limit.
+        works: power and room that can be built.
+        exclude: chips that cannot stand there.
     """
 
     id: str = ""
@@ -95,6 +120,10 @@ class SiteAsk:
     carbon_kg_per_kwh: float | None = None
     power_limit_w: float | None = None
     room_per_kw_month: float | None = None
+    power_by_month: tuple[float, ...] = ()
+    racks: tuple[float, ...] = ()
+    works: tuple[WorksAsk, ...] = ()
+    exclude: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +186,7 @@ class Holding:
         since: month from which they can be used, ISO; empty for the start of the plan.
         until: last month of the contract, ISO; empty for no end.
         price_per_chip_h: running price of a contract in the currency of the question; 0 when owned.
+        site: id of the site where owned ones stand; empty for the first.
     """
 
     chip: str
@@ -165,6 +195,7 @@ class Holding:
     since: str = ""
     until: str = ""
     price_per_chip_h: float = 0.0
+    site: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +224,10 @@ class Question:
         seed: of every random stream.
         deep: simulate and solve in full instead of analytically.
         origin: name of the file that it was read from; empty when built in memory.
+        sites: further sites, with what each can hold; chips of one's own may stand on any.
+        move_cost_per_chip: price of moving a chip between sites, in the currency; None for the usual one.
+        move_months: months in which a moved chip works nowhere; None for the usual ones, 0 or less for no moves.
+        budget_by_month: most that may have been spent by the end of each month; empty without a limit.
     """
 
     title: str
@@ -209,3 +244,7 @@ class Question:
     seed: int = 0
     deep: bool = False
     origin: str = ""
+    sites: tuple[SiteAsk, ...] = ()
+    move_cost_per_chip: float | None = None
+    move_months: int | None = None
+    budget_by_month: tuple[float, ...] = ()

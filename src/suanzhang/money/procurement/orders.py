@@ -121,12 +121,22 @@ def _moves(problem: PurchaseProblem, scenarios: int, chips: tuple[str, ...]) -> 
             continue
         lots = [offer.lot_chips for offer in problem.offers if offer.kind == "buy" and base_name(problem, offer.chip) == chip]
         lot = float(min(lots, default=1))
-        cost = np.full(scenarios, lot * problem.moving.cost_per_chip)
+        lines = _move_lines(problem, chips[kind], lot, scenarios)
+        cash = np.sum([amounts for _, amounts in lines], axis=0)
         for month in range(problem.months - problem.moving.months):
             arrival = np.full(scenarios, month + problem.moving.months)
             leave, name = np.full(scenarios, FOREVER), f"move {chip} {begin} {end}"
-            found.append(Order(-1, month, lot, math.inf, (("moving", cost),), cost, arrival, leave, name, kind, source=source))
+            found.append(Order(-1, month, lot, math.inf, lines, cash, arrival, leave, name, kind, source=source))
     return found
+
+
+def _move_lines(problem: PurchaseProblem, kind: str, lot: float, scenarios: int) -> tuple[tuple[str, Floats], ...]:
+    """Cost of moving one lot: the move, and what the chips cost on the way, their room on the new site included."""
+    moving, costs = problem.moving, problem.costs[kind]
+    months = moving.months if moving else 0
+    parts = {"moving": moving.cost_per_chip if moving else 0.0}
+    parts |= {name: months * getattr(costs, name) for name in ("room", "spares", "support", "staff")}
+    return tuple((name, np.full(scenarios, lot * amount)) for name, amount in parts.items())
 
 
 def _works(problem: PurchaseProblem, scenarios: int) -> list[Order]:
