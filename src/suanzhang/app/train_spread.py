@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -52,7 +53,7 @@ def interval_factors(
     from suanzhang.app.validate_traits import train_traits
     from suanzhang.evidence.conformal import multipliers
 
-    grade = _GRADES[physics(chip, job.precision, stack.profile).origin]
+    grade = _grade(chip, job.precision, stack.profile)
     distance = train_distance(chips, job.seq_len)
     try:
         traits = None
@@ -66,6 +67,24 @@ def interval_factors(
         return Interval(middle * (low / middle) ** spread, middle, middle * (high / middle) ** spread)
     told = narrowed(job, chip, stack, estimate.layout) if estimate is not None and metric == "step_s" else 1.0
     return Interval(found.p05**told, found.p50**told, found.p95**told)
+
+
+_KNOWN: dict[tuple[str, str, str], tuple[ChipSpec, Grade]] = {}
+"""How the operators of a chip are known, for the very chip that was asked last."""
+
+
+def _grade(chip: ChipSpec, precision: str, profile: str) -> Grade:
+    """How the operators of a chip are known; looked up once for each chip, since a plan asks for many layouts."""
+    key = (chip.id, precision, profile)
+    if key not in _KNOWN or _KNOWN[key][0] is not chip:
+        _KNOWN[key] = (chip, _GRADES[physics(chip, precision, profile).origin])
+    return _KNOWN[key][1]
+
+
+@cache
+def _power() -> Floats:
+    """Measured over predicted draw of power."""
+    return two_piece_lognormal(draw_factors(), standard_normal("power"))
 
 
 def memory_factors(chip: ChipSpec, job: TrainJob, stack: TrainStack, chips: int, estimate: TrainEstimate) -> Interval:
@@ -210,7 +229,7 @@ class RunSpread:
         """From the factors of the step (drawn already where they are shared with another run) and the useful share."""
         time = two_piece_lognormal(factors, standard_normal("step time")) if isinstance(factors, Interval) else factors
         useful = two_piece_lognormal(goodput, -standard_normal("failures")) / goodput.p50
-        return cls(time, useful, two_piece_lognormal(draw_factors(), standard_normal("power")))
+        return cls(time, useful, _power())
 
     @property
     def days(self) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from suanzhang.report.blocks import Column, Fact, Facts, Notes, Report, Section, Table
-from suanzhang.report.common import layout_words
+from suanzhang.report.common import layout_words, weak_line
 from suanzhang.spec.launch import LaunchResult
 from suanzhang.units import format_count
 
@@ -26,8 +26,10 @@ def launch(result: LaunchResult) -> Report:
     listed = Table(
         "Files", (Column("file"), Column("lines", "lines")), tuple((f.name, f.text.count("\n")) for f in result.files)
     )
+    rests = weak_line(getattr(plan, "weak_inputs", ()))
     sections = (
         Section("Start", (facts, listed)),
+        Section("What the plan rests on", (Notes("What the plan rests on", (rests,)),) if rests else ()),
         Section("What the files leave to you", (Notes("What the files leave to you", result.unsaid),) if result.unsaid else ()),
         *(Section(file.name, (Notes(file.name, tuple(file.text.splitlines())),), folded=True) for file in result.files),
     )
