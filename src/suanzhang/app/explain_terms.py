@@ -24,6 +24,7 @@ from suanzhang.perf.training.traffic import optimizer_s
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.job import TrainJob
 from suanzhang.spec.layout import TrainLayout
+from suanzhang.spec.precision import precision_of
 from suanzhang.spec.stack import TrainStack
 from suanzhang.spec.train import TrainEstimate, TrainOption
 from suanzhang.spec.trust import Given, Node
@@ -182,7 +183,7 @@ def givens_of_run(run: Run) -> dict[str, Given]:
 
     kind = generation(chip)
     return {
-        "peak": of_chip(chip, f"peak_flop_per_s.{run.job.precision}", f"{run.job.precision} peak"),
+        "peak": of_chip(chip, f"peak_flop_per_s.{precision_of(run.job.precision).arithmetic}", f"{run.job.precision} peak"),
         "peak16": of_chip(chip, f"peak_flop_per_s.{low}", f"{low} peak"),
         "kernels": efficiencies(run.at, chip),
         "kernels16": efficiencies(run.at16, chip),
@@ -220,7 +221,7 @@ def mfu_tree(run: Run) -> Node:
         Node("model FLOP of a step", flop, "FLOP", "formula", dotted(step_flop)),
         Node("one optimizer step", run.estimate.step_s, "s", "given", dotted(step_total_s)),
     )
-    peak = of_chip(run.chip, f"peak_flop_per_s.{run.job.precision}", f"{run.job.precision} peak")
+    peak = of_chip(run.chip, f"peak_flop_per_s.{precision_of(run.job.precision).arithmetic}", f"{run.job.precision} peak")
     return Node("model FLOP utilisation", run.estimate.mfu, "fraction", "formula", dotted(estimate_packed), (peak,), parts)
 
 

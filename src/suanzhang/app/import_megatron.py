@@ -241,9 +241,12 @@ def _layout(given: _Given, model: ModelSpec) -> TrainLayout:
 
 
 def _precision(given: _Given) -> str:
-    given.text("fp8-recipe")
+    recipe = given.text("fp8-recipe")
+    given.text("fp4-recipe")
+    if given.text("fp4-format"):
+        return "nvfp4"
     if given.text("fp8-format"):
-        return "fp8"
+        return {"blockwise": "fp8-block", "mxfp8": "mxfp8"}.get(recipe, "fp8")
     given.flag("bf16")
     given.flag("fp16")
     return "bf16" if "bf16" in given.values else "fp16" if "fp16" in given.values else "fp32"

@@ -20,7 +20,7 @@ MEGATRON = Target(
 SLURM = Target("slurm", "Slurm with Megatron-LM", "24.05 / core_v0.15.0", "https://slurm.schedmd.com/sbatch.html")
 FSDP_STRATEGY = {2: "optim_grads", 3: "optim_grads_params"}
 """What is sharded over the data ranks, in the words of Megatron FSDP."""
-FP8_RECIPES = {"fp8": "tensorwise"}
+FP8_RECIPES = {"fp8": "tensorwise", "fp8-block": "blockwise", "mxfp8": "mxfp8"}
 
 
 def model_arguments(model: ModelSpec, seq_len: int) -> tuple[Args, list[str]]:
@@ -169,7 +169,9 @@ def run_arguments(plan: TrainPlan) -> tuple[Args, list[str]]:
     unsaid = []
     if plan.precision in FP8_RECIPES:
         args += [("bf16", ""), ("fp8-format", "hybrid"), ("fp8-recipe", FP8_RECIPES[plan.precision])]
-        unsaid.append("8-bit products: the recipe tensorwise is a choice, blockwise and mxfp8 are others")
+    elif plan.precision in ("nvfp4", "nvfp4-mixed"):
+        args += [("bf16", ""), ("fp4-format", "e2m1"), ("fp4-recipe", "nvfp4")]
+        unsaid += ["layers in 16 bit: none is named"] if plan.precision == "nvfp4-mixed" else []
     elif plan.precision in ("bf16", "fp16"):
         args.append((plan.precision, ""))
     elif plan.precision != "fp32":

@@ -42,6 +42,7 @@ from suanzhang.evidence.calibration.store import read_profile, shipped_profile, 
 from suanzhang.perf.args import AttentionArgs, LinkArgs, MemoryArgs, OperatorArgs, Residual, no_residual
 from suanzhang.source import Grade
 from suanzhang.spec.chip import ChipSpec
+from suanzhang.spec.precision import precision_of
 from suanzhang.spec.profile import FittedSurface, Profile
 
 Origin = Literal["measured", "relative", "physics"]
@@ -114,6 +115,9 @@ def physics(
         OutOfDomain: the chip has no arithmetic for the dtype.
         InputError: the profile file cannot be read or is of another chip.
     """
+    if precision_of(dtype).surface != dtype:
+        chip.peak(dtype)
+        dtype = precision_of(dtype).surface
     if peaks_of(chip, "gemm", dtype) is None or (dtype in ("fp8", "fp4", "int8") and dtype not in chip.peak_flop_per_s):
         chip.peak(dtype)
     base, origin = _base(chip)
@@ -161,7 +165,7 @@ def operator_args_left_out(chip: ChipSpec, dtype: str, profile: str = "") -> Ope
     if not kin.close:
         names = stand_ins(chip, kin.chip)
         found = _Mean(chip, kin, {name: _Finder(_chosen(chip, name, profile)) for name in names})
-    args = _assemble(chip, dtype, kin.chip, found, ("", ""))
+    args = _assemble(chip, precision_of(dtype).surface, kin.chip, found, ("", ""))
     return args._replace(attention=args.attention._replace(l2_bytes=1.0), mla=args.mla._replace(l2_bytes=1.0))
 
 

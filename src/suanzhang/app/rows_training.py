@@ -335,8 +335,10 @@ def chip_of(row: TrainRow) -> ChipSpec:
 
 _PRECISIONS: tuple[tuple[str, str], ...] = (
     (r"nf4|int4 weights", "4-bit-frozen"),
-    (r"nvfp4|mxfp4|fp4", "fp4"),
+    (r"nvfp4", "nvfp4"),
+    (r"mxfp4|fp4", "fp4"),
     (r"^\s*bf16 / fp8", "bf16"),
+    (r"^\s*(mxfp8|fp8-mx)", "mxfp8"),
     (r"fp8", "fp8"),
     (r"int8", "int8"),
     (r"fp16\s*/\s*bf16|half", "half"),
@@ -354,8 +356,8 @@ def precision_of(row: TrainRow, chip: ChipSpec) -> tuple[str, bool]:
     if not name:
         raise _UnusableError("precision not understood")
     half = "bf16" if "bf16" in chip.peak_flop_per_s else "fp16"
-    if name in {"half", "4-bit-frozen"} or name not in chip.peak_flop_per_s:
-        return (name if name in chip.peak_flop_per_s else half), name == "4-bit-frozen"
+    if name in {"half", "4-bit-frozen"} or not chip.has(name):
+        return half, name == "4-bit-frozen"
     return name, False
 
 

@@ -24,6 +24,7 @@ from suanzhang.app.train_model import estimate_train, sixteen_bit
 from suanzhang.perf.energy import chip_power_w, host_power_w
 from suanzhang.perf.goodput import LLAMA3_FAILURES_PER_CHIP_DAY, RESTART_S, checkpoint_s, goodput_fraction
 from suanzhang.spec.chip import ChipSpec
+from suanzhang.spec.precision import precision_of
 from suanzhang.spec.result import Interval
 from suanzhang.spec.stack import ServeStack, TrainStack
 from suanzhang.spec.trust_sensitivity import Ranged
@@ -81,7 +82,7 @@ def run_inputs(run: Run, *, priced: bool = False, asked: bool = True) -> list[Ra
         asked: whether to swing what the user chose too.
     """
     low = sixteen_bit(run.chip, run.job.precision)
-    found = chip_inputs(run.chip, (run.job.precision, low)) + stack_inputs(run.stack)
+    found = chip_inputs(run.chip, (precision_of(run.job.precision).arithmetic, low)) + stack_inputs(run.stack)
     found += [kernel_input(kind, run.at, run.chip) for kind in _KERNELS]
     found += _coefficients(run)
     failures, back = LLAMA3_FAILURES_PER_CHIP_DAY, RESTART_S

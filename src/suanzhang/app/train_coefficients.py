@@ -72,7 +72,7 @@ def power_factor(chip: ChipSpec) -> float:
 
 def is_narrow(precision: str) -> bool:
     """Whether the operands of products are floating-point numbers of less than 16 bits."""
-    return precision in ("fp8", "fp4", "nvfp4", "mxfp8")
+    return precision in ("fp8", "fp8-block", "mxfp8", "fp4", "nvfp4", "nvfp4-mixed")
 
 
 @dataclass(frozen=True, slots=True)

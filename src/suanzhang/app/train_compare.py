@@ -80,7 +80,7 @@ def compare_variants(job: TrainJob, chips: Sequence[str], count: int, stack: Tra
 def _variant(job: TrainJob, spec: ChipSpec, first: ChipSpec, base: TrainOption, count: int, stack: TrainStack) -> Variant:
     notes: list[str] = []
     own = job
-    if job.precision not in spec.peak_flop_per_s:
+    if not spec.has(job.precision):
         half = sixteen_bit(spec, "fp8")
         notes.append(f"{spec.name} has no {job.precision} arithmetic; {half} taken")
         own = replace(job, precision=half)

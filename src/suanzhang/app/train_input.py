@@ -13,7 +13,13 @@ from suanzhang.spec.memory import memory_words
 from suanzhang.spec.model import ModelSpec
 from suanzhang.units import GB, parse_quantity
 
-ALIASES = {"mbs": "micro_batch", "zero": "zero_stage", "micro_batch_size": "micro_batch", "vp": "vpp", "cp_comm_type": "cp_kind"}
+ALIASES = {
+    "mbs": "micro_batch",
+    "zero": "zero_stage",
+    "micro_batch_size": "micro_batch",
+    "vp": "vpp",
+    "cp_comm_type": "cp_kind",
+}
 """Short names of layout keys."""
 MOST_CHIPS = 10_000_000
 """More chips than one training can be asked for."""

@@ -24,6 +24,7 @@ from suanzhang.perf.goodput import LLAMA3_FAILURES_PER_CHIP_DAY, RESTART_S, chec
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.job import TrainJob
 from suanzhang.spec.model import ModelSpec
+from suanzhang.spec.precision import canonical
 from suanzhang.spec.result import Interval, Term
 from suanzhang.spec.stack import TrainStack
 from suanzhang.spec.train_mixed import MixedOption, MixedResult, PoolShare, Way
@@ -61,13 +62,13 @@ def parse_pools(text: str) -> tuple[tuple[str, int, str], ...]:
 
 def common_precision(chips: list[ChipSpec], asked: str) -> tuple[str, tuple[str, ...]]:
     """The arithmetic that all chips have, and what had to give way for it."""
-    wanted = asked or "bf16"
-    lacking = [chip.name for chip in chips if wanted not in chip.peak_flop_per_s]
+    wanted = canonical(asked) if asked else "bf16"
+    lacking = [chip.name for chip in chips if not chip.has(wanted)]
     if not lacking:
         return wanted, ()
     half = _HALF.get(wanted, "fp16")
     still = [chip.name for chip in chips if half not in chip.peak_flop_per_s]
-    if (asked and asked != "bf16") or still:
+    if wanted != "bf16" or still:
         raise InputError(
             f"{' and '.join(still or lacking)} has no {half if still else wanted} arithmetic",
             fix="choose a precision that all pools have, or leave that pool out",

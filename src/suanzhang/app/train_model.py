@@ -22,6 +22,7 @@ from suanzhang.perf.training.step import step_total_s
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.job import TrainJob
 from suanzhang.spec.layout import TrainLayout
+from suanzhang.spec.precision import precision_of
 from suanzhang.spec.result import Term
 from suanzhang.spec.stack import TrainStack
 from suanzhang.spec.train import StageMemory, TrainEstimate
@@ -71,7 +72,7 @@ class Packed:
 
 def sixteen_bit(chip: ChipSpec, precision: str) -> str:
     """The dtype of what is not quantised: the precision itself, or the chip's 16-bit format under 8 and 4 bit."""
-    if precision not in ("fp8", "int8", "fp4", "int4"):
+    if precision_of(precision).value_bytes >= 2.0:
         return precision
     return "bf16" if "bf16" in chip.peak_flop_per_s else "fp16"
 

@@ -8,9 +8,9 @@ from suanzhang.catalog.models import model as model_of
 from suanzhang.catalog.stacks import train_stack
 from suanzhang.perf.attention import prefill_attention_s
 from suanzhang.perf.gemm import gemm_s
-from suanzhang.spec.chip import DTYPE_BYTES
 from suanzhang.spec.figures import Roof, RoofPoint
 from suanzhang.spec.model import ModelSpec
+from suanzhang.spec.precision import precision_of
 from suanzhang.spec.train import TrainResult
 
 
@@ -43,7 +43,7 @@ def roofline(result: TrainResult) -> Roof:
     """
     model, chip, layout = model_of(result.model), chip_of(result.chip), result.layout
     args = operator_args(chip, result.precision, train_stack(result.stack).profile)
-    size = DTYPE_BYTES.get(result.precision, 2.0)
+    size = precision_of(result.precision).value_bytes
     seq = result.seq_len
     tokens = float(layout.micro_batch * seq / layout.cp)
     points = []

@@ -8,6 +8,7 @@ from typing import Literal
 
 from suanzhang.errors import OutOfDomain
 from suanzhang.source import Grade, Quoted
+from suanzhang.spec.precision import lacking, precision_of
 
 Dtype = Literal["fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp4", "int4"]
 
@@ -161,12 +162,16 @@ class ChipSpec:
         return max(past, key=lambda event: event.date).state if past else "free"
 
     def peak(self, dtype: str) -> float:
-        """Dense peak [FLOP/s] of a dtype.
+        """Dense peak [FLOP/s] of a dtype, or of the arithmetic of a named format such as ``mxfp8``.
 
         Raises:
             OutOfDomain: the chip has no such arithmetic; names the ones it has.
         """
-        if dtype not in self.peak_flop_per_s:
-            have = ", ".join(self.peak_flop_per_s)
-            raise OutOfDomain(f"{self.name} has no {dtype} arithmetic", fix=f"use one of {have}")
-        return self.peak_flop_per_s[dtype]
+        reason = lacking(dtype, self.name, self.vendor, self.peak_flop_per_s)
+        if reason:
+            raise OutOfDomain(reason, fix=f"use one of {', '.join(self.peak_flop_per_s)}")
+        return self.peak_flop_per_s[precision_of(dtype).arithmetic]
+
+    def has(self, dtype: str) -> bool:
+        """Whether the chip has the arithmetic of a dtype or named format."""
+        return not lacking(dtype, self.name, self.vendor, self.peak_flop_per_s)

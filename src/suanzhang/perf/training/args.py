@@ -65,7 +65,7 @@ class RunArgs(NamedTuple):
     ``overlap_cp_a2a`` shares of the traffic between context ranks, round a ring and by all-to-all, that may hide behind the
     attention; ``overlap_gather`` share of the gathers of inputs for weight gradients that may hide; ``quantize_reads`` and
     ``quantize_writes`` times that an operand is read in 16 bit and written converted; ``wide_share`` share of the layers whose
-    products stay in 16 bit; ``weight_copies`` converted copies of each weight that are kept through the step.
+    products stay in 16 bit; ``copy_bytes`` bytes by which the converted copies of a weight exceed its own format.
     """
 
     seq: float
@@ -118,7 +118,7 @@ class RunArgs(NamedTuple):
     quantize_reads: float = 1.0
     quantize_writes: float = 2.0
     wide_share: float = 0.0
-    weight_copies: float = 0.0
+    copy_bytes: float = 0.0
 
 
 class LayoutArgs(NamedTuple):

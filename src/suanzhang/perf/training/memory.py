@@ -40,8 +40,8 @@ def state_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, stage: float
     Model:    dense parameters are sharded over the data and context ranks by the ZeRO stage, routed experts over the
               data ranks that hold the same experts. With frozen weights only the adapters have gradients and states, and
               the ends of the model where those are trained too, in a copy of their own; 4-bit formats spare the ends.
-              Converted copies of the weights, with their scales, stand beside those where they are kept between
-              micro-batches; else those of the layer at work. Under stage 3 two layers are gathered at a time; a pipeline
+              Products in 8 and 4 bit convert the layer at work; copies that are kept between micro-batches stand in the place
+              of the weights, or beside them, with their scales. Under stage 3 two layers are gathered at a time; a pipeline
               keeps what it gathered, and whole gradients, through the step.
 
     Args:
@@ -120,13 +120,10 @@ def state_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, stage: float
     if layout.offload_optimizer > 0.0:
         optimizer = 0.0
     if run.quantized > 0.0:
-        if run.weight_copies > 0.0 and run.frozen <= 0.0:
-            held = (1.0 - run.wide_share) * copies * (dense * dense_one + mixture * (mixture_one + routed_one))
-            if layout.zero >= 3.0:
-                held = max(dense_one, mixture_one + routed_one)
-            buffers += run.weight_copies * held * run.gemm_bytes
-        else:
-            buffers += 2.0 * max(dense_one, mixture_one + routed_one) * run.gemm_bytes
+        buffers += 2.0 * max(dense_one, mixture_one + routed_one) * run.gemm_bytes
+        if run.frozen <= 0.0 and layout.zero < 3.0:
+            in_layers = dense * dense_one + mixture * (mixture_one + routed_one)
+            buffers += copies * (1.0 - run.wide_share) * in_layers * run.copy_bytes
     return MemoryParts(weight_bytes, gradients, optimizer, 0.0, 0.0, buffers, 0.0)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from suanzhang.errors import InputError
 from suanzhang.perf.training.args import LayoutArgs, RunArgs, ShapeArgs
-from suanzhang.spec.chip import DTYPE_BYTES, ChipSpec
+from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.job import TrainJob
 from suanzhang.spec.layout import Recompute, Schedule, TrainLayout
 from suanzhang.spec.model import ModelSpec
+from suanzhang.spec.precision import precision_of
 from suanzhang.spec.stack import AttentionKernel, TrainStack
 
 RECOMPUTE_CODES: dict[Recompute, float] = {"none": 0.0, "selective": 1.0, "full": 2.0}
@@ -122,7 +123,8 @@ def run_args(job: TrainJob, chip: ChipSpec, stack: TrainStack, domain: float, im
         raise InputError(f"unknown optimizer {job.optimizer!r}", fix=f"use one of {', '.join(OPTIMIZER_STATE_BYTES)}")
     if job.seq_len <= 0 or job.global_batch <= 0:
         raise InputError(f"job {job.name}: seq_len and global_batch must be positive", fix="give both as whole numbers")
-    dtype_bytes = DTYPE_BYTES.get(job.precision, 2.0)
+    form = precision_of(job.precision)
+    dtype_bytes = form.value_bytes
     element = 4.0 if job.precision in ("fp32", "tf32") else 2.0
     quantized = 1.0 if dtype_bytes < 2.0 else 0.0
     adam = job.optimizer in ("adam", "adamw")
@@ -175,6 +177,10 @@ def run_args(job: TrainJob, chip: ChipSpec, stack: TrainStack, domain: float, im
         dedup_ep=float(stack.dedup_ep),
         whole_init=float(stack.whole_init),
         trained_ends=float(frozen and job.trained_ends),
+        quantize_reads=form.reads,
+        quantize_writes=form.writes,
+        wide_share=form.wide_share,
+        copy_bytes=form.copy_bytes,
         waits=SYNC_WAIT_S / stack.launch_s if stack.sync_launch else 0.0,
     )
 
