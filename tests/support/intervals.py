@@ -12,6 +12,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from suanzhang.report.blocks import Chart, Facts, Ranged, Report, Table
 from suanzhang.spec.result import Interval, Money
 
 COMMON: Mapping[str, str] = {
@@ -121,3 +122,34 @@ def unspanned(results: Iterable[Any], not_predicted: Mapping[str, str]) -> list[
     walk = Walk(not_predicted)
     found = [line for result in results for line in walk.findings(result)]
     return list(dict.fromkeys([*found, *(f"{name}: is listed as no prediction, and no result has it" for name in walk.unmet)]))
+
+
+def bare(report: Report, not_predicted: Mapping[str, str]) -> list[str]:
+    """Facts, columns and charts of a report that show numbers without an interval, and entries of the list that it lacks.
+
+    Args:
+        report: of any result.
+        not_predicted: name of a fact or a column, or title of a chart, to why it is no prediction.
+    """
+    found: list[str] = []
+    met: set[str] = set()
+
+    def check(name: str, shown: bool, spanned: bool, where: str) -> None:
+        if name in not_predicted:
+            met.add(name)
+        elif shown and not spanned:
+            found.append(f"{where}: {name} has no interval")
+
+    for section in report.sections:
+        for block in section.blocks:
+            if isinstance(block, Facts):
+                for fact in block.facts:
+                    check(fact.name, bool(is_number(fact.value) and fact.value), fact.interval is not None, section.title)
+            elif isinstance(block, Table):
+                for index, column in enumerate(block.columns):
+                    numbers = [row[index] for row in block.rows if is_number(row[index]) and row[index]]
+                    check(column.name, bool(numbers), any(isinstance(cell, Ranged) for cell in numbers), block.title)
+            elif isinstance(block, Chart):
+                points = [point for point in block.points if point.y]
+                check(block.title, bool(points), all(point.interval is not None for point in points), section.title)
+    return found + [f"{name}: is listed as no prediction, and the report lacks it" for name in not_predicted if name not in met]
