@@ -8,6 +8,7 @@ from pathlib import Path
 
 from suanzhang.app.header import header
 from suanzhang.app.physics import physics
+from suanzhang.app.train_asked import routing_note, with_overlap, with_routing
 from suanzhang.app.train_counts import OBJECTIVES, Bounds, gang_of, refused, value_of
 from suanzhang.app.train_input import default_precision, parse_chips, sizes_of, tokens_of, usable_bytes
 from suanzhang.app.train_model import estimate_train
@@ -19,6 +20,7 @@ from suanzhang.errors import Infeasible, InputError
 from suanzhang.spec.job import TrainJob
 from suanzhang.spec.layout import TrainLayout
 from suanzhang.spec.model import ModelSpec
+from suanzhang.spec.precision import canonical
 from suanzhang.spec.result import Money
 from suanzhang.spec.train import TrainOption, TrainResult
 
@@ -43,6 +45,8 @@ def train(
     gang: str = "",
     offload: bool = False,
     start: str = "",
+    overlap: str = "",
+    routing: str = "",
     calibration: str | Path | None = None,
     seed: int = 0,
 ) -> TrainResult:
@@ -68,6 +72,9 @@ def train(
         gang: chips come in whole nodes ("NODE") or in multiples of a number.
         offload: let optimizer states and activations live in host memory, as further axes of the search.
         start: month of the start, ISO.
+        overlap: share of each communication that may hide behind compute, as ``"dp=0.5,tp=off"``; that of the software for
+            what is left out.
+        routing: how tokens reach the experts, ``"dropless"`` or ``"capacity=1.25,pad"``, with ``imbalance=1.3``.
         calibration: file of corrections by measured runs of one's own, as ``calibrate --runs`` writes it.
         seed: printed in the header; nothing here is random.
 
@@ -83,7 +90,7 @@ def train(
                 model, tokens, chips, layout=layout, global_batch=global_batch, seq_len=seq_len, precision=precision,
                 stack=stack, optimizer=optimizer, deadline_s=deadline_s, objective=objective,
                 price_per_chip_h=price_per_chip_h, currency=currency, budget=budget, max_chips=max_chips, gang=gang,
-                offload=offload, start=start, seed=seed,
+                offload=offload, start=start, overlap=overlap, routing=routing, seed=seed,
             )  # fmt: skip
         return replace(found, warnings=(note, *found.warnings))
     if objective not in OBJECTIVES:
@@ -101,7 +108,8 @@ def train(
     spec = model if isinstance(model, ModelSpec) else model_of(str(model))
     seq, batch = sizes_of(spec, seq_len, global_batch)
     amount = tokens_of(tokens, seq * batch)
-    job = TrainJob(spec.id, spec, amount, seq, batch, precision, optimizer, deadline_s=deadline_s, start=start)
+    job = TrainJob(spec.id, spec, amount, seq, batch, canonical(precision), optimizer, deadline_s=deadline_s, start=start)
+    job = with_routing(job, routing)
     kinds = [(chip_of(name), count) for name, count in _chips(chips, max_chips)]
     prices = _prices(price_per_chip_h, len(kinds), currency, start)
     ranging = bool(max_chips or gang or objective == "chips" or budget is not None)
@@ -111,8 +119,8 @@ def train(
     pools: list[Pool] = []
     failures: list[Infeasible] = []
     for (kind, count), price in zip(kinds, prices, strict=True):
-        own = replace(job, precision=precision or default_precision(kind))
-        ask = Ask(own, kind, stack_for(own, stack), price, offload)
+        own = replace(job, precision=job.precision or default_precision(kind))
+        ask = Ask(own, kind, with_overlap(stack_for(own, stack), overlap), price, offload)
         try:
             bounds = Bounds(deadline_s, budget, max_chips, gang_of(gang, kind))
             pools += over_counts(ask, count, bounds, objective) if ranging else at_count(ask, count, layout)
@@ -156,6 +164,7 @@ def _assumptions(global_batch: int, seq_len: int, stack: str, best: Pool, pools:
     notes += [] if seq_len else [f"sequence length assumed: {best.job.seq_len} tokens"]
     notes += [] if stack else [f"software assumed: {best.stack.title}"]
     notes += [physics(best.chip, best.job.precision, best.stack.profile).note]
+    notes += routing_note(best.job)
     notes += ["each kind of chip was planned apart; one job does not mix them"] if pools > 1 else []
     return tuple(notes)
 

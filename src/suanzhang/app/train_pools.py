@@ -118,7 +118,11 @@ def at_count(ask: Ask, count: int, layout: str | TrainLayout | None) -> list[Poo
 def read_layout(text: str, count: int, stack: TrainStack) -> TrainLayout:
     """A layout that a user wrote, completed by what the software does."""
     defaults = TrainLayout(
-        sp=stack.sequence_parallel, zero_stage=stack.default_zero_stage, recompute=stack.default_recompute, overlap_tp=True
+        sp=stack.sequence_parallel,
+        zero_stage=stack.default_zero_stage,
+        recompute=stack.default_recompute,
+        overlap_tp=True,
+        overlap_pp="pp" in stack.asked_overlap,
     )
     return complete_layout(parse_layout(text), count, defaults)
 

@@ -86,6 +86,7 @@ def default_axes(job: TrainJob, stack: TrainStack, chips: int, domain: int) -> A
         recompute=(0, 1, 2),
         schedule=(1,),
         overlap_tp=(1,),
+        overlap_pp=(1,) if "pp" in stack.asked_overlap else (0,),
         cp_a2a=(0, 1) if job.seq_len >= LONG_CONTEXT and stack.released >= EXCHANGES_HEADS else (0,),
     )
 

@@ -133,7 +133,9 @@ def train(
     layout: Layout = "",
     global_batch: Annotated[int | None, typer.Option("--global-batch", min=1, help="Sequences of one optimizer step.")] = None,
     seq_len: Annotated[int | None, typer.Option("--seq-len", min=1, help="Tokens of one sequence.")] = None,
-    precision: Annotated[str, typer.Option("--precision", help="Matrix arithmetic: bf16, fp16, fp8, ...")] = "",
+    precision: Annotated[
+        str, typer.Option("--precision", help="Matrix arithmetic: bf16, fp16, fp8, fp8-block, mxfp8, nvfp4.")
+    ] = "",
     stack: Stack = "",
     optimizer: Annotated[str, typer.Option("--optimizer", help="adam, adam8bit, adafactor, muon or sgd.")] = "adam",
     deadline: Annotated[str, typer.Option("--deadline", help="Longest duration allowed, such as 60d.")] = "",
@@ -152,6 +154,12 @@ def train(
         bool, typer.Option("--offload", help="Let optimizer states and activations live in host memory where that helps.")
     ] = False,
     start: Annotated[str, typer.Option("--start", help="Month of the start, such as 2023-05.")] = "",
+    overlap: Annotated[
+        str, typer.Option("--overlap", help="Share of dp, tp, pp, cp, ep traffic that may hide: dp=0.5,tp=off.")
+    ] = "",
+    routing: Annotated[
+        str, typer.Option("--routing", help="Tokens to experts: dropless, or capacity=1.25,pad; with imbalance=1.3.")
+    ] = "",
     between: Annotated[
         str, typer.Option("--between", help="Link between zones of pools, one direction: 400Gbps, 50GB/s.")
     ] = "",
@@ -174,6 +182,7 @@ def train(
                 "--precision": precision, "--stack": stack, "--deadline": deadline, "--price-per-chip-h": price_per_chip_h,
                 "--budget": budget, "--max-chips": max_chips, "--gang": gang, "--offload": offload,
                 "--start": start, "--between": between, "--between-latency": between_latency,
+                "--overlap": overlap, "--routing": routing,
             },
             "train",
         )  # fmt: skip
@@ -185,7 +194,7 @@ def train(
         unused: dict[str, object] = {"--layout": layout, "--deadline": deadline, "--budget": budget}
         unused |= {"--price-per-chip-h": price_per_chip_h}
         unused |= {"--max-chips": max_chips, "--gang": gang, "--offload": offload}
-        unused |= {"--launch": launch, "--calibration": calibration}
+        unused |= {"--launch": launch, "--calibration": calibration, "--overlap": overlap, "--routing": routing}
         alone(unused, "train", "mixed pools")
         pooled = {
             "between_bytes_per_s": rate_of(between, "--between"),
@@ -214,6 +223,9 @@ def train(
         "start": start,
         "seed": seed or None,
     }
+    if overlap or routing:
+        alone({"--launch": launch}, "train", "--overlap or --routing")
+        named |= {"overlap": overlap, "routing": routing}
     if calibration is not None:
         alone({"--launch": launch}, "train", "--calibration")
         named["calibration"] = str(calibration)

@@ -23,6 +23,9 @@ class TrainJob:
         method: all parameters, or only low-rank adapters on frozen weights ("lora", "qlora").
         lora_rank: rank of the adapters; 0 for full training.
         trained_ends: embedding and output head are trained besides the adapters.
+        capacity_factor: most tokens of an expert over the mean, those beyond are dropped; 0 for dropless routing.
+        pad_to_capacity: the buffers of the experts are filled up to the capacity.
+        imbalance: tokens of the fullest expert rank over the mean.
         deadline_s: longest duration allowed; None without a deadline.
         start: month of the earliest start, ISO; empty for the start of the plan.
     """
@@ -39,6 +42,9 @@ class TrainJob:
     deadline_s: float | None = None
     start: str = ""
     trained_ends: bool = False
+    capacity_factor: float = 0.0
+    pad_to_capacity: bool = False
+    imbalance: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,10 @@ class TrainStack:
         whole_init: each chip builds the whole model before it keeps its shard of it.
         dedup_ep: a token crosses to each node once, whatever number of experts it has there.
         sync_launch: the host waits for each kernel before it launches the next (``CUDA_LAUNCH_BLOCKING=1``).
+        overlap_cp: share of the traffic round a ring of context ranks that may hide behind the attention.
+        overlap_cp_a2a: the same of an all-to-all of heads between them.
+        overlap_gather: share of the gathers of inputs for weight gradients, between tensor ranks, that may hide.
+        asked_overlap: communications (``dp``, ``tp``, ``pp``, ``cp``, ``ep``) whose share a user has set.
     """
 
     id: str
@@ -99,6 +103,10 @@ class TrainStack:
     bf16_optimizer_bytes: float = 0.0
     whole_init: bool = False
     dedup_ep: bool = False
+    overlap_cp: float = 1.0
+    overlap_cp_a2a: float = 0.0
+    overlap_gather: float = 1.0
+    asked_overlap: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

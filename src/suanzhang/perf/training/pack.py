@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from suanzhang.errors import InputError
 from suanzhang.perf.training.args import LayoutArgs, RunArgs, ShapeArgs
+from suanzhang.perf.training.routing import routed_share
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.job import TrainJob
 from suanzhang.spec.layout import Recompute, Schedule, TrainLayout
@@ -165,7 +166,7 @@ def run_args(job: TrainJob, chip: ChipSpec, stack: TrainStack, domain: float, im
         host_bytes_per_s=HOST_LINK_BYTES_PER_S,
         domain=domain,
         attention_slowdown=attention_slowdown(attention, chip),
-        capacity=imbalance,
+        capacity=routed_share(max(imbalance, job.imbalance), job.capacity_factor, float(job.pad_to_capacity)).load,
         whole_reduce=float(stack.whole_reduce),
         owner_s=stack.owner_s,
         loss_bytes=stack.loss_bytes or 2.0 * element + 4.0,
@@ -177,6 +178,9 @@ def run_args(job: TrainJob, chip: ChipSpec, stack: TrainStack, domain: float, im
         dedup_ep=float(stack.dedup_ep),
         whole_init=float(stack.whole_init),
         trained_ends=float(frozen and job.trained_ends),
+        overlap_cp=stack.overlap_cp,
+        overlap_cp_a2a=stack.overlap_cp_a2a,
+        overlap_gather=stack.overlap_gather,
         quantize_reads=form.reads,
         quantize_writes=form.writes,
         wide_share=form.wide_share,
