@@ -132,6 +132,7 @@ class Spread:
         known: dict[tuple[str, str], Floats] = {}
         for index, row in enumerate(bought.schedule):
             when = self.months if row.action == "value left" else month_number(row.month) - self.first
+            when = min(max(when, 0), self.months)
             key = (row.offer if row.offer in self.names else "", row.chip)
             if key not in known:
                 known[key] = self._mix(row, used) @ self.physics

@@ -149,5 +149,5 @@ def mixed_fleet(inputs: Inputs) -> Answer:
     return {
         "kinds": float(len(shares)),
         "cost": found.cost.amount,
-        "explanation": f"Of all chip-months of the cheapest plan: {words}.",
+        "explanation": f"Of all chip-months of the cheapest plan: {words}; kinds below 1 % are not counted.",
     }

@@ -19,7 +19,7 @@ def day(result: DayResult) -> Report:
     else:
         verdict = (
             f"{format_count(result.replicas)} replicas ({layout_words(result.layout)}) of {result.chip} answer the day of "
-            f"{result.model}: first token within {result.ttft_s.p99:.3g} s for 99 %, "
+            f"{result.model}: first token within {_late(result)} s for 99 %, "
             f"{result.requests_simulated / max(result.wall_s, 1e-9):,.3g} requests followed per second."
         )
     sections = (
@@ -29,6 +29,11 @@ def day(result: DayResult) -> Report:
         warnings_section(result.warnings, weak=result.weak_inputs),
     )
     return Report(f"A day of {result.model} on {result.chip}", verdict, sections, main="Latency over requests")
+
+
+def _late(result: DayResult) -> str:
+    span = result.ttft_s.p99_interval
+    return f"{result.ttft_s.p99:.3g}" + (f" ({span.p05:.2g} to {span.p95:.2g})" if span else "")
 
 
 def _requests(result: DayResult) -> Facts:

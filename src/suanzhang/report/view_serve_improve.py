@@ -13,7 +13,7 @@ def improve(result: ImproveResult) -> Report:
     together = " + ".join(result.combination) or "nothing"
     verdict = (
         f"{together} together save {_percent(result)} of the rent of {result.service} at the same latency targets: "
-        f"{', '.join(result.baseline.chips)} become {', '.join(result.combined.chips)}."
+        f"{chips_words(result.baseline)} become {chips_words(result.combined)}."
     )
     sections = (
         Section("Best combination", (_facts(result), waterfall(result), _steps(result))),
@@ -23,6 +23,12 @@ def improve(result: ImproveResult) -> Report:
         Section("Sources", (Notes("Sources", result.sources),), folded=True),
     )
     return Report(f"Levers of {result.service}: {result.model} on {result.chip}", verdict, sections, main="Levers by saving")
+
+
+def chips_words(one: Deployment) -> str:
+    """Chips by kind, with the count that would be needed."""
+    words, span = ", ".join(one.chips), one.chips_interval
+    return words if span is None or span.p05 == span.p95 else f"{words} ({span.p05:,.0f}–{span.p95:,.0f})"
 
 
 def _percent(result: ImproveResult) -> str:
@@ -86,7 +92,7 @@ def levers_table(result: ImproveResult) -> Table:
             ranged(item.saving_fraction, item.saving_fraction_interval, 100.0) if item.deployment else None,
             ranged(item.saving_per_month.amount, item.saving_per_month_interval) if item.saving_per_month else None,
             item.words,
-            ", ".join(item.deployment.chips) if item.deployment else "",
+            chips_words(item.deployment) if item.deployment else "",
             item.since,
             item.why_not,
         )

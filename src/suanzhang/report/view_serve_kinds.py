@@ -5,6 +5,7 @@ from __future__ import annotations
 from suanzhang.report.blocks import Chart, Column, Point, Report, Section, Table, ranged
 from suanzhang.report.common import sources_section, warnings_section
 from suanzhang.report.view_serve import refusals_table
+from suanzhang.report.view_serve_improve import chips_words
 from suanzhang.spec.serve_improve import Deployment
 from suanzhang.spec.serve_kinds import FrontPoint, KindsResult
 from suanzhang.units import MILLI
@@ -15,7 +16,7 @@ def kinds(result: KindsResult) -> Report:
     best = result.options[0]
     how = "prompts and answers apart" if best.apart else "prompts and answers together"
     verdict = (
-        f"{', '.join(best.deployment.chips)} carry {result.requests_per_s:,.4g} requests/s of {result.model} in time, "
+        f"{chips_words(best.deployment)} carry {result.requests_per_s:,.4g} requests/s of {result.model} in time, "
         f"{how}: {best.deployment.words}."
     )
     sections = (
@@ -33,14 +34,13 @@ def options_table(result: KindsResult) -> Table:
     first = result.options[0].deployment.cost_per_response
     unit = first.currency if first else ""
     columns = (
-        Column("chips"), Column("in all", "chips", optional=True), Column("per 1000 responses", unit or "money"),
+        Column("chips"), Column("per 1000 responses", unit or "money"),
         Column("first token p99", "s"),
         Column("per token p99", "ms"), Column("deployment"), Column("token budget", "tokens", optional=True),
     )  # fmt: skip
     rows = tuple(
         (
-            ", ".join(item.deployment.chips),
-            ranged(item.chips, item.chips_interval),
+            chips_words(item.deployment),
             _thousand(item.deployment),
             ranged(item.deployment.ttft_s.p99, item.deployment.ttft_s.p99_interval),
             ranged(item.deployment.tpot_s.p99, item.deployment.tpot_s.p99_interval, 1.0 / MILLI),

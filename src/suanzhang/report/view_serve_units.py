@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from suanzhang.report.blocks import Chart, Column, Fact, Facts, Point, Report, Section, Table, money_fact, ranged
 from suanzhang.report.common import warnings_section
+from suanzhang.report.view_serve_improve import chips_words
 from suanzhang.spec.result import Interval, Money
 from suanzhang.spec.serve_share import ShareResult
 from suanzhang.spec.serve_units import HourCost, UnitsResult
@@ -20,7 +21,7 @@ def units(result: UnitsResult) -> Report:
     ends = f" ({1000.0 * span.p05:,.3g} to {1000.0 * span.p95:,.3g})" if span else ""
     price = f"{1000.0 * cost.amount:,.3g}{ends} {cost.currency} per 1000 responses" if cost else "no rent is known"
     verdict = (
-        f"{', '.join(result.deployment.chips)} serve {result.service} at {price} over the day; "
+        f"{chips_words(result.deployment)} serve {result.service} at {price} over the day; "
         f"{idle:.0%} of what they could carry within the targets stands idle."
     )
     sections = (
@@ -35,6 +36,10 @@ def units(result: UnitsResult) -> Report:
 
 def _amount(money: Money | None, interval: Interval | None, factor: float = 1.0) -> float | None:
     return None if money is None else ranged(money.amount, interval, factor)
+
+
+def _between(interval: Interval | None) -> str:
+    return "" if interval is None or interval.p05 == interval.p95 else f" ({interval.p05:,.0f} to {interval.p95:,.0f})"
 
 
 def _unit(money: Money | None) -> str:
@@ -114,7 +119,7 @@ def share(result: ShareResult) -> Report:
     """What services and trainings take on chips of their own, and what on one fleet."""
     verdict = (
         f"On one fleet of {result.chip} they take {result.chips_shared:,} chips, on their own {result.chips_apart:,}: "
-        f"{result.saved_chips:,} chips are saved."
+        f"{result.saved_chips:,} chips{_between(result.saved_chips_interval)} are saved."
     )
     unit = _unit(result.saved_per_month)
     alone = Table(
