@@ -25,7 +25,7 @@ from suanzhang.money.procurement.places import AT
 from suanzhang.money.procurement.scenarios import Uncertainty, draw_scenarios
 from suanzhang.money.procurement.solve import ProcurementPlan, describe, solve_shape
 from suanzhang.money.procurement.spread import scenario_outcomes
-from suanzhang.money.procurement.watch import Watch
+from suanzhang.money.procurement.watch import QUIET, Watch
 from suanzhang.source import Quoted
 from suanzhang.spec.buy import BuyResult, ChipCosts, Demand, Holding, PurchaseProblem, Scenario
 from suanzhang.spec.market import Market, Offer, Site
@@ -188,7 +188,7 @@ def solve_problem(
 
     worth = _Values()
     if risk.values and not seen.stop():
-        worth = _values(problem, scenarios, plan, market, risk, tell)
+        worth = _values(problem, scenarios, plan, market, risk, tell, seen)
     tried = None
     if risk.monte is not None and not seen.stop():
         tried = try_plan(problem, solved, uncertainty_of(problem, market), risk.monte, tell)
@@ -350,25 +350,37 @@ def _values(
     market: Market,
     risk: RiskOptions,
     tell: Callable[[str], None],
+    watch: Watch,
 ) -> _Values:
+    """What can be said until the user stops it: a solve that was stopped says nothing."""
     from suanzhang.money.procurement.worth import perfect_information, stochastic_solution
 
+    asides = Watch(watch.clock, watch.stop)
+
+    def known(value: float | None) -> float | None:
+        return None if watch.stop() else value
+
     tell("what waiting a month is worth")
-    waiting = waiting_value(problem, scenarios, plan)
-    if len(scenarios) == 1:
+    waiting = known(waiting_value(problem, scenarios, plan, asides))
+    if len(scenarios) == 1 or watch.stop():
         return _Values(waiting=waiting)
     tell("what planning with many futures, and knowing them, is worth")
-    vss, evpi = stochastic_solution(problem, scenarios, plan), perfect_information(problem, scenarios, plan)
+    vss = known(stochastic_solution(problem, scenarios, plan, asides))
+    evpi = None if watch.stop() else known(perfect_information(problem, scenarios, plan))
+    if watch.stop():
+        return _Values(vss, evpi, waiting)
     tell("what firm delivery dates are worth")
     firm = firm_delivery(problem)
-    sure = describe(solve_shape(firm, _futures(firm, market, risk)))
-    return _Values(vss, evpi, waiting, plan.cost - sure.cost)
+    sure = describe(solve_shape(firm, _futures(firm, market, risk), asides))
+    return _Values(vss, evpi, waiting, known(plan.cost - sure.cost))
 
 
-def waiting_value(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], plan: ProcurementPlan) -> float | None:
+def waiting_value(
+    problem: PurchaseProblem, scenarios: tuple[Scenario, ...], plan: ProcurementPlan, watch: Watch = QUIET
+) -> float | None:
     """What is saved (negative: lost) by ordering nothing in the first month; None when that leaves no plan."""
     try:
-        waited = describe(solve_shape(held_offers(problem), scenarios))
+        waited = describe(solve_shape(held_offers(problem), scenarios, watch))
     except Infeasible:
         return None
     return plan.cost - waited.cost

@@ -245,16 +245,16 @@ def schedule_table(result: BuyResult, title: str = "Schedule") -> Table:
         Column("month"),
         Column("action"),
         Column("offer"),
-        *((Column("site"),) if sited else ()),
         Column("chip"),
         Column("chips", "chips"),
         Column("cost", result.cost.currency),
         Column("note"),
+        *((Column("site"),) if sited else ()),
     )
     rows = tuple(
         (
-            r.month, r.action, r.offer, *((r.site,) if sited else ()), r.chip, r.chips, _amount(r.cost, r.cost_interval),
-            r.note,
+            r.month, r.action, r.offer, r.chip, r.chips, _amount(r.cost, r.cost_interval), r.note,
+            *((r.site,) if sited else ()),
         )
         for r in result.schedule
     )  # fmt: skip

@@ -27,7 +27,7 @@ from suanzhang.report.blocks import (
     show_interval,
     show_number,
 )
-from suanzhang.report.common import layout_words, unit_of_key
+from suanzhang.report.common import layout_words
 from suanzhang.report.csv import report_csv, table_csv
 from suanzhang.report.figures import description
 from suanzhang.report.html import page
@@ -44,6 +44,7 @@ from suanzhang.spec.result import Interval, Money
 from suanzhang.spec.serve import ServeResult
 from suanzhang.spec.train import TrainResult
 from suanzhang.spec.validate import ValidateResult
+from suanzhang.units import unit_of_key
 
 RESULTS = {
     kind.__name__: sample(kind)
@@ -164,7 +165,8 @@ def test_plan_sheets_that_people_look_for() -> None:
 
 def test_csv_has_units_and_raw_numbers() -> None:
     rows = list(csv.reader(io.StringIO(report_csv(report_of(RESULTS["BuyResult"])))))
-    assert rows[0] == ["month", "action", "offer", "chip", "chips", "cost [CNY]", "cost p05 [CNY]", "cost p95 [CNY]", "note"]
+    money = ["cost [CNY]", "cost p05 [CNY]", "cost p95 [CNY]"]
+    assert rows[0] == ["month", "action", "offer", "chip", "chips", *money, "note", "site"]
     assert float(rows[1][5]) == 1234567.0
     with pytest.raises(InputError):
         report_csv(Report("t", "", (Section("s", (Notes("n", ("x",)),)),)))

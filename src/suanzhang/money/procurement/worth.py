@@ -14,6 +14,7 @@ from suanzhang.money.procurement.recourse import Recourse
 from suanzhang.money.procurement.schedule import holding_lines
 from suanzhang.money.procurement.shape import build
 from suanzhang.money.procurement.solve import ProcurementPlan, solve_shape
+from suanzhang.money.procurement.watch import QUIET, Watch
 from suanzhang.spec.buy import PurchaseProblem, Scenario
 
 
@@ -78,7 +79,9 @@ def cost_of_orders(
     return float(shape.weights @ totals) + constant + held
 
 
-def stochastic_solution(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], plan: ProcurementPlan) -> float:
+def stochastic_solution(
+    problem: PurchaseProblem, scenarios: tuple[Scenario, ...], plan: ProcurementPlan, watch: Watch = QUIET
+) -> float:
     """What is saved on average by planning with scenarios rather than with what is expected.
 
     Model:
@@ -88,6 +91,7 @@ def stochastic_solution(problem: PurchaseProblem, scenarios: tuple[Scenario, ...
         problem: the problem.
         scenarios: the scenarios.
         plan: the plan made with them.
+        watch: who may stop it.
 
     Returns:
         Value of the stochastic solution [currency]; within the gap it may come out slightly negative.
@@ -108,7 +112,7 @@ def stochastic_solution(problem: PurchaseProblem, scenarios: tuple[Scenario, ...
         Zero when all scenarios are the same.
     """
     risk_free = replace(problem, cvar_weight=0.0)
-    naive = solve_shape(risk_free, (expected_scenario(scenarios),))
+    naive = solve_shape(risk_free, (expected_scenario(scenarios),), watch)
     orders = {(order.name, order.month): float(naive.outcome.lots[j]) for j, order in enumerate(naive.shape.orders)}
     starts = {
         (start.demand, start.need.chip, start.need.chips, start.month): float(naive.outcome.starts[j])
