@@ -11,6 +11,7 @@ import numpy as np
 from suanzhang.app.calibrate_runs_fit import Question, local_names, width_of
 from suanzhang.app.train_model import estimate_train
 from suanzhang.app.train_spread import (
+    OWN,
     Errors,
     RunSpread,
     around,
@@ -73,7 +74,10 @@ def spread(option: MixedOption, errors: Sequence[Errors], params: float, memory:
     drawn = [one.draws() for one in errors]
     busy = [share.busy_fraction for share in option.pools]
     load = np.max([share * factor for share, factor in zip(busy, drawn, strict=True)], axis=0) / max(busy)
-    time = drawn[0] if len(drawn) == 1 else np.asarray(load)
+    time = drawn[0]
+    if len(drawn) > 1:  # a mix is a layout of its own
+        names = " ".join(f"{share.chip} {share.layers} {share.batch} {share.layout}" for share in option.pools)
+        time = np.asarray(load) * np.exp(OWN["layout"] * standard_normal(names))
     run = RunSpread.of(time, goodput_interval(params, float(option.chips)))
     pools = tuple(
         _share(share, factor / time, amount) for share, factor, amount in zip(option.pools, drawn, memory, strict=True)

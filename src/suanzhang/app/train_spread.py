@@ -13,7 +13,7 @@ from functools import cache
 
 import numpy as np
 
-from suanzhang.app.calibrate_runs_fit import GROUPS, NOISE, OwnFactors, Question, corrected, local_names, width_of
+from suanzhang.app.calibrate_runs_fit import GROUPS, OwnFactors, Question, corrected, local_names, width_of
 from suanzhang.app.physics import physics
 from suanzhang.app.spread import draw_factors
 from suanzhang.app.train_coefficients import coefficients_for, generation, narrowed, shipped_coefficients
@@ -35,6 +35,10 @@ RATE_SPREAD = 2.0
 RATES = Interval(1.0 / RATE_SPREAD, 1.0, RATE_SPREAD)
 STORE_SPREAD = 1.4
 """The same for the rate of the storage that checkpoints go to, which is assumed: the factor of assumed figures."""
+OWN = {"layout": 0.10, "size": 0.05, "job": 0.08}
+"""Deviation of the logarithm of what nothing named explains of a step, by who shares it: the same layout; the same chips,
+sequences and tokens; the same model and arithmetic on the same silicon. With these the intervals of ratios of two published
+runs of one source hold about 90 % of them, whatever differs between the two (see the validation of comparisons)."""
 _SLOPE_STEP = 0.02
 _OF_LAYOUT = "layout "
 _NOTHING = 1e-9
@@ -133,14 +137,36 @@ class Errors:
         return stretched(self.factors, max(1.0, own / whole) if whole else 1.0)
 
 
-def against(ours: Errors, theirs: Errors) -> Errors:
+def against(ours: Errors, theirs: Errors, *, layouts: bool = True) -> Errors:
     """Errors of one estimate as they are met in a comparison with another.
 
     Chips of the same silicon rest on the same timings: that one of them was never timed itself widens its own interval, but
     nothing can make it differ from the other except the parts of the step that differ.
+
+    Args:
+        ours: of the estimate.
+        theirs: of the other.
+        layouts: whether the layout is part of what is compared. It is not where two chips of the same silicon are: each could
+            run in the layout of the other, so that what nothing named explains of a layout is no difference of theirs.
     """
-    same = _of_silicon(ours) == _of_silicon(theirs)
-    return replace(ours, factors=theirs.factors) if same else ours
+    if _of_silicon(ours) != _of_silicon(theirs):
+        return ours
+    weights = ours.weights
+    if not layouts:
+        shared = {name: weight for name, weight in theirs.weights.items() if name.startswith(_OF_LAYOUT)}
+        weights = {name: weight for name, weight in weights.items() if not name.startswith(_OF_LAYOUT)} | shared
+    return replace(ours, weights=weights, factors=theirs.factors)
+
+
+def own_causes(job: TrainJob, chip: ChipSpec, stack: TrainStack, layout: TrainLayout) -> dict[str, float]:
+    """What nothing named explains, by who shares it."""
+    batch = f"{layout.chips} {job.global_batch} {job.seq_len}"
+    names = {
+        "layout": f"{_OF_LAYOUT}{layout}",
+        "size": f"size {job.model.id} {batch}",
+        "job": f"job {job.model.id} {job.precision} {silicon(chip, job.precision, stack)}",
+    }
+    return {names[kind]: width for kind, width in OWN.items()}
 
 
 def _of_silicon(errors: Errors) -> set[str]:
@@ -173,8 +199,8 @@ def errors_of(job: TrainJob, chip: ChipSpec, stack: TrainStack, layout: TrainLay
         A cause is a factor on a named part of the step (products, attention, kernels between them, traffic, launches) or on
         all that happens with one chip, arithmetic, kind of layers, method, model or software. Its width is how far published
         sources lie from each other in it once the fit is taken out (the widths of ``calibrate --runs``). A part moves a step
-        by the share that it has in it. Chips of the same silicon share the factors on the chip and its arithmetic; only
-        the same layout shares what nothing named explains (the noise of ``calibrate --runs``).
+        by the share that it has in it. Chips of the same silicon share the factors on the chip and its arithmetic. What
+        nothing named explains is shared by the same layout, the same size and the same job on the same silicon.
     """
     question = Question(job, chip, stack)
     base = coefficients_for(job, chip, stack)
@@ -193,7 +219,10 @@ def errors_of(job: TrainJob, chip: ChipSpec, stack: TrainStack, layout: TrainLay
         weights[cause] = width_of(name)
         for of_term in terms.values():
             of_term[cause] = width_of(name)
-    weights[f"{_OF_LAYOUT}{layout}"] = NOISE
+    for name, width in own_causes(job, chip, stack, layout).items():
+        weights[name] = width
+        for of_term in terms.values():
+            of_term[name] = width
     return Errors(weights, terms, interval_factors(chip, job, stack, estimate.chips, estimate))
 
 

@@ -165,7 +165,7 @@ class _Pair:
             return None
         ours = self._errors(self.own, self.spec, self.variant.option.layout)[1]
         theirs = self._errors(self.job, self.base, self.first.option.layout)[1]
-        return against(ours, theirs).draws() / theirs.draws()
+        return against(ours, theirs, layouts=False).draws() / theirs.draws()
 
     def _errors(self, job: TrainJob, chip: ChipSpec, layout: TrainLayout) -> tuple[TrainEstimate, Errors]:
         estimate = estimate_train(job, chip, layout, self.stack)
