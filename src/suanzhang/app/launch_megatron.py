@@ -108,6 +108,9 @@ def layout_arguments(layout: TrainLayout, model: ModelSpec) -> tuple[Args, list[
     args += [("sequence-parallel", "")] if layout.sp and layout.tp > 1 else []
     args += [("num-virtual-stages-per-pipeline-rank", str(layout.vpp))] if layout.vpp > 1 else []
     args += [("tp-comm-overlap", "")] if layout.overlap_tp and layout.sp and layout.tp > 1 else []
+    chunks = layout.pp * layout.vpp
+    if layout.pp > 1 and model.layers % chunks and (model.layers + 2) % chunks == 0:
+        args += [("account-for-embedding-in-pipeline-split", ""), ("account-for-loss-in-pipeline-split", "")]
     unsaid = []
     if layout.overlap_tp and layout.tp > 1 and not layout.sp:
         unsaid.append("overlap of the tensor-parallel traffic without sequence parallelism")

@@ -239,7 +239,10 @@ def _bound_by(terms: StepTerms) -> str:
 
 def _warnings(packed: Packed, layout: TrainLayout) -> tuple[str, ...]:
     warnings = []
-    if packed.shape.layers % layout.pp:
+    chunks = layout.pp * layout.vpp
+    if packed.shape.layers % chunks and (packed.shape.layers + 2) % chunks == 0:
+        warnings.append(f"embedding and head count as a layer each among {chunks} equal chunks")
+    elif packed.shape.layers % layout.pp:
         warnings.append(
             f"{packed.shape.layers:.0f} layers do not divide by {layout.pp} stages: the fullest stage sets the pace"
         )

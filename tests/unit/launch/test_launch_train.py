@@ -35,7 +35,8 @@ MEGATRON_NAMES = _names(
     use-distributed-optimizer ckpt-format num-distributed-optimizer-instances overlap-grad-reduce overlap-param-gather
     optimizer-cpu-offload optimizer-offload-fraction recompute-granularity recompute-method recompute-num-layers
     micro-batch-size global-batch-size train-iters bf16 fp16 fp8-format fp8-recipe fp4-format
-    fp4-recipe cp-comm-type optimizer tokenizer-type mock-data
+    fp4-recipe cp-comm-type account-for-embedding-in-pipeline-split account-for-loss-in-pipeline-split
+    optimizer tokenizer-type mock-data
     """
 )
 """megatron/training/arguments.py of Megatron-LM core_v0.15.0 (commit 103851dc), each an ``add_argument`` there."""

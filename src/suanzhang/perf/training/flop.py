@@ -43,7 +43,7 @@ def forward_flop_per_token(shape: ShapeArgs, run: RunArgs) -> float:
         weights += (mixtures + mtp) * met
     else:
         weights += mtp * ffn * shape.ffn
-    weights += (1.0 + mtp) * shape.vocab * shape.hidden
+    weights += (1.0 + mtp) * shape.vocab * shape.hidden + mtp * 2.0 * shape.hidden * shape.hidden
     far = shape.layers + mtp - shape.window_layers
     pairs = far * visible_pairs(run.seq, run.seq, shape.causal, 0.0)
     pairs += shape.window_layers * visible_pairs(run.seq, run.seq, shape.causal, shape.window)

@@ -17,7 +17,8 @@ def head_times(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, ops: Operator
 
     Model:    the embedding reads and writes rows; the head is a product over the vocabulary (split over the tensor
               group) in 16 bit, and a loss that passes over the logits in 32 bit; extra prediction layers add a head
-              each. The tensor group sums the embedding and the loss.
+              each, and the projection of the state and the next embedding together. The tensor group sums the embedding and the
+              loss.
 
     Args:
         shape: the model.
@@ -47,13 +48,17 @@ def head_times(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, ops: Operator
         near = ranks_per_node(layout.tp, 1.0, run.domain)
         size = tokens * shape.hidden * run.element_bytes
         comm = fit.tensor * allreduce_s(size, near, layout.tp / near, ops.link)
+    join_f, join_i, join_w = 0.0, 0.0, 0.0
+    if shape.mtp_layers > 0.0:
+        join_f, join_i, join_w = three_products(tokens, shape.hidden / layout.tp, 2.0 * shape.hidden, ops.gemm)
     if run.frozen > 0.0:
-        by_weight = 0.0
+        by_weight, join_w = 0.0, 0.0
+    again = shape.mtp_layers * fit.gemm
     return HeadTimes(
         rows,
         2.0 * rows,
-        heads * (forward * fit.gemm + loss),
-        heads * (by_input * fit.gemm + 0.5 * loss),
-        heads * by_weight * fit.gemm,
+        heads * (forward * fit.gemm + loss) + again * join_f,
+        heads * (by_input * fit.gemm + 0.5 * loss) + again * join_i,
+        heads * by_weight * fit.gemm + again * join_w,
         heads * comm,
     )

@@ -15,7 +15,9 @@ from suanzhang.perf.training.params import (
     dense_layer_params,
     embedding_params,
     head_params,
+    middle_stage,
     moe_layer_params,
+    mtp_params,
     routed_params,
     stage_dense_layers,
     stage_layers,
@@ -74,11 +76,12 @@ def state_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, stage: float
     if stage == 0.0:
         plain += embedding_params(shape, layout)
     if stage == layout.pp - 1.0:
-        plain += head_params(shape, layout) + shape.mtp_layers * (mixture_one if shape.experts > 0.0 else dense_one)
+        further, further_routed = mtp_params(shape, layout)
+        plain += head_params(shape, layout) + further
     routed_one = routed_params(shape, layout) if shape.experts > 0.0 else 0.0
     routed = mixture * routed_one
     if stage == layout.pp - 1.0:
-        routed += shape.mtp_layers * routed_one
+        routed += further_routed
     ranks = sharing_ranks(layout)
     expert_ranks = min(ranks, max(1.0, layout.dp * layout.cp * layout.tp / (layout.ep * layout.etp)))
     copies = 2.0 if layout.schedule == 4.0 else 1.0
@@ -144,7 +147,8 @@ def logits_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs) -> float:
     """Logits, their 32-bit copy and their gradient on the last stage, for one micro-batch [bytes].
 
     Model:    the product of the head in the activation format, the loss in 32 bits beside it unless it is fused,
-              and the gradient; a tiled loss keeps the logits of one tile only.
+              and the gradient; a tiled loss keeps the logits of one tile only. Each extra prediction layer has logits of its
+              own.
 
     Args:
         shape: the model.
@@ -164,7 +168,7 @@ def logits_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs) -> float:
     tokens = tokens_per_micro_batch(run, layout)
     if run.loss_tokens > 0.0:
         tokens = min(tokens, run.loss_tokens)
-    return tokens * shape.vocab / layout.tp * per_value
+    return (1.0 + shape.mtp_layers) * tokens * shape.vocab / layout.tp * per_value
 
 
 @formula
@@ -200,6 +204,9 @@ def activation_bytes(
     mixture_one = moe_layer_bytes(shape, run, layout, imbalance) if mixture > 0.0 else 0.0
     share = recomputed_share(layout, layers)
     kept = (1.0 - share) * (dense * dense_one + mixture * mixture_one) + share * layers * layer_input_bytes(shape, run, layout)
+    if shape.mtp_layers > 0.0 and stage == layout.pp - 1.0:
+        one = moe_layer_bytes(shape, run, layout, imbalance) if shape.experts > 0.0 else dense_one
+        kept += shape.mtp_layers * ((1.0 - share) * one + share * layer_input_bytes(shape, run, layout))
     if layout.offload_activations > 0.0:
         kept = 0.0
     flight = in_flight(layout.schedule, layout.pp, layout.vpp, micro_batches, stage)
@@ -268,7 +275,8 @@ def fullest_stage_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, micr
     """Memory of the fullest chip of all stages [bytes].
 
     Model:    the first stage holds the embedding and the most micro-batches, the second the most layers among those
-              with nearly as many, the last the head and the logits; one of the three is the fullest.
+              with nearly as many (or the first without the dense layers that a mixture begins with), the last the head and the
+              logits; one of them is the fullest.
 
     Args:
         shape: the model.
@@ -293,4 +301,7 @@ def fullest_stage_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, micr
     if layout.pp > 2.0:
         second = memory_total(stage_memory(shape, run, layout, 1.0, micro_batches, imbalance))
         most = max(most, second)
+        middle = middle_stage(shape, layout)
+        if middle > 1.0:
+            most = max(most, memory_total(stage_memory(shape, run, layout, middle, micro_batches, imbalance)))
     return most

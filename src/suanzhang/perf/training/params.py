@@ -90,13 +90,45 @@ def stage_layers(shape: ShapeArgs, layout: LayoutArgs, stage: float) -> float:
 
 
 @formula
+def layers_before(shape: ShapeArgs, layout: LayoutArgs, stage: float) -> float:
+    """Layers of all stages before one, as :func:`stage_layers` spreads them."""
+    share = math.floor(shape.layers / layout.pp)
+    extra = shape.layers - share * layout.pp
+    if extra <= layout.pp - 2.0:
+        return share * stage + min(max(stage - 1.0, 0.0), extra)
+    return share * stage + min(stage, extra)
+
+
+@formula
+def middle_stage(shape: ShapeArgs, layout: LayoutArgs) -> float:
+    """The first stage after the first one that holds no leading dense layer, or the last but one: the fullest in between."""
+    stage = 1.0
+    if shape.experts > 0.0:
+        while stage < layout.pp - 2.0 and layers_before(shape, layout, stage) < shape.dense_layers:
+            stage += 1.0
+    return stage
+
+
+@formula
+def mtp_params(shape: ShapeArgs, layout: LayoutArgs) -> tuple[float, float]:
+    """Parameters of the extra prediction layers that the last stage holds: outside and inside of the routed experts.
+
+    Each is a layer of the model, as its last one, after a projection of the state and the next embedding together.
+    """
+    if shape.mtp_layers <= 0.0:
+        return 0.0, 0.0
+    join = 2.0 * shape.hidden * shape.hidden / layout.tp
+    if shape.experts > 0.0:
+        return shape.mtp_layers * (moe_layer_params(shape, layout) + join), shape.mtp_layers * routed_params(shape, layout)
+    return shape.mtp_layers * (dense_layer_params(shape, layout) + join), 0.0
+
+
+@formula
 def stage_dense_layers(shape: ShapeArgs, layout: LayoutArgs, stage: float) -> float:
     """Layers of a stage whose feed-forward is dense: the leading ones, and those between mixtures."""
     here = stage_layers(shape, layout, stage)
     if shape.experts <= 0.0:
         return here
-    leading = 0.0
-    if stage == 0.0:
-        leading = min(here, shape.dense_layers)
+    leading = min(here, max(0.0, shape.dense_layers - layers_before(shape, layout, stage)))
     others = here - leading
     return leading + others - math.floor(others / shape.moe_every)

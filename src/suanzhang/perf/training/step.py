@@ -26,8 +26,10 @@ from suanzhang.perf.training.params import (
     dense_layer_params,
     embedding_params,
     head_params,
+    middle_stage,
     moe_layer_params,
     moe_layers,
+    mtp_params,
     routed_params,
     stage_dense_layers,
     stage_layers,
@@ -250,9 +252,12 @@ def stage_params(shape: ShapeArgs, layout: LayoutArgs, stage: float) -> tuple[fl
     plain = dense_params + mixture * (moe_layer_params(shape, layout) if shape.experts > 0.0 else 0.0)
     if stage == 0.0:
         plain += embedding_params(shape, layout)
+    routed = mixture * routed_params(shape, layout) if shape.experts > 0.0 else 0.0
     if stage == layout.pp - 1.0:
-        plain += head_params(shape, layout)
-    return plain, mixture * routed_params(shape, layout) if shape.experts > 0.0 else 0.0
+        further, further_routed = mtp_params(shape, layout)
+        plain += head_params(shape, layout) + further
+        routed += further_routed
+    return plain, routed
 
 
 @formula
@@ -288,7 +293,7 @@ def traffic_times(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, link: Link
         plain, routed = stage_params(shape, layout, layout.pp - 1.0)
         grads_last, gather_last = data_messages_s(shape, run, layout, link, fit, plain, routed)
     if layout.pp > 2.0:
-        plain, routed = stage_params(shape, layout, 1.0)
+        plain, routed = stage_params(shape, layout, middle_stage(shape, layout))
         grads_middle, gather_middle = data_messages_s(shape, run, layout, link, fit, plain, routed)
     empty = empty_steps_s(shape, run, layout, link)
     return TrafficTimes(
@@ -358,11 +363,12 @@ def step_terms(
         if total > slowest:
             stage, ends_s, dense, mixture, slowest = last, last_s, dense_last, mixture_last, total
         if layout.pp > 2.0:
-            dense_mid = stage_dense_layers(shape, layout, 1.0)
-            mixture_mid = stage_layers(shape, layout, 1.0) - dense_mid
+            middle = middle_stage(shape, layout)
+            dense_mid = stage_dense_layers(shape, layout, middle)
+            mixture_mid = stage_layers(shape, layout, middle) - dense_mid
             total = stage_total_s(dense_mid, mixture_mid, dense_s, mixture_s, 0.0)
             if total > slowest:
-                stage, ends_s, dense, mixture, slowest = 1.0, 0.0, dense_mid, mixture_mid, total
+                stage, ends_s, dense, mixture, slowest = middle, 0.0, dense_mid, mixture_mid, total
 
     mixtures = moe_layers(shape)
     everything = stage_total_s(shape.layers - mixtures, mixtures, dense_s, mixture_s, first_s + last_s)
@@ -404,7 +410,7 @@ def step_terms(
 
     plain, routed = stage_params(shape, layout, stage)
     grads, gather = traffic.grads_first, traffic.gather_first
-    if stage == 1.0 and layout.pp > 2.0:
+    if 0.0 < stage < layout.pp - 1.0:
         grads, gather = traffic.grads_middle, traffic.gather_middle
     elif stage > 0.0:
         grads, gather = traffic.grads_last, traffic.gather_last
