@@ -4,12 +4,15 @@ import itertools
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from suanzhang.errors import Infeasible, InputError
 from suanzhang.money.procurement.calendar import HOURS_PER_MONTH
+from suanzhang.money.procurement.outcome import really_there, standing
 from suanzhang.money.procurement.scenarios import Uncertainty, draw_scenarios
 from suanzhang.money.procurement.solve import describe, solve, solve_shape
+from suanzhang.money.procurement.worth import cost_of_orders, stochastic_solution
 from suanzhang.source import Quoted
 from suanzhang.spec.buy import ChipCosts, Demand, Holding, Need, PurchaseProblem, Scenario
 from suanzhang.spec.market import LeadTime, Offer
@@ -264,3 +267,24 @@ def test_the_named_power_and_room_are_enough_and_less_is_not():
         assert solve(raised(more)).cost > 0.0
         with pytest.raises(Infeasible):
             solve(raised(0.99 * more))
+
+
+def test_the_worth_of_planning_with_futures_counts_no_chip_that_was_moved_before_it_came():
+    case = two_sites([service(10.0, due_month=2, wait_price=1e4, growth_sigma_per_year=0.2)],
+                     [replace(offer("buy", 900.0), lead=LeadTime(1.0, 4.0, "test", "assumed")), offer("rent", 1.5)], 8,
+                     rooms=(0.0, 200.0), first=Place("near", power_w=(power(20.0),) * 3 + (power(1.0),)),
+                     second=Place("far", power_w=(0.0, 0.0, 0.0, power(20.0))), moving=Moving(30.0, 1))  # fmt: skip
+    case = replace(case, gap=1e-4)
+    scenarios = draw_scenarios(case, Uncertainty(0.2), 8, 3)
+    found = solve_shape(case, scenarios)
+    plan = describe(found)
+    assert stochastic_solution(case, scenarios, plan) >= -1e-3 * plan.cost
+    names = [(order.name, order.month) for order in found.shape.orders]
+    lots = {name: float(count) for name, count in zip(names, plan.lots, strict=True)}
+    assert cost_of_orders(case, scenarios, lots, {}) == pytest.approx(plan.cost, rel=1e-6)
+    early = np.array([5.0 if name.startswith("move a near far") and month == 0 else 0.0 for name, month in names])
+    early += np.array([5.0 if name == "buy-a" and month == 0 else 0.0 for name, month in names])
+    site = really_there(found.shape, standing(found.shape, early)[0])
+    there = standing(found.shape, np.where(np.array([o.source for o in found.shape.orders]) < 0, early, 0.0))[0]
+    assert site.min() >= 0.0
+    assert np.all(site.sum(axis=1) <= there.sum(axis=1) + 1e-9)

@@ -9,7 +9,7 @@ import numpy as np
 
 from suanzhang.money.procurement.monthcell import Cell, cell_of
 from suanzhang.money.procurement.orders import Floats
-from suanzhang.money.procurement.outcome import Outcome, standing
+from suanzhang.money.procurement.outcome import Outcome, really_there, standing
 from suanzhang.money.procurement.recourse import Recourse
 from suanzhang.money.procurement.scenarios import MOST, Uncertainty, draw_scenarios
 from suanzhang.money.procurement.schedule import holding_lines, scenario_totals
@@ -111,9 +111,10 @@ def draw_batch(
     cell = cell_of(shape)
     lots = np.array([decided.lots.get((order.name, order.month), 0.0) for order in shape.orders])
     site, hosted = standing(shape, lots, decided.sales)
+    site = really_there(shape, site)
     held, work, ends = _runs(shape, decided, taken)
-    answer = Recourse(shape, cell).answer(np.maximum(site, 0.0), hosted, held, work)
-    outcome = Outcome(lots, np.zeros(len(shape.starts)), decided.sales, np.maximum(site, 0.0), hosted, answer.columns)
+    answer = Recourse(shape, cell).answer(site, hosted, held, work)
+    outcome = Outcome(lots, np.zeros(len(shape.starts)), decided.sales, site, hosted, answer.columns)
     cost, cash = _amounts(shape, cell, outcome, decided)
     late = answer.columns[:, :, cell.wait : cell.hours]
     met, short = _met(shape, late)

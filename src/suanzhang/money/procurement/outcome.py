@@ -56,6 +56,25 @@ def standing(shape: Shape, lots: Floats, sales: Floats | None = None) -> tuple[F
     return site, hosted
 
 
+def really_there(shape: Shape, site: Floats) -> Floats:
+    """Chips on the site by scenario, kind and month when orders made for other futures move or sell what has not come yet.
+
+    A kind that falls below zero was moved before it was there: as many are missing where they went.
+    """
+    found = site.copy()
+    kinds: dict[str, list[int]] = {}
+    for k in range(len(shape.chips)):
+        kinds.setdefault(shape.label(k)[0], []).append(k)
+    for members in kinds.values():
+        short = np.minimum(found[:, members], 0.0).sum(axis=1)
+        for k in members:
+            found[:, k] = np.maximum(found[:, k], 0.0)
+            taken = np.minimum(found[:, k], -short)
+            found[:, k] -= taken
+            short += taken
+    return found
+
+
 def run_load(shape: Shape, starts: Floats) -> tuple[Floats, Floats]:
     """Chips that runs hold, and work with, by chip and month."""
     held = np.zeros((len(shape.chips), shape.months))

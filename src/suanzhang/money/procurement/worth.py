@@ -10,6 +10,7 @@ from suanzhang.money.procurement.form import build_form, programme_of
 from suanzhang.money.procurement.highs import solve_programme
 from suanzhang.money.procurement.master import Master
 from suanzhang.money.procurement.monthcell import cell_of
+from suanzhang.money.procurement.outcome import really_there, run_load, standing
 from suanzhang.money.procurement.recourse import Recourse
 from suanzhang.money.procurement.schedule import holding_lines
 from suanzhang.money.procurement.shape import build
@@ -72,7 +73,8 @@ def cost_of_orders(
     cell = cell_of(shape)
     lots = np.array([orders.get((order.name, order.month), 0.0) for order in shape.orders])
     begun = np.array([starts.get((s.demand, s.need.chip, s.need.chips, s.month), 0.0) for s in shape.starts])
-    answer = Recourse(shape, cell)(lots, begun)
+    site, hosted = standing(shape, lots)
+    answer = Recourse(shape, cell).answer(really_there(shape, site), hosted, *run_load(shape, begun))
     totals = Master(shape, cell, False).first_cost(lots, begun) + answer.value.sum(axis=1)
     constant = sum(sum(holding_lines(shape, k).values()) for k in range(len(shape.chips)))
     held = float(np.einsum("k,kt->", shape.hold + shape.energy_idle, shape.have_site))
