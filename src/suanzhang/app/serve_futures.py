@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,22 @@ if TYPE_CHECKING:
 DRAWS = 2000
 COMMON_SHARE = 0.7
 """Part of the variance of the logarithm of measured over predicted rates that runs of one model on one chip share, whatever
-their settings: 0.69 to 0.74 in the published runs of `validate` (179 groups of one source, chip and model, 2,445 runs)."""
+their settings: 0.69 to 0.74 in the published runs of `validate` (:func:`common_share` of 179 groups of one source, chip and
+model, 2,445 runs; a test computes it again)."""
+
+
+def common_share(groups: Iterable[Sequence[float]], fewest: int = 4) -> float:
+    """Part of the variance of logarithms that the values of a group share: that between groups over all of it.
+
+    Args:
+        groups: logarithms of measured over predicted rates, by source, chip and model.
+        fewest: smaller groups say nothing of the spread within.
+    """
+    kept = [np.asarray(group, dtype=float) for group in groups if len(group) >= fewest]
+    within = float(np.mean([group.var(ddof=1) for group in kept]))
+    means = np.array([group.mean() for group in kept])
+    between = float(means.var(ddof=1)) - float(np.mean([group.var(ddof=1) / len(group) for group in kept]))
+    return max(between, 0.0) / (max(between, 0.0) + within)
 
 
 def span(value: float, draws: Floats) -> Interval:
