@@ -11,8 +11,9 @@ from pathlib import Path
 from suanzhang.app.header import header
 from suanzhang.app.physics import physics
 from suanzhang.app.train_input import parse_chips, sizes_of, tokens_of
+from suanzhang.app.train_mixed_costs import Links, PoolArgs
 from suanzhang.app.train_mixed_data import BatchSplit, Curve, best_batch_split
-from suanzhang.app.train_mixed_pipeline import Links, Pipeline, PoolArgs, best_pipeline
+from suanzhang.app.train_mixed_pipeline import Pipeline, best_pipeline
 from suanzhang.app.train_mixed_spread import Spread, comparison, pool_errors, spread
 from suanzhang.app.train_model import Packed, estimate_packed, estimate_train, pack
 from suanzhang.app.train_option import option_of, stack_for

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from suanzhang.app.train_mixed_pipeline import Links, PoolArgs
+from suanzhang.app.train_mixed_costs import Links, PoolArgs
 from suanzhang.app.train_model import Packed
 from suanzhang.app.train_search import chip_counts, default_axes, search_layouts
 from suanzhang.perf.mixed import pools_allreduce_s

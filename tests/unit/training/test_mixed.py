@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from suanzhang.app.train_mixed import parse_pools, train_mixed
-from suanzhang.app.train_mixed_pipeline import pool_costs
+from suanzhang.app.train_mixed_costs import pool_costs
 from suanzhang.app.train_model import estimate_packed, pack
 from suanzhang.catalog.chips import chip
 from suanzhang.catalog.models import model
