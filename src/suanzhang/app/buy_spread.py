@@ -19,7 +19,7 @@ from suanzhang.money.procurement.solve import NOT_CASH
 from suanzhang.spec.buy import LINES, Binding, BuyResult, MonthState, RunWindow, ScheduleRow
 from suanzhang.spec.buy_worth import ActualRow, ChargeBack, RentOrBuy, Swing, TwoWay
 from suanzhang.spec.draws import Floats, two_piece_lognormal
-from suanzhang.spec.result import Interval, Money
+from suanzhang.spec.result import Z95, Interval, Money
 from suanzhang.spec.serve import SizedService
 from suanzhang.spec.train import TrainOption
 
@@ -41,6 +41,7 @@ RANGES = {
 """Lines whose figure has a range, and its key."""
 DRAWS = 2000
 _MID_MONTH = 0.5
+_ONE = np.ones(DRAWS)
 
 
 def physics_factors(sized: Sized, bought: BuyResult) -> dict[str, Interval]:
@@ -124,8 +125,8 @@ class Spread:
             mix[:-1] = np.array(amounts) / sum(amounts)
         return mix
 
-    def of(self, bought: BuyResult) -> Drawn:
-        """Drawn cost of a schedule, by row and by line."""
+    def of(self, bought: BuyResult, *, walks: bool = True) -> Drawn:
+        """Drawn cost of a schedule, by row and by line; without ``walks`` prices stay where they are."""
         used = chip_months(bought)
         rows, paid = np.zeros((len(bought.schedule), DRAWS)), np.zeros((len(bought.schedule), DRAWS))
         lines = {name: np.zeros(DRAWS) for name in LINES}
@@ -137,7 +138,8 @@ class Spread:
             if key not in known:
                 known[key] = self._mix(row, used) @ self.physics
             for name, amount in row.lines:
-                part = amount * (self.walk[when] if name in PRICED else self.line[name]) * known[key]
+                level = self.line[name] if name not in PRICED else self.walk[when] if walks else _ONE
+                part = amount * level * known[key]
                 rows[index] += part
                 lines[name] += part
                 if name not in NOT_CASH:
@@ -180,12 +182,13 @@ def shifted(value: float, base: float, interval: Interval) -> Interval:
 def spread_bought(bought: BuyResult, sized: Sized, drawn: Spread | None = None) -> BuyResult:
     """A schedule with an interval at each figure that is predicted.
 
-    Over many futures the interval of the cost is theirs; the rest is drawn around the means.
+    Over many futures the prices and dates of the cost are theirs, and our physics and the cost figures are drawn beside them;
+    the rest is drawn around the means.
     """
     drawn = drawn or Spread(sized, bought)
     found = drawn.of(bought)
     rows, paid = found.rows, found.paid
-    whole = bought.cost_interval if bought.scenarios > 1 else span(bought.cost.amount, found.cost)
+    whole = _over_futures(bought, drawn) if bought.scenarios > 1 else span(bought.cost.amount, found.cost)
     lines = {name: span(money.amount, found.lines[name]) for name, money in bought.lines.items()}
     cash = span(bought.cash.amount, found.cash)
     tolerance = bought.gap * abs(bought.cost.amount)
@@ -223,6 +226,14 @@ def spread_bought(bought: BuyResult, sized: Sized, drawn: Spread | None = None) 
         charge_back=tuple(_charged(one, bought, whole, cash) for one in bought.charge_back),
         actuals=_actuals(bought, paid),
     )
+
+
+def _over_futures(bought: BuyResult, drawn: Spread) -> Interval:
+    """The spread of the cost over the futures it was planned for, with that of physics and cost figures in each of them."""
+    futures, cost = bought.cost_interval, bought.cost.amount
+    z = np.random.default_rng(drawn.first).standard_normal(DRAWS)
+    ends = np.where(z < 0.0, futures.p50 - futures.p05, futures.p95 - futures.p50)
+    return span(cost, drawn.of(bought, walks=False).cost + futures.p50 - cost + ends * z / Z95)
 
 
 def _holding(value: float, ends: Floats) -> Interval:

@@ -50,7 +50,7 @@ def _empty(block: Block) -> bool:
 
 def cost_facts(result: BuyResult) -> Facts:
     """What is paid, what is only priced, the total and its spread, and what waiting and knowing would be worth."""
-    spread = f"over {result.scenarios} futures" if result.scenarios > 1 else "as prices and physics move"
+    spread = f"over {result.scenarios} futures and our physics" if result.scenarios > 1 else "as prices and physics move"
     limited = (
         f"; the budget of {format_figure(result.budget.amount, result.budget.currency)} limits this" if result.budget else ""
     )
@@ -87,7 +87,8 @@ def cost_facts(result: BuyResult) -> Facts:
 
 
 def _optional(name: str, money: Money | None, note: str = "", interval: Interval | None = None) -> tuple[Fact, ...]:
-    return (money_fact(name, money, interval, note),) if money is not None else ()
+    span = interval if interval is not None and interval.p05 < interval.p95 else None
+    return (money_fact(name, money, span, note),) if money is not None else ()
 
 
 def _amount(money: Money | None, interval: Interval | None) -> float | None:

@@ -139,7 +139,10 @@ def _futures(result: PlanResult) -> tuple[Fact, ...]:
     return (
         Fact("futures planned over", bought.scenarios, "futures"),
         money_fact(
-            "cost over the futures, mean", bought.cost_mean, bought.cost_interval, "5th to 95th percentile of the futures"
+            "cost over the futures, mean",
+            bought.cost_mean,
+            bought.cost_interval,
+            "5th to 95th percentile over the futures and our physics",
         ),
         *(
             money_fact(name, money)

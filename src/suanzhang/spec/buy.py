@@ -335,7 +335,7 @@ class BuyResult:
         cost: the one total: equal to the objective, to the sum of the rows and to the sum of the lines.
         cost_mean: over the scenarios; equal to ``cost``.
         cost_p95: 95th percentile of the spread.
-        cost_interval: spread over the scenarios; with one scenario, of this schedule as prices and all else move.
+        cost_interval: spread over the scenarios, our physics included; with one, of this schedule as prices and all else move.
         cash: what is paid out over the plan: the cost without waiting, interest and value left.
         lines: cost by line.
         gap: relative gap between the cost and the bound that the solver proved.

@@ -9,6 +9,7 @@ import pytest
 from intervals import unspanned
 
 import suanzhang
+from suanzhang.app.buy_spread import spread_bought
 from suanzhang.app.serve_verb_day import serve_day
 from suanzhang.report.blocks import Ranged, Table
 from suanzhang.report.csv import table_csv
@@ -200,6 +201,31 @@ def test_rows_of_a_schedule_move_with_the_whole(answer: PlanResult) -> None:
     assert sum(one.p05 for one in rows if one) <= whole.p05 * (1.0 + 1e-9)
     assert sum(one.p95 for one in rows if one) >= whole.p95 * (1.0 - 1e-9)
     assert answer.cost_interval == whole
+
+
+def test_weak_figures_are_named_in_the_view_and_in_json(answer: PlanResult, bought: object) -> None:
+    from suanzhang.report.jsonable import to_json
+
+    for result in (answer, bought):
+        body = to_json(result)
+        assert body["weak_inputs"] and all(flag["share"] > 0.05 for flag in body["weak_inputs"])
+        assert {flag["grade"] for flag in body["weak_inputs"]} <= {"unverified", "assumed"}
+        out = io.StringIO()
+        print_report(report_of(result), file=out, width=110)
+        words = " ".join(out.getvalue().split())
+        assert f"rests on: {body['weak_inputs'][0]['figure']} (" in words
+
+
+def test_over_many_futures_the_cost_holds_our_physics_too(question: Question) -> None:
+    from suanzhang.app.buy import RiskOptions
+    from suanzhang.app.plan import schedule, size_question
+
+    sized = size_question(question, lambda _: None)
+    plain = schedule(sized, deep=True, risk=RiskOptions(4, 0, gap=5e-3))
+    found = spread_bought(plain, sized)
+    before, after = plain.cost_interval, found.cost_interval
+    assert after.p95 - after.p05 > before.p95 - before.p05
+    assert found.cost_p95.amount == pytest.approx(after.p95, abs=0.01)
 
 
 def test_audit() -> None:
