@@ -193,3 +193,52 @@ def format_figure(value: float, unit: str) -> str:
 def _significant(value: float, digits: int) -> str:
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
     return f"{value:,.{decimals}f}"
+
+
+_KEY_SUFFIXES: tuple[tuple[str, str], ...] = (
+    ("_flop_per_s", "FLOP/s"),
+    ("_bytes_per_s", "B/s"),
+    ("_tokens_per_s_per_chip", "tokens/s/chip"),
+    ("tokens_per_s_per_chip", "tokens/s/chip"),
+    ("_tokens_per_s", "tokens/s"),
+    ("requests_per_s", "requests/s"),
+    ("_j_per_response", "J"),
+    ("_j_per_output_token", "J"),
+    ("_usd_per_chip_h", "USD/chip/h"),
+    ("_cny_per_chip_h", "CNY/chip/h"),
+    ("_kg_per_kwh", "kg/kWh"),
+    ("_w_per_chip", "W"),
+    ("_per_s", "1/s"),
+    ("_bytes", "B"),
+    ("_flop", "FLOP"),
+    ("_pct", "%"),
+    ("_fraction", "fraction"),
+    ("_months", "months"),
+    ("_days", "d"),
+    ("_cny", "CNY"),
+    ("_usd", "USD"),
+    ("_kg", "kg"),
+    ("_s", "s"),
+    ("_w", "W"),
+    ("_j", "J"),
+)
+_WHOLE_KEYS: dict[str, str] = {
+    "days": "d",
+    "mfu": "fraction",
+    "hfu": "fraction",
+    "months": "months",
+    "gap": "fraction",
+    "utilisation": "fraction",
+}
+
+
+def unit_of_key(key: str) -> str:
+    """The unit that the name of a value ends in; "1" for a plain number."""
+    if key in _WHOLE_KEYS:
+        return _WHOLE_KEYS[key]
+    return next((unit for suffix, unit in _KEY_SUFFIXES if key.endswith(suffix)), "1")
+
+
+def in_words(key: str) -> str:
+    """A key as words, its unit left out: ``step_s`` becomes ``step``."""
+    return key.replace("_", " ").strip()

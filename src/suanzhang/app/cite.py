@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from suanzhang.app.explain import explain
+from suanzhang.app.explain import EXPLAINED, explain
 from suanzhang.app.explain_tree import find_formula, formulas_of, givens_of
 from suanzhang.app.header import header
 from suanzhang.app.replay_inputs import read_result
@@ -38,14 +38,16 @@ def cite(result: str | Path | Mapping[str, Any], *, format: str = "text") -> Cit
     if format not in FORMATS:
         raise InputError(f"unknown format {format!r}", fix=f"use one of {', '.join(FORMATS)}")
     body = read_result(result)
-    explained = explain(result)
+    traced = str(body["verb"]).removesuffix("_question") in EXPLAINED
+    explained = explain(result) if traced else None
+    trees = explained.trees if explained else ()
     uses: dict[str, set[str]] = defaultdict(set)
     grades: dict[str, set[str]] = defaultdict(set)
-    for given in givens_of(explained.trees):
+    for given in givens_of(trees):
         if given.source and given.source not in NO_DOCUMENT:
             uses[given.source].add(given.name)
             grades[given.source].add(given.grade)
-    for formula in sorted(set(formulas_of(explained.trees))):
+    for formula in sorted(set(formulas_of(trees))):
         for key in formula_keys(find_formula(formula)):
             uses[key].add(f"formula {formula.rpartition('.')[2]}")
             grades[key].add("published")
@@ -53,12 +55,18 @@ def cite(result: str | Path | Mapping[str, Any], *, format: str = "text") -> Cit
         if use["key"] not in NO_DOCUMENT:
             uses[use["key"]].update(use["used_for"])
             grades[use["key"]].add(use["grade"])
+    if not uses:
+        raise InputError(
+            f"results of {body['verb'] or 'this kind'} rest on no source", fix=f"give one of {', '.join(EXPLAINED)}"
+        )
     references = tuple(
         Reference(source(key), tuple(grade for grade in GRADES if grade in grades[key]), tuple(sorted(uses[key])))
         for key in sorted(uses)
     )
     text = rendered(tuple(reference.source for reference in references), format)
-    return CiteResult(header(int(body["seed"])), str(body["verb"]), format, references, explained.flags, text)
+    return CiteResult(
+        header(int(body["seed"])), str(body["verb"]), format, references, explained.flags if explained else (), text
+    )
 
 
 def _stored(body: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
@@ -66,7 +74,7 @@ def _stored(body: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
     found = [*body.get("sources", ()), *(body.get("buy") or {}).get("sources", ())]
     for use in found:
         if isinstance(use, str):
-            yield {"key": use, "used_for": ["model, chip or software"], "grade": "published"}
+            yield {"key": use.partition(":")[0], "used_for": ["model, chip or software"], "grade": "published"}
         elif isinstance(use, Mapping):
             yield {"key": use["key"], "used_for": list(use["used_for"]), "grade": use["grade"]}
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from suanzhang.app.explain_any import FORMULAS, any_flags, any_trees
 from suanzhang.app.explain_tree import dotted, flags_of, summed
 from suanzhang.app.header import header
 from suanzhang.app.replay_inputs import given_back, read_result
@@ -16,7 +17,7 @@ from suanzhang.spec.trust import AnswerWorth, ExplainResult, Given, Node
 
 _BEST = 3
 """Measurements that are named for each answer."""
-EXPLAINED = ("train", "serve", "plan", "buy", "audit")
+EXPLAINED = ("train", "serve", "plan", "buy", "audit", *FORMULAS)
 """Verbs whose results can be explained."""
 
 
@@ -37,7 +38,8 @@ def explain(result: str | Path | Mapping[str, Any]) -> ExplainResult:
     verb = str(body["verb"]).removesuffix("_question")
     where = str(result) if isinstance(result, (str, Path)) else "result"
     if verb not in EXPLAINED:
-        raise InputError(f"{where}: results of {verb or 'this kind'} have no terms", fix=f"give one of {', '.join(EXPLAINED)}")
+        fix = f"give one of {', '.join(EXPLAINED)}"
+        raise InputError(f"{where}: results of {verb or 'this kind'} predict nothing that has terms", fix=fix)
     try:
         with given_back(body.get("inputs") or {}, where) as inputs:
             trees, warnings = _trees(verb, body, inputs, where)
@@ -45,7 +47,13 @@ def explain(result: str | Path | Mapping[str, Any]) -> ExplainResult:
         raise InputError(f"{where}: is damaged, or of another version ({error!r})"[:200], fix="repeat the command") from None
     shown = tuple(summed(tree) for tree in trees)
     return ExplainResult(
-        header(int(body["seed"])), verb, made_with(body), shown, flags_of(shown), tuple(warnings), _worth(verb, body)
+        header(int(body["seed"])),
+        verb,
+        made_with(body),
+        shown,
+        any_flags(body) if verb in FORMULAS else flags_of(shown),
+        tuple(warnings),
+        _worth(verb, body),
     )
 
 
@@ -80,6 +88,8 @@ def _trees(verb: str, body: Mapping[str, Any], inputs: Mapping[str, Any], where:
         return explain_serve(body, inputs)
     if verb == "audit":
         return audit_trees(body), []
+    if verb in FORMULAS:
+        return any_trees(verb, body, inputs), []
     return _plan(body, question_of(inputs, where))
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from suanzhang.catalog.quoted_yaml import load_yaml, read_quoted, read_sources
+from suanzhang.catalog.quoted_yaml import load_yaml, read_quoted
+from suanzhang.catalog.sources import figure_sources
 from suanzhang.errors import CatalogError
 from suanzhang.source import GRADES, Quoted, Source
 
@@ -45,10 +47,9 @@ def _raw() -> dict[str, Any]:
     return dict(load_yaml(_FILE))
 
 
-@functools.cache
-def lever_sources() -> dict[str, Source]:
-    """The sources of the levers by key."""
-    return read_sources(_raw()["sources"], _FILE.name)
+def lever_sources() -> Mapping[str, Source]:
+    """The sources that levers may name, by key."""
+    return figure_sources()
 
 
 @functools.cache

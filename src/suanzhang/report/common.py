@@ -10,51 +10,10 @@ from suanzhang.report.blocks import Chart, Column, Fact, Notes, Point, Scalar, S
 from suanzhang.spec.layout import ServeLayout, TrainLayout
 from suanzhang.spec.result import Interval, Money, SourceUse, Term
 from suanzhang.spec.trust import Flag
+from suanzhang.units import in_words, unit_of_key
 
 _FIGURES, _ANSWERS = 3, 3
 """Weak figures, and answers that each weighs on, that one line names."""
-_SUFFIXES: tuple[tuple[str, str], ...] = (
-    ("_flop_per_s", "FLOP/s"),
-    ("_bytes_per_s", "B/s"),
-    ("_tokens_per_s_per_chip", "tokens/s/chip"),
-    ("tokens_per_s_per_chip", "tokens/s/chip"),
-    ("_tokens_per_s", "tokens/s"),
-    ("requests_per_s", "requests/s"),
-    ("_j_per_response", "J"),
-    ("_j_per_output_token", "J"),
-    ("_usd_per_chip_h", "USD/chip/h"),
-    ("_cny_per_chip_h", "CNY/chip/h"),
-    ("_kg_per_kwh", "kg/kWh"),
-    ("_w_per_chip", "W"),
-    ("_per_s", "1/s"),
-    ("_bytes", "B"),
-    ("_flop", "FLOP"),
-    ("_pct", "%"),
-    ("_fraction", "fraction"),
-    ("_months", "months"),
-    ("_days", "d"),
-    ("_cny", "CNY"),
-    ("_usd", "USD"),
-    ("_kg", "kg"),
-    ("_s", "s"),
-    ("_w", "W"),
-    ("_j", "J"),
-)
-_WHOLE: dict[str, str] = {
-    "days": "d",
-    "mfu": "fraction",
-    "hfu": "fraction",
-    "months": "months",
-    "gap": "fraction",
-    "utilisation": "fraction",
-}
-
-
-def unit_of_key(key: str) -> str:
-    """The unit that the name of a value ends in; "1" for a plain number."""
-    if key in _WHOLE:
-        return _WHOLE[key]
-    return next((unit for suffix, unit in _SUFFIXES if key.endswith(suffix)), "1")
 
 
 def unit_of_value(key: str, value: object) -> str:
@@ -63,11 +22,6 @@ def unit_of_value(key: str, value: object) -> str:
     if unit != "1":
         return unit
     return in_words(key) if isinstance(value, int) else "times"
-
-
-def in_words(key: str) -> str:
-    """A key as words, its unit left out: ``step_s`` becomes ``step``."""
-    return key.replace("_", " ").strip()
 
 
 def layout_words(layout: TrainLayout | ServeLayout) -> str:

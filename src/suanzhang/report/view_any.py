@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from suanzhang.report.blocks import Block, Column, Fact, Facts, Notes, Report, Scalar, Section, Table
-from suanzhang.report.common import in_words, key_facts, layout_words, unit_of_key, unit_of_value
+from suanzhang.report.common import key_facts, layout_words, unit_of_value
 from suanzhang.report.jsonable import to_text
 from suanzhang.source import Quoted
 from suanzhang.spec.layout import ServeLayout, TrainLayout
 from suanzhang.spec.result import Interval, Money
+from suanzhang.units import in_words, unit_of_key
 
 
 def anything(result: Any) -> Report:

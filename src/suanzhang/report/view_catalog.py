@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from suanzhang.report.blocks import Column, Notes, Report, Scalar, Section, Table, show_fact, show_number
-from suanzhang.report.common import in_words, sources_section, unit_of_key
+from suanzhang.report.common import sources_section
 from suanzhang.spec.catalog import CatalogResult, CatalogValue
-from suanzhang.units import GIGA, TERA
+from suanzhang.units import GIGA, TERA, in_words, unit_of_key
 
 _ALL = 1000
 _SCALED: dict[str, tuple[str, float]] = {

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from suanzhang.report.blocks import Column, Notes, Report, Section, Table, ranged
-from suanzhang.report.common import in_words, layout_words, sources_section, warnings_section
+from suanzhang.report.common import layout_words, sources_section, warnings_section
 from suanzhang.spec.train_variants import VariantRow, VariantsResult
-from suanzhang.units import format_count
+from suanzhang.units import format_count, in_words
 
 
 def variants(result: VariantsResult) -> Report:

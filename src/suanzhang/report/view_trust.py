@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from suanzhang.report.blocks import Branch, Column, Fact, Facts, Notes, Report, Scalar, Section, Table, Tree, show_fact
-from suanzhang.report.common import in_words, unit_of_key
 from suanzhang.spec.result import Header
 from suanzhang.spec.trust import AnswerWorth, CiteResult, DiffResult, ExplainResult, Flag, Given, Moved, Node, ReplayResult
+from suanzhang.units import in_words, unit_of_key
 
 _OPEN_TREES = 2
 _QUANTILES = ("p05", "p50", "p95", "mean", "p90", "p99")

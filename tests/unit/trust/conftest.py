@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from verb_cases import CASES
 
 import suanzhang
 from suanzhang.report.jsonable import to_text
@@ -65,3 +66,22 @@ def question_file(folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def plan_file(folder: Path, question_file: Path) -> Path:
     return stored(suanzhang.plan(question_file), folder, "plan")
+
+
+class Answers(dict[str, Any]):
+    """The answer of each verb, computed when it is first looked at."""
+
+    def __init__(self, question: Path, train: Path) -> None:
+        super().__init__()
+        self.files = question, train
+
+    def __missing__(self, verb: str) -> Any:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("suanzhang.app.backtest._EVERY_MONTHS", 1000)
+            self[verb] = CASES[verb](*self.files)
+        return self[verb]
+
+
+@pytest.fixture(scope="session")
+def answers(question_file: Path, train_file: Path) -> dict[str, Any]:
+    return Answers(question_file, train_file)

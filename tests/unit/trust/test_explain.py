@@ -3,15 +3,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import suanzhang
+from suanzhang.app.explain_any import FORMULAS
 from suanzhang.app.explain_serve import layers_with
 from suanzhang.app.explain_tree import find_formula, flags_of, formulas_of, givens_of, summed
 from suanzhang.catalog.models import model
 from suanzhang.errors import InputError
 from suanzhang.report.html import page
+from suanzhang.report.jsonable import to_text
 from suanzhang.report.views import report_of
 from suanzhang.source import GRADES
 from suanzhang.spec.trust import ExplainResult, Given, Node
@@ -77,6 +80,26 @@ def test_service_and_plan_sum_up(serve_file: Path, plan_file: Path) -> None:
     assert priced
     assert all(leaf.inputs[0].unit.startswith("USD/chip") and leaf.inputs[0].source for leaf in priced)
     assert any(found.name == "days of base" for found in plan.trees)
+
+
+@pytest.mark.parametrize("verb", sorted(FORMULAS))
+def test_every_verb_that_predicts_is_explained_and_cited(verb: str, answers: dict[str, Any]) -> None:
+    body = json.loads(to_text(answers[verb]))
+    assert body["verb"] == verb
+    result = suanzhang.explain(body)
+    check(result)
+    assert any(node.value for found in result.trees for node in nodes(found)), "no figure"
+    assert any(given.source for given in givens_of(result.trees)) or body.get("sources"), "no source"
+    assert set(formulas_of(result.trees)), "no formula"
+    assert suanzhang.cite(body).references
+
+
+def test_what_predicts_nothing_says_so_and_is_cited_by_its_sources(answers: dict[str, Any]) -> None:
+    body = json.loads(to_text(answers["diff"]))
+    with pytest.raises(InputError, match="predict nothing"):
+        suanzhang.explain(body)
+    with pytest.raises(InputError, match="rest on no source"):
+        suanzhang.cite(body)
 
 
 def test_only_weak_figures_above_five_percent_are_flagged() -> None:

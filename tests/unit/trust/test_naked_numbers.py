@@ -7,7 +7,6 @@ import io
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import openpyxl
@@ -57,25 +56,6 @@ PLAIN = words(
 """Keys of shares and ratios, which have no unit, and of months counted from the start."""
 IN_CURRENCY = frozenset(("lines", "cash", "bound", "amount", "worth", "rent_per_month"))
 """Amounts in the currency that the result says once, beside its cost."""
-
-
-class Answers(dict[str, Any]):
-    """The answer of each verb, computed when it is first looked at."""
-
-    def __init__(self, question: Path, train: Path) -> None:
-        super().__init__()
-        self.files = question, train
-
-    def __missing__(self, verb: str) -> Any:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("suanzhang.app.backtest._EVERY_MONTHS", 1000)
-            self[verb] = CASES[verb](*self.files)
-        return self[verb]
-
-
-@pytest.fixture(scope="module")
-def answers(question_file: Path, train_file: Path) -> dict[str, Any]:
-    return Answers(question_file, train_file)
 
 
 VERBS = sorted(CASES)
