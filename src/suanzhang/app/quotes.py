@@ -26,7 +26,7 @@ _OFFER_COLUMNS = (
     "id", "kind", "chip", "price", "currency", "includes_host", "term_months", "lead_months", "lead_p90_months", "stock_chips",
     "stock_per_month", "min_order_chips", "lot_chips", "first_month", "last_month", "interruption_per_month",
 )  # fmt: skip
-_HAVE_COLUMNS = ("chip", "chips", "kind", "since", "until", "price_per_chip_h")
+_HAVE_COLUMNS = ("chip", "chips", "kind", "since", "until", "price_per_chip_h", "site")
 _ACTUAL_COLUMNS = ("month", "paid", "chips", "energy_kwh")
 
 
@@ -154,7 +154,9 @@ def read_fleet(path: str | Path) -> tuple[Holding, ...]:
         InputError: a row cannot be used; names file, row and column.
     """
     parts = [_checked(HoldingModel, row.cells, row.where) for row in read_table(path, _HAVE_COLUMNS)]
-    return tuple(Holding(p.chip, p.chips, p.kind, p.since or "", p.until or "", p.price_per_chip_h) for p in parts)
+    return tuple(
+        Holding(p.chip, p.chips, p.kind, p.since or "", p.until or "", p.price_per_chip_h, p.site or "") for p in parts
+    )
 
 
 def with_files(question: Question, offers: str | Path | None = None, have: str | Path | None = None) -> Question:
@@ -197,6 +199,23 @@ def compare_actuals(result: BuyResult, path: str | Path) -> tuple[ActualRow, ...
         assert figures[0] is not None
         by_month[month] = (figures[0], figures[1], figures[2])
     return tuple(_actual_rows(result, by_month))
+
+
+def paid_before(path: str | Path, month: str) -> float:
+    """Cash that was paid in the months before one.
+
+    Raises:
+        InputError: a row cannot be used.
+    """
+    total = 0.0
+    for row in read_table(path, _ACTUAL_COLUMNS):
+        when = str(_scalar(row.cells.get("month", "")))
+        month_number(when, row.where)
+        if "paid" not in row.cells:
+            raise InputError(f"{row.where}: paid is missing", fix="give what was paid in the month")
+        if when < month:
+            total += parse_quantity(_scalar(row.cells["paid"]), "count", f"{row.where}, paid")
+    return total
 
 
 def _actual_rows(result: BuyResult, by_month: Mapping[str, tuple[float, float | None, float | None]]) -> Iterable[ActualRow]:

@@ -34,6 +34,8 @@ def buy(
     monte_carlo: int | None = None,
     resume: str | Path | None = None,
     workers: int = 1,
+    replan: str | Path | None = None,
+    month: str = "",
     progress: Callable[[str], None] | None = None,
 ) -> BuyResult:
     """Schedule purchases and rents for everything that a question asks.
@@ -55,6 +57,9 @@ def buy(
             rules, growth and our own error drawn together; whole batches of 200.
         resume: file that keeps the batches, so that a broken run goes on where it stopped.
         workers: processes for the batches; the answer does not depend on it.
+        replan: an earlier answer of this question (JSON) that has been followed until ``month``: the rest is planned
+            again, with the actuals as what was paid where they are given.
+        month: first month that is still open, with ``replan``.
         progress: called with a line for each step.
 
     Raises:
@@ -70,6 +75,16 @@ def buy(
     from suanzhang.app.watching import watched
 
     asked = with_files(question if isinstance(question, Question) else read_question(question), offers, have)
+    notes: tuple[str, ...] = ()
+    if (replan is None) != (not month):
+        raise InputError("replan and month go together", fix="give the earlier answer and the first open month")
+    if replan is not None:
+        from suanzhang.app.quotes import paid_before
+        from suanzhang.app.replan import later_question
+
+        spent = None if actuals is None else paid_before(actuals, month)
+        asked, notes = later_question(asked, replan, month, spent)
+        actuals = None
     tell, deep = progress or (lambda _: None), deep or asked.deep
     count = scenarios if scenarios is not None else (DEEP_SCENARIOS if deep else USUAL_SCENARIOS)
     if not 1 <= count <= MOST_SCENARIOS:
@@ -88,7 +103,7 @@ def buy(
     tell("schedule purchases")
     with watched(progress) as (watch, _):
         found = schedule(sized, deep=deep, risk=risk, watch=watch, progress=tell)
-    found = replace(found, charge_back=charge_back(found))
+    found = replace(found, charge_back=charge_back(found), warnings=(*notes, *found.warnings))
     if actuals is not None:
         found = replace(found, actuals=compare_actuals(found, actuals))
     if focus is not None:

@@ -33,6 +33,8 @@ def buy(
     ] = None,
     resume: Annotated[Table, typer.Option("--resume", help="Keep the futures here; a broken run goes on.")] = None,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes for the futures.")] = 1,
+    replan: Annotated[Table, typer.Option("--replan", help="Earlier answer (JSON) that has been followed so far.")] = None,
+    month: Annotated[str, typer.Option("--month", help="First month that is still open, with --replan.")] = "",
 ) -> Call:
     """Schedule purchases and rents over months."""
     named: dict[str, object] = {
@@ -47,6 +49,8 @@ def buy(
         "monte_carlo": monte_carlo,
         "resume": str(resume) if resume else None,
         "workers": workers if workers > 1 else None,
+        "replan": str(replan) if replan else None,
+        "month": month or None,
     }
     return Call("buy", (question,), named, "scheduling purchases", progress=True)
 
