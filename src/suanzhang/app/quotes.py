@@ -209,11 +209,10 @@ def paid_before(path: str | Path, month: str) -> float:
     """
     total = 0.0
     for row in read_table(path, _ACTUAL_COLUMNS):
-        when = str(_scalar(row.cells.get("month", "")))
-        month_number(when, row.where)
+        when = month_number(str(_scalar(row.cells.get("month", ""))), row.where)
         if "paid" not in row.cells:
             raise InputError(f"{row.where}: paid is missing", fix="give what was paid in the month")
-        if when < month:
+        if when < month_number(month):
             total += parse_quantity(_scalar(row.cells["paid"]), "count", f"{row.where}, paid")
     return total
 

@@ -53,7 +53,7 @@ def later_question(
     Raises:
         InputError: the file holds no purchase plan, or the month is not inside it.
     """
-    plan = _read(earlier)
+    plan, month = _read(earlier), month_name(month, 0)
     k = month_index(question.start, month)
     if not 0 < k < question.months or plan["months"][0]["month"] != question.start:
         last = month_name(question.start, question.months - 1)
