@@ -10,6 +10,7 @@ from suanzhang.app.header import header
 from suanzhang.app.physics import physics
 from suanzhang.app.train_asked import routing_note, with_overlap, with_routing
 from suanzhang.app.train_counts import OBJECTIVES, Bounds, gang_of, refused, value_of
+from suanzhang.app.train_deadline import chance_to_meet, chips_needed
 from suanzhang.app.train_input import default_precision, parse_chips, sizes_of, tokens_of, usable_bytes
 from suanzhang.app.train_model import estimate_train
 from suanzhang.app.train_option import inverse_of, option_of, stack_for, train_options
@@ -135,7 +136,16 @@ def train(
         raise refused(spec.name, options, bounds)
     best = min(kept, key=lambda pool: value_of(pool.option, objective))
     assumed = _assumptions(global_batch, seq_len, stack, best, len(kinds))
-    return _result(best, pools, Given(bool(global_batch), bool(seq_len)), assumed, seed)
+    found = _result(best, pools, Given(bool(global_batch), bool(seq_len)), assumed, seed)
+    if deadline_s is None:
+        return found
+    needed, span = chips_needed((pool.option for pool in pools), best.option, deadline_s, gang_of(gang, best.chip))
+    return replace(
+        found,
+        chips_needed=needed,
+        chips_needed_interval=span,
+        deadline_met_fraction=chance_to_meet(best.option, deadline_s),
+    )
 
 
 def _chips(text: str, max_chips: int) -> tuple[tuple[str, int], ...]:

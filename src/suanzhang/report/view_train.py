@@ -55,6 +55,7 @@ def train(result: TrainResult) -> Report:
 def _run(result: TrainResult) -> Facts:
     facts = [
         Fact("calendar time", result.days * DAY_S, "s", result.days_interval.scaled(DAY_S), "with failures and restarts"),
+        *_deadline(result),
         Fact("optimizer steps", result.steps, "steps"),
         Fact("useful share of the time", result.goodput_fraction, "fraction", result.goodput_fraction_interval),
         money_fact("cost", result.cost, result.cost_interval),
@@ -68,6 +69,15 @@ def _run(result: TrainResult) -> Facts:
         Fact("mean draw", result.power_w / MEGA, "MW", _scaled(result.power_w_interval, 1.0 / MEGA), "chips and hosts"),
     ]
     return Facts("Run", tuple(facts))
+
+
+def _deadline(result: TrainResult) -> tuple[Fact, ...]:
+    if result.deadline_met_fraction is None:
+        return ()
+    return (
+        Fact("chance to meet the deadline", result.deadline_met_fraction, "fraction", note="by the interval of the time"),
+        Fact("chips that the deadline needs", result.chips_needed, "chips", result.chips_needed_interval),
+    )
 
 
 def _step(result: TrainResult) -> Facts:

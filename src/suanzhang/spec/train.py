@@ -135,6 +135,9 @@ class TrainResult:
         sources: keys of the sources the answer rests on.
         seq_len, global_batch: tokens of a sequence and sequences of a step.
         hfu_interval, tokens_per_s_per_chip_interval, power_w_interval, goodput_fraction_interval: our uncertainty about them.
+        chips_needed, chips_needed_interval: fewest chips of this kind that were found to meet the deadline, and what they may
+            turn out to be; 0 without a deadline.
+        deadline_met_fraction: share of the cases of our interval in which the deadline is met; None without a deadline.
         weak_inputs: figures of grade unverified or assumed that weigh more than 5 % of an answer, the heaviest first.
     """
 
@@ -177,3 +180,6 @@ class TrainResult:
     power_w_interval: Interval | None = None
     goodput_fraction_interval: Interval | None = None
     weak_inputs: tuple[Flag, ...] = ()
+    chips_needed: int = 0
+    chips_needed_interval: Interval | None = None
+    deadline_met_fraction: float | None = None

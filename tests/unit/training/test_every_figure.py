@@ -11,6 +11,7 @@ from intervals import unspanned
 import suanzhang
 from suanzhang.spec.result import Interval
 from suanzhang.spec.train_variants import VariantsResult
+from suanzhang.units import DAY_S
 
 TRAIN = {
     "TrainResult.chips": "a choice among what was given",
@@ -22,6 +23,7 @@ TRAIN = {
     "TrainResult.global_batch": "given",
     "TrainResult.memory_bytes.usable": "a figure of the chip",
     "TrainOption.chips": "a choice among what was given",
+    "TrainResult.deadline_met_fraction": "what the interval itself says",
     "Flag": "weights of figures, exact by the formulas",
 }
 
@@ -96,12 +98,16 @@ def test_train() -> None:
         "mixtral-8x7b", "200B", "a100-sxm-80:64,h100-sxm-80:64", objective="cost", price_per_chip_h=(1.0, 2.5)
     )
     laid = suanzhang.train("llama3-8b", "1T", "a800-sxm-80:64", layout="tp=4,pp=2", global_batch=512, seq_len=4096)
-    assert unspanned([one, two, laid], TRAIN) == []
+    sized = suanzhang.train(
+        "llama3-8b", "1T", "h100-sxm-80", max_chips=256, gang="NODE", objective="chips", deadline_s=20 * DAY_S
+    )
+    assert unspanned([one, two, laid, sized], TRAIN) == []
 
 
 def test_launch_shows_the_figures_of_its_plan() -> None:
     launched = suanzhang.launch_train("llama3-8b", "1T", "h100-sxm-80:64", "megatron", price_per_chip_h=2.0)
-    assert unspanned([launched], TRAIN) == []
+    without = {name: why for name, why in TRAIN.items() if name != "TrainResult.deadline_met_fraction"}
+    assert unspanned([launched], without) == []
 
 
 def test_days_energy_and_cost_move_together() -> None:
@@ -212,3 +218,17 @@ def test_import_of_a_job(tmp_path: Path) -> None:
     assert unspanned(results, IMPORT) == []
     gains = [(one.gain, one.gain_interval) for one in runs.findings if one.gain]
     assert gains and all(span is not None and span.p95 - span.p05 > 0.01 for _, span in gains), "no gain is known to a percent"
+
+
+def test_the_chips_that_a_deadline_needs_are_as_unsure_as_the_days() -> None:
+    asked = {"max_chips": 512, "gang": "NODE", "objective": "chips"}
+    found = suanzhang.train("llama3-8b", "1T", "h100-sxm-80", deadline_s=20 * DAY_S, **asked)
+    span = found.chips_needed_interval
+    assert span is not None and found.chips_needed == found.chips and found.chips % 8 == 0
+    assert span.p05 <= found.chips < span.p95, "half of the cases need more"
+    assert found.deadline_met_fraction is not None and found.deadline_met_fraction < 0.7, "the fewest chips leave no room"
+    roomy = suanzhang.train("llama3-8b", "1T", f"h100-sxm-80:{int(span.p95)}", deadline_s=20 * DAY_S)
+    assert roomy.deadline_met_fraction is not None and roomy.deadline_met_fraction > 0.95
+    tight = suanzhang.train("llama3-8b", "1T", "h100-sxm-80:64", deadline_s=20 * DAY_S)
+    assert tight.chips_needed_interval is not None and tight.chips_needed_interval.p95 > 64, "beyond what was given"
+    assert suanzhang.train("llama3-8b", "1T", "h100-sxm-80:64").deadline_met_fraction is None
