@@ -11,8 +11,9 @@ from pathlib import Path
 from suanzhang.app.header import header
 from suanzhang.app.physics import physics
 from suanzhang.app.train_input import parse_chips, sizes_of, tokens_of
-from suanzhang.app.train_mixed_costs import Links, PoolArgs
-from suanzhang.app.train_mixed_data import BatchSplit, Curve, best_batch_split
+from suanzhang.app.train_mixed_costs import CostCache, Links, PoolArgs
+from suanzhang.app.train_mixed_data import BatchSplit, Curve, across_s, best_batch_split
+from suanzhang.app.train_mixed_groups import NO_GAIN, Groups, GroupSearch, partitions
 from suanzhang.app.train_mixed_pipeline import Pipeline, best_pipeline
 from suanzhang.app.train_mixed_spread import Spread, comparison, pool_errors, spread
 from suanzhang.app.train_model import Packed, estimate_packed, estimate_train, pack
@@ -125,6 +126,10 @@ def train_mixed(
     return search.result(notes, seed, Given(bool(global_batch), bool(seq_len)))
 
 
+def _key(pools: tuple[PoolArgs, ...]) -> tuple[tuple[int, int], ...]:
+    return tuple((pool.index, pool.chips) for pool in pools)
+
+
 class _Search:
     """One question, all ways to answer it."""
 
@@ -134,6 +139,9 @@ class _Search:
         self.job, self.stack, self.kinds, self.links = job, stack, kinds, links
         self.pruned: Counter[str] = Counter()
         self.evaluated = 0
+        self.cache: CostCache = {}
+        self.speeds: dict[tuple[tuple[int, int], ...], float] = {}
+        self.halves: dict[tuple[int, int], Curve] = {}
         start = time.perf_counter()
         self.pools = tuple(PoolArgs(index, count, zone, self._pack(index, job)) for index, (_, count, zone) in enumerate(asked))
         self.curves = tuple(
@@ -146,6 +154,7 @@ class _Search:
         for size in range(2, len(self.pools) + 1):
             for subset in combinations(self.pools, size):
                 self._mix(subset)
+        self._side_by_side()
         self.evaluated += sum(curve.evaluated for curve in self.curves)
         self.seconds = time.perf_counter() - start
 
@@ -166,13 +175,82 @@ class _Search:
         return self._option("alone", (pool.index,), (share,), step, tuple((term.name, term.value) for term in estimate.terms))
 
     def _mix(self, pools: tuple[PoolArgs, ...]) -> None:
-        pipeline, computed = best_pipeline(pools, self.links, self.stack.sequence_parallel, self.pruned)
+        pipeline, computed = best_pipeline(pools, self.links, self.stack.sequence_parallel, self.pruned, self.cache)
         self.evaluated += computed
+        self.speeds[_key(pools)] = self.job.global_batch / pipeline.step_s if pipeline else 0.0
         if pipeline is not None:
             self.mixed.append(self._of_pipeline(pipeline))
         split = best_batch_split(tuple(self.curves[p.index] for p in pools), pools, self.job.global_batch, self.links)
         if split is not None:
             self.mixed.append(self._of_split(pools, split))
+
+    def _curve(self, pool: PoolArgs) -> Curve:
+        if pool.chips == self.pools[pool.index].chips:
+            return self.curves[pool.index]
+        key = (pool.index, pool.chips)
+        if key not in self.halves:
+            self.halves[key] = Curve(pool, self.job, self.stack, lambda other: self._pack(pool.index, other), self.pruned)
+        return self.halves[key]
+
+    def _speed(self, group: tuple[PoolArgs, ...]) -> float:
+        """Sequences a second of a group with the whole batch; of a pipeline over a part of a pool, in proportion to chips."""
+        if len(group) == 1:
+            return self.job.global_batch / self._curve(group[0]).at(self.job.global_batch)[0]
+        whole = tuple(self.pools[pool.index] for pool in group)
+        share = sum(pool.chips for pool in group) / sum(pool.chips for pool in whole)
+        return self.speeds.get(_key(whole), 0.0) * share
+
+    def _side_by_side(self) -> None:
+        """The groups of pools that could be the fastest by the speeds of their parts; of all, at least the most promising."""
+        batch = self.job.global_batch
+        search = GroupSearch(
+            batch, self.links, self.stack.sequence_parallel,
+            lambda index, share: self._pack(index, replace(self.job, global_batch=share)), self._curve, self.pruned, self.cache,
+        )  # fmt: skip
+        ranked: list[tuple[float, int, tuple[tuple[PoolArgs, ...], ...], list[float]]] = []
+        for groups in partitions(self.pools):
+            speeds = [self._speed(group) for group in groups]
+            if min(speeds) > 0.0:
+                ranked.append((batch / sum(speeds) + across_s(groups, self.links), len(ranked), groups, speeds))
+        fastest = min((one.option.step_s for one in [*self.mixed, *self.alone]), default=float("inf"))
+        for number, (bound, _, groups, speeds) in enumerate(sorted(ranked, key=lambda one: one[:2])):
+            if number and bound >= fastest:
+                self.pruned[NO_GAIN] += 1
+                continue
+            found = search.best(groups, speeds)
+            if found is not None:
+                self.mixed.append(self._of_groups(found))
+                fastest = min(fastest, found.step_s)
+        self.evaluated += search.evaluated + sum(curve.evaluated for curve in self.halves.values())
+
+    def _of_groups(self, found: Groups) -> Spread:
+        shares: list[PoolShare] = []
+        slowest = max(found.parts, key=lambda part: part.step_s)
+        terms: tuple[tuple[str, float], ...] = ()
+        for part in found.parts:
+            if part.pipeline is not None:
+                own = part.pipeline
+                shares += [
+                    self._share(pool, layers, part.batch, layout, busy / found.step_s, memory, layout.chips)
+                    for pool, layers, layout, busy, memory in zip(
+                        own.order, own.layers, own.layouts, own.busy_s, own.memory_bytes, strict=True
+                    )
+                ]
+                steps = own.terms
+            else:
+                pool = part.pools[0]
+                packed = self._pack(pool.index, replace(self.job, global_batch=part.batch))
+                estimate = estimate_packed(packed, part.layout, self.kinds[pool.index])  # type: ignore[arg-type]
+                busy = estimate.utilisation * part.step_s / found.step_s
+                shares.append(
+                    self._share(pool, int(self.job.model.layers), part.batch, part.layout, busy, estimate.memory_bytes,
+                                estimate.chips)
+                )  # fmt: skip
+                steps = tuple((term.name, term.value) for term in estimate.terms)
+            if part is slowest:
+                terms = steps
+        pools = tuple(pool.index for part in found.parts for pool in part.pools)
+        return self._option("groups", pools, tuple(shares), found.step_s, (*terms, ("between_pools_s", found.across_s)))
 
     def _of_pipeline(self, found: Pipeline) -> Spread:
         shares = tuple(
@@ -278,11 +356,13 @@ class _Search:
 
     def _idle(self, option: MixedOption) -> tuple[str, ...]:
         """Chips of the pools of an option that do not make a whole stage or data rank."""
-        at_work = {(share.chip, share.zone): share.chips for share in option.pools}
+        at_work: Counter[tuple[str, str]] = Counter()
+        for share in option.pools:
+            at_work[share.chip, share.zone] += share.chips
         found = []
         for pool, kind in zip(self.pools, self.kinds, strict=True):
-            used = at_work.get((kind.id, pool.zone))
-            if used is not None and used < pool.chips:
+            used = at_work[kind.id, pool.zone]
+            if 0 < used < pool.chips:
                 found.append(f"{format_count(pool.chips - used)} of {format_count(pool.chips)} {kind.name} stay idle")
         return tuple(found)
 

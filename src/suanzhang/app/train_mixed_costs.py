@@ -9,7 +9,7 @@ from suanzhang.app.train_model import Packed
 from suanzhang.perf.training.activations import tokens_per_micro_batch
 from suanzhang.perf.training.args import LayoutArgs
 from suanzhang.perf.training.head import head_times
-from suanzhang.perf.training.layer import layer_times
+from suanzhang.perf.training.layer import mixed_layer_times
 from suanzhang.perf.training.memory import memory_total, stage_memory
 from suanzhang.perf.training.pack import layout_args
 from suanzhang.perf.training.params import dense_layer_params, embedding_params, moe_layer_params, moe_layers, routed_params
@@ -88,6 +88,10 @@ class PoolCosts:
         return self.fixed_bytes + self.flight_bytes * flight + each * layers + extra_bytes
 
 
+CostCache = dict[tuple[int, int, int, int, str], PoolCosts]
+"""Costs by pool, tensor size, data ranks, micro-batch and recompute; they do not depend on the batch."""
+
+
 def pool_costs(packed: Packed, layout: TrainLayout) -> PoolCosts:
     """Costs of one pool's part, from the formulas of the step; dense and mixture layers count by their share.
 
@@ -100,7 +104,7 @@ def pool_costs(packed: Packed, layout: TrainLayout) -> PoolCosts:
     share = 1.0 if layout.recompute == "full" else 0.0
     mixtures = moe_layers(shape) / shape.layers
     layer = (1.0 - mixtures) * layer_total_s(
-        layer_times(shape, run, row, packed.ops, packed.fit, 0.0), row, run, share
+        mixed_layer_times(shape, run, row, packed.ops, packed.ops16, packed.fit, 0.0), row, run, share
     ) + _of_mixture(packed, row, share, mixtures)
     size = tokens_per_micro_batch(run, row) * shape.hidden * run.element_bytes
     message = stage_message_s(shape, run, row, packed.ops.link)
@@ -127,7 +131,7 @@ def pool_costs(packed: Packed, layout: TrainLayout) -> PoolCosts:
 def _of_mixture(packed: Packed, row: LayoutArgs, share: float, mixtures: float) -> float:
     if mixtures <= 0.0:
         return 0.0
-    one = layer_times(packed.shape, packed.run, row, packed.ops, packed.fit, 1.0)
+    one = mixed_layer_times(packed.shape, packed.run, row, packed.ops, packed.ops16, packed.fit, 1.0)
     return mixtures * float(layer_total_s(one, row, packed.run, share))
 
 

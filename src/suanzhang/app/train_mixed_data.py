@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from suanzhang.app.train_mixed_costs import Links, PoolArgs
@@ -102,7 +102,7 @@ def best_batch_split(curves: tuple[Curve, ...], pools: tuple[PoolArgs, ...], bat
         return None
     found = [curve.at(share) for curve, share in zip(curves, chosen, strict=True)]
     layouts = tuple(layout for _, layout in found if layout is not None)
-    across = _across_s(pools, links)
+    across = across_s([(pool,) for pool in pools], links)
     own = tuple(step for step, _ in found)
     return BatchSplit(chosen, layouts, own, across, max(own) + across)
 
@@ -115,15 +115,20 @@ def _speed(curve: Curve, share: int) -> float:
     return 0.0
 
 
-def _across_s(pools: tuple[PoolArgs, ...], links: Links) -> float:
-    """Time to add up the gradients of the whole model over the pools."""
+def across_s(groups: Sequence[tuple[PoolArgs, ...]], links: Links) -> float:
+    """Time to add up the gradients of the whole model over groups of pools, each of which holds it once."""
+
+    def ports(pool: PoolArgs) -> float:
+        return pool.chips * pool.packed.ops.link.nic_bytes_per_s * pool.packed.ops.link.nic_efficiency
+
+    pools = [pool for group in groups for pool in group]
     params = max(_params(pool.packed) for pool in pools)
-    inside = min(pool.chips * pool.packed.ops.link.nic_bytes_per_s * pool.packed.ops.link.nic_efficiency for pool in pools)
+    inside = min(sum(ports(pool) for pool in group) for group in groups)
     same = len({pool.zone for pool in pools}) == 1
     rate = inside if same else min(inside, links.bytes_per_s)
     wire = max(pool.packed.run.reduce_bytes for pool in pools)
     latency = pools[0].packed.ops.link.nic_base_s if same else links.latency_s
-    return float(pools_allreduce_s(params * wire, len(pools), rate, latency))
+    return float(pools_allreduce_s(params * wire, len(groups), rate, latency))
 
 
 def _params(packed: Packed) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import permutations, product
 
-from suanzhang.app.train_mixed_costs import Links, PoolArgs, PoolCosts, pool_costs
+from suanzhang.app.train_mixed_costs import CostCache, Links, PoolArgs, PoolCosts, pool_costs
 from suanzhang.perf.mixed import unequal_pipeline_s, zone_message_s
 from suanzhang.perf.training.feasible import REASONS, layout_reason
 from suanzhang.perf.training.pack import layout_args
@@ -59,7 +59,9 @@ class _Cut:
     micro_batches: int
 
 
-def best_pipeline(pools: tuple[PoolArgs, ...], links: Links, sp: bool, pruned: Counter[str]) -> tuple[Pipeline | None, int]:
+def best_pipeline(
+    pools: tuple[PoolArgs, ...], links: Links, sp: bool, pruned: Counter[str], cache: CostCache | None = None
+) -> tuple[Pipeline | None, int]:
     """The fastest pipeline over all of the pools, each with its own tensor size; exact over the axes below.
 
     Axes: data ranks (the same in each pool), micro-batch, tensor size and stages of each pool, order of the pools,
@@ -70,12 +72,13 @@ def best_pipeline(pools: tuple[PoolArgs, ...], links: Links, sp: bool, pruned: C
         links: the link between zones.
         sp: whether the software shards norms over the tensor group.
         pruned: receives the count of pipelines left out, by reason.
+        cache: costs of parts that are known, filled on; of the same pools and job, whatever its batch.
 
     Returns:
         The best, None when there is none, and how many were computed.
     """
     cuts: list[_Cut] = []
-    cache: dict[tuple[int, TrainLayout], PoolCosts] = {}
+    cache = {} if cache is None else cache
     for order, layouts in _cuts(pools, sp, pruned):
         cut = _flow(order, layouts, links, cache, pruned)
         if cut is not None:
@@ -145,13 +148,13 @@ def _flow(
     order: tuple[PoolArgs, ...],
     layouts: tuple[TrainLayout, ...],
     links: Links,
-    cache: dict[tuple[int, TrainLayout], PoolCosts],
+    cache: CostCache,
     pruned: Counter[str],
 ) -> _Cut | None:
     """Layers over the stages, and the time of the micro-batches."""
     costs = []
     for pool, layout in zip(order, layouts, strict=True):
-        key = (pool.index, replace(layout, pp=1))
+        key = (pool.index, layout.tp, layout.dp, layout.micro_batch, layout.recompute)
         if key not in cache:
             cache[key] = pool_costs(pool.packed, layout)
         costs.append(cache[key])

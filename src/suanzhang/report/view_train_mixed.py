@@ -8,7 +8,12 @@ from suanzhang.spec.memory import MEMORY_UNIT, in_gib
 from suanzhang.spec.train_mixed import MixedOption, MixedResult
 from suanzhang.units import DAY_S, GIGA, MEGA, format_count
 
-_WAYS = {"pipeline": "layers split over the pools", "data": "batch split over the pools", "alone": "one pool alone"}
+_WAYS = {
+    "pipeline": "layers split over the pools",
+    "data": "batch split over the pools",
+    "groups": "batch split over groups of pools, layers split inside them",
+    "alone": "one pool alone",
+}
 
 
 def mixed(result: MixedResult) -> Report:
@@ -104,5 +109,10 @@ def _ways(result: MixedResult) -> Table:
 
 def _part(option: MixedOption, index: int) -> str:
     share = option.pools[index]
-    what = {"pipeline": f"{share.layers} layers", "data": f"{share.batch} sequences", "alone": "all"}[option.way]
+    what = {
+        "pipeline": f"{share.layers} layers",
+        "data": f"{share.batch} sequences",
+        "groups": f"{share.layers} layers of {share.batch} sequences",
+        "alone": "all",
+    }[option.way]
     return f"{share.chip} {what}"

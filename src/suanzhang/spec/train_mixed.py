@@ -10,7 +10,7 @@ from suanzhang.spec.layout import TrainLayout
 from suanzhang.spec.result import Header, Interval, Term
 from suanzhang.spec.trust import Flag
 
-Way = Literal["pipeline", "data", "alone"]
+Way = Literal["pipeline", "data", "groups", "alone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,8 @@ class MixedOption:
     """One way to run the job.
 
     Args:
-        way: "pipeline" (layers split over pools), "data" (batch split over pools) or "alone" (one pool).
+        way: "pipeline" (layers split over pools), "data" (batch split over pools), "groups" (batch split over groups of
+            pools, layers split inside each) or "alone" (one pool).
         pools: what each pool does, in the order of the pipeline.
         chips: chips in use.
         step_s, step_s_interval: time of one optimizer step.

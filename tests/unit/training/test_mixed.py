@@ -56,7 +56,7 @@ def test_every_way_is_whole(unlike) -> None:
 
 
 def test_both_together_beat_each_but_not_the_sum(unlike) -> None:
-    assert {option.way for option in unlike.options} == {"pipeline", "data", "alone"}
+    assert {option.way for option in unlike.options} == {"pipeline", "data", "groups", "alone"}
     assert unlike.gain_fraction > 0.1
     assert unlike.best.tokens_per_s < unlike.apart_tokens_per_s
 
@@ -137,3 +137,41 @@ def test_pools_of_odd_sizes_leave_chips_idle_and_say_so() -> None:
     assert result.best.way == "pipeline"
     assert sum(share.chips for share in result.best.pools) < 350
     assert any("stay idle" in note for note in result.warnings)
+
+
+def _groups(option) -> list[list]:
+    """The shares of an option by group: pools of a pipeline have one batch and share the layers."""
+    found: list[list] = []
+    for share in option.pools:
+        open_ = found and sum(part.layers for part in found[-1]) < 96
+        (found[-1] if open_ else found.append([]) or found[-1]).append(share)
+    return found
+
+
+def test_groups_side_by_side_share_the_batch_and_each_holds_the_model() -> None:
+    result = train_mixed("gpt3-175b", "300B", "a100-sxm-80:512@a+v100-sxm2-32:256@b+h800-sxm-80:256@a", **GIVEN)
+    again = train_mixed("gpt3-175b", "300B", "a100-sxm-80:512@a+v100-sxm2-32:256@b+h800-sxm-80:256@a", **GIVEN)
+    assert replace(result, search_s=0.0) == replace(again, search_s=0.0)
+    options = [option for option in result.options if option.way == "groups"]
+    assert options
+    for option in options:
+        groups = _groups(option)
+        assert len(groups) > 1
+        assert max(len(group) for group in groups) > 1
+        assert sum(group[0].batch for group in groups) == 1536
+        for group in groups:
+            assert sum(share.layers for share in group) == 96
+            assert len({share.batch for share in group}) == 1
+        assert sum(term.value for term in option.terms) == pytest.approx(option.step_s)
+        assert option.chips <= 1024
+    assert "groups of pools" in str(report_of(result))
+
+
+def test_a_faster_link_never_slows_the_groups() -> None:
+    pools = "a100-sxm-80:512@a+v100-sxm2-32:256@b+h800-sxm-80:256@c"
+
+    def step(rate: float) -> float:
+        result = train_mixed("gpt3-175b", "300B", pools, between_bytes_per_s=rate, **GIVEN)
+        return min(option.step_s for option in result.options if option.way == "groups")
+
+    assert step(200e9) <= step(50e9) * (1.0 + 1e-9)
