@@ -10,7 +10,7 @@ from suanzhang.app.header import header
 from suanzhang.app.physics import physics
 from suanzhang.app.train_asked import routing_note, with_overlap, with_routing
 from suanzhang.app.train_counts import OBJECTIVES, Bounds, gang_of, refused, value_of
-from suanzhang.app.train_deadline import chance_to_meet, chips_needed
+from suanzhang.app.train_deadline import chance_below, chance_to_meet, chips_needed
 from suanzhang.app.train_input import default_precision, parse_chips, sizes_of, tokens_of, usable_bytes
 from suanzhang.app.train_model import estimate_train
 from suanzhang.app.train_option import inverse_of, option_of, stack_for, train_options
@@ -22,7 +22,7 @@ from suanzhang.spec.job import TrainJob
 from suanzhang.spec.layout import TrainLayout
 from suanzhang.spec.model import ModelSpec
 from suanzhang.spec.precision import canonical
-from suanzhang.spec.result import Money
+from suanzhang.spec.result import Interval, Money
 from suanzhang.spec.train import TrainOption, TrainResult
 
 
@@ -198,6 +198,7 @@ def _result(best: Pool, pools: list[Pool], given: Given, assumed: tuple[str, ...
     estimate, option = best.estimate, best.option
     errors = errors_of(best.job, best.chip, best.stack, estimate.layout, estimate)
     factors = errors.factors
+    memory = option.memory_bytes_interval or Interval(option.memory_bytes, option.memory_bytes, option.memory_bytes)
     evaluated = sum(pool.searched.evaluated if pool.searched else 1 for pool in pools)
     return TrainResult(
         header=header(seed),
@@ -238,6 +239,7 @@ def _result(best: Pool, pools: list[Pool], given: Given, assumed: tuple[str, ...
         hfu_interval=inverse_of(factors, estimate.hfu),
         tokens_per_s_per_chip_interval=inverse_of(factors, estimate.tokens_per_s_per_chip),
         power_w_interval=option.power_w_interval,
+        fits_fraction=chance_below(memory, usable_bytes(best.chip)),
         weak_inputs=weak_training(best.job, best.chip, best.stack, estimate, option, given),
     )
 

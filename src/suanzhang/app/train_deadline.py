@@ -1,4 +1,4 @@
-"""How sure a deadline is met, and how many chips it may turn out to need."""
+"""How sure a deadline is met or a memory holds, and how many chips a deadline may turn out to need."""
 
 from __future__ import annotations
 
@@ -21,7 +21,16 @@ def chance_to_meet(option: TrainOption, deadline_s: float) -> float:
         >>> round(chance_to_meet(option, 15.0 * DAY_S), 3), round(chance_to_meet(option, 10.0 * DAY_S), 3)
         (0.95, 0.5)
     """
-    span, limit = option.days_interval, deadline_s / DAY_S
+    return chance_below(option.days_interval, deadline_s / DAY_S)
+
+
+def chance_below(span: Interval, limit: float) -> float:
+    """Share of the cases of a positive interval that do not pass a limit: two halves of lognormals that meet at the median.
+
+    Example:
+        >>> round(chance_below(Interval(8.0, 10.0, 15.0), 8.0), 3)
+        0.05
+    """
     off = math.log(limit / span.p50)
     end = math.log(span.p95 / span.p50) if off > 0.0 else math.log(span.p50 / span.p05)
     return NormalDist().cdf(off * Z95 / end) if end > 0.0 else float(off >= 0.0)

@@ -91,10 +91,19 @@ def _step(result: TrainResult) -> Facts:
             Fact("model FLOP utilisation (mfu)", result.mfu, "fraction", result.mfu_interval, "of the dense peak"),
             Fact("with recomputed work (hfu)", result.hfu, "fraction", result.hfu_interval),
             Fact("throughput", result.tokens_per_s_per_chip, "tokens/s/chip", result.tokens_per_s_per_chip_interval),
+            _memory_fact(result),
             Fact("bound by", result.bound_by),
             Fact("layouts evaluated", result.layouts_evaluated, "layouts", note=f"in {show_fact(result.search_s, 's')}"),
         ),
     )
+
+
+def _memory_fact(result: TrainResult) -> Fact:
+    """Memory of the fullest chip beside what a chip has free."""
+    total, usable = (_numbers(result.memory_bytes).get(name) for name in ("total", "usable"))
+    span = result.memory_bytes.get("total_interval")
+    note = f"of {memory_words(usable)} usable; fits in {100.0 * result.fits_fraction:.0f} of 100 cases" if usable else ""
+    return Fact("memory of the fullest chip", total, "B", span if isinstance(span, Interval) else None, note)
 
 
 def _scaled(interval: Interval | None, factor: float) -> Interval | None:

@@ -138,6 +138,7 @@ class TrainResult:
         chips_needed, chips_needed_interval: fewest chips of this kind that were found to meet the deadline, and what they may
             turn out to be; 0 without a deadline.
         deadline_met_fraction: share of the cases of our interval in which the deadline is met; None without a deadline.
+        fits_fraction: share of the cases of our interval of the memory in which the layout fits.
         weak_inputs: figures of grade unverified or assumed that weigh more than 5 % of an answer, the heaviest first.
     """
 
@@ -183,3 +184,4 @@ class TrainResult:
     chips_needed: int = 0
     chips_needed_interval: Interval | None = None
     deadline_met_fraction: float | None = None
+    fits_fraction: float = 1.0

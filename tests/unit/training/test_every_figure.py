@@ -24,6 +24,7 @@ TRAIN = {
     "TrainResult.memory_bytes.usable": "a figure of the chip",
     "TrainOption.chips": "a choice among what was given",
     "TrainResult.deadline_met_fraction": "what the interval itself says",
+    "TrainResult.fits_fraction": "what the interval itself says",
     "Flag": "weights of figures, exact by the formulas",
 }
 
@@ -232,3 +233,10 @@ def test_the_chips_that_a_deadline_needs_are_as_unsure_as_the_days() -> None:
     tight = suanzhang.train("llama3-8b", "1T", "h100-sxm-80:64", deadline_s=20 * DAY_S)
     assert tight.chips_needed_interval is not None and tight.chips_needed_interval.p95 > 64, "beyond what was given"
     assert suanzhang.train("llama3-8b", "1T", "h100-sxm-80:64").deadline_met_fraction is None
+
+
+def test_a_layout_that_fills_the_memory_is_less_sure_to_fit() -> None:
+    full = suanzhang.train("llama3-8b", "1T", "h100-sxm-80:64")
+    lean = suanzhang.train("llama3-8b", "1T", "h100-sxm-80:64", layout="tp=8,pp=1,recompute=full")
+    assert full.memory_bytes["total"] > 1.5 * float(str(lean.memory_bytes["total"]))
+    assert 0.5 < full.fits_fraction < lean.fits_fraction <= 1.0
