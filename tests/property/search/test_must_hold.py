@@ -10,6 +10,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from suanzhang.app.train import train
+from suanzhang.app.train_asked import routing_note, with_overlap, with_routing
 from suanzhang.app.train_model import estimate_packed, pack
 from suanzhang.catalog.chips import chip
 from suanzhang.catalog.models import model, models
@@ -21,6 +22,7 @@ from suanzhang.perf.training.feasible import REASONS, layout_reason
 from suanzhang.perf.training.pack import layout_args, shape_args
 from suanzhang.perf.training.params import dense_layer_params, moe_layers, stage_dense_layers, stage_layers
 from suanzhang.perf.training.pipeline import bubble_s
+from suanzhang.perf.training.routing import routed_share
 from suanzhang.perf.training.step import step_total_s
 from suanzhang.sim.run import RunArgs, draws, simulate_runs
 from suanzhang.spec.job import TrainJob
@@ -129,6 +131,124 @@ def test_many_layouts_at_once_equal_each_by_itself(packed) -> None:
     )
     single = [step_total_s(explain_step(packed.shape, packed.run, r, packed.ops, packed.ops16, packed.fit)) for r in rows]
     assert np.allclose(step, single, rtol=1e-12)
+
+
+SEQ32 = pack(TrainJob("long", model("llama-3-8b"), 1e12, 32768, 256, "bf16"), CHIP, STACK)
+exchanging = st.builds(
+    TrainLayout,
+    tp=st.sampled_from((1, 2, 4)),
+    pp=st.sampled_from((1, 2, 4)),
+    dp=st.sampled_from((1, 4, 16)),
+    cp=st.sampled_from((2, 4, 8)),
+    cp_kind=st.just("a2a"),
+    zero_stage=st.sampled_from((0, 1)),
+    recompute=st.sampled_from(("none", "selective", "full")),
+)
+
+
+@given(layout=exchanging, change=st.sampled_from((*SPEEDS, *WAITS)), factor=st.floats(1.05, 8.0))
+@settings(max_examples=60, deadline=None, phases=QUICK)
+def test_an_exchange_of_heads_gains_from_every_rate_and_loses_by_every_wait(layout, change, factor) -> None:
+    if not _possible(SEQ32, layout):
+        return
+    one, other = _step(SEQ32, layout), _step(_changed(SEQ32, *change, factor), layout)
+    assert other <= one * (1.0 + 1e-12) if change in SPEEDS else other >= one * (1.0 - 1e-12)
+
+
+@given(layout=exchanging)
+@settings(max_examples=40, deadline=None, phases=QUICK)
+def test_an_exchange_of_heads_sums_and_moves_only_its_own_terms(layout) -> None:
+    """Both kinds divide the same work: parameters and products are equal, messages and attention kernels differ."""
+    if not _possible(SEQ32, layout):
+        assert SEQ32.shape.heads / layout.tp % layout.cp or SEQ32.run.global_batch % (layout.dp * layout.micro_batch)
+        return
+    estimate, ring = (estimate_packed(SEQ32, replace(layout, cp_kind=kind), CHIP) for kind in ("a2a", "ring"))
+    assert sum(term.value for term in estimate.terms) == pytest.approx(estimate.step_s)
+    assert all(term.value >= 0.0 for term in estimate.terms)
+    terms, other = ({term.name: term.value for term in one.terms} for one in (estimate, ring))
+    assert terms["context_comm_s"] > 0.0
+    for name in ("backward_weight_s", "embedding_head_s", "tensor_comm_s", "optimizer_s"):
+        assert terms[name] == pytest.approx(other[name])
+    for one, two in zip(estimate.memory, ring.memory, strict=True):
+        first, second = ({part.name: part.value for part in stage.parts} for stage in (one, two))
+        assert first["weights"] == second["weights"]
+        assert first["buffers"] > second["buffers"]
+
+
+def test_an_exchange_needs_heads_that_divide() -> None:
+    layout = TrainLayout(tp=8, cp=8, dp=1, cp_kind="a2a")
+    with pytest.raises(InputError, match="heads of a tensor rank do not divide by cp"):
+        estimate_packed(SEQ32, layout, CHIP)
+    assert estimate_packed(SEQ32, replace(layout, cp_kind="ring"), CHIP).step_s > 0.0
+
+
+@pytest.mark.parametrize("name", ["dp", "tp", "pp", "cp", "ep"])
+@given(share=st.floats(0.0, 0.95), more=st.floats(0.01, 1.0))
+@settings(max_examples=15, deadline=None, phases=QUICK)
+def test_more_overlap_is_never_slower(name, share, more) -> None:
+    job = TrainJob("mix", model("mixtral-8x7b"), 1e12, 16384, 512, "bf16")
+    layout = TrainLayout(tp=2, cp=2, pp=2, dp=8, ep=8, etp=1, overlap_tp=True, overlap_pp=True)
+
+    def step(value: float) -> float:
+        return _step(pack(job, CHIP, with_overlap(STACK, f"{name}={value}")), layout)
+
+    assert step(min(1.0, share + more)) <= step(share) * (1.0 + 1e-12)
+    assert step(1.0) < step(0.0)
+
+
+def test_overlap_left_out_is_that_of_the_software() -> None:
+    assert with_overlap(STACK, "") is STACK
+    same = ",".join(f"{key}={getattr(STACK, f'overlap_{key}')}" for key in ("dp", "pp", "cp", "ep"))
+    job = TrainJob("mix", model("mixtral-8x7b"), 1e12, 4096, 512, "bf16")
+    assert _step(pack(job, CHIP, with_overlap(STACK, same)), TrainLayout(dp=8, ep=8)) == _step(MIXTURE, TrainLayout(dp=8, ep=8))
+
+
+@given(st.floats(1.0, 6.0), st.floats(0.1, 8.0), st.booleans())
+@settings(max_examples=100, deadline=None, phases=QUICK)
+def test_tokens_of_a_capacity_are_taken_dropped_or_padded(imbalance, capacity, padded) -> None:
+    load, dropped, padding = routed_share(imbalance, capacity, float(padded))
+    assert 0.0 <= dropped < 1.0
+    assert 0.0 <= padding < 1.0
+    assert load <= max(imbalance, capacity)
+    assert load >= 1.0 - dropped - 1e-12
+    if padded:
+        assert load * (1.0 - padding) == pytest.approx(1.0 - dropped, abs=1e-9)
+    even_spread = (np.arange(20000) + 0.5) / 20000
+    loads = (
+        2.0 - imbalance + (2.0 * imbalance - 2.0) * even_spread
+        if imbalance <= 2.0
+        else imbalance * even_spread ** (imbalance - 1.0)
+    )
+    assert loads.mean() == pytest.approx(1.0, abs=1e-3)
+    assert dropped == pytest.approx(float(np.maximum(loads - capacity, 0.0).mean()), abs=2e-3)
+
+
+@pytest.mark.parametrize("routing", ["imbalance=1.4", "capacity=1.0,imbalance=1.4", "capacity=1.3,pad,imbalance=1.4"])
+def test_routing_moves_experts_and_their_messages_alone(routing: str) -> None:
+    job = TrainJob("mix", model("mixtral-8x7b"), 1e12, 4096, 512, "bf16")
+    layout = TrainLayout(dp=16, ep=8, etp=1)
+    plain, routed = (estimate_packed(pack(one, CHIP, STACK), layout, CHIP) for one in (job, with_routing(job, routing)))
+    terms, other = ({term.name: term.value for term in one.terms} for one in (routed, plain))
+    assert sum(terms.values()) == pytest.approx(routed.step_s)
+    assert terms["tensor_comm_s"] == other["tensor_comm_s"]
+    assert terms["optimizer_s"] == other["optimizer_s"]
+    if "capacity=1.0" in routing:
+        assert routed.step_s == pytest.approx(plain.step_s)
+    else:
+        assert terms["expert_comm_s"] > other["expert_comm_s"]
+        assert routed.step_s > plain.step_s
+        assert routed.memory_bytes > plain.memory_bytes
+    assert routing_note(with_routing(job, routing))
+    assert not routing_note(job)
+
+
+@pytest.mark.parametrize(
+    ("overlap", "fix"), [("dq=1", "dp"), ("dp=2", "0.5"), ("dp=0.1,dp=1", "one"), ("tp", "tp=0.5"), ("dp=-1", "off")]
+)
+def test_an_overlap_that_is_none_is_refused(overlap: str, fix: str) -> None:
+    with pytest.raises(InputError) as refused:
+        with_overlap(STACK, overlap)
+    assert fix in refused.value.fix
 
 
 @given(layout=layouts)

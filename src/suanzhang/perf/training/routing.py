@@ -23,7 +23,8 @@ class RoutedShare(NamedTuple):
 def routed_share(imbalance: float, capacity: float, padded: float) -> RoutedShare:
     """How many rows the fullest expert rank works through, and what share of the copies is dropped or padding.
 
-    Model:    the loads of the ranks spread evenly from 2 - M to M times their mean, M the imbalance. Without a capacity the
+    Model:    the loads of the ranks spread evenly from 2 - M to M times their mean, M the imbalance; beyond M = 2 they lie on
+              the power M u^(M - 1) of an even spread u from 0 to 1, which has the same mean and most. Without a capacity the
               fullest rank takes M times the mean and the others wait for it. With a capacity of c times the mean each takes
               at most c and drops the rest; padded buffers hold c rows whatever came.
 
@@ -36,11 +37,12 @@ def routed_share(imbalance: float, capacity: float, padded: float) -> RoutedShar
         Load, dropped share and padding share.
 
     Equation: load = M, min(M, c) or c; dropped = (M - c)^2 / (4 (M - 1)) for 2 - M <= c < M, 1 - c below, 0 above;
+              for M > 2 and c < M dropped = 1 - c - v^M + c v, v = (c / M)^(1 / (M - 1));
               padding = 1 - (1 - dropped) / c.
 
-    Validity: M from 1 to 3, beyond which the least loaded rank would be empty and more is dropped than stated.
+    Validity: M >= 1; the shape of the spread is assumed, its mean and most are not.
 
-    Sources:  [gshard2020] section 2.2 (capacity); the even spread is assumed.
+    Sources:  [gshard2020] section 2.2 (capacity).
 
     Example:
         >>> routed_share(1.5, 1.0, 1.0).dropped
@@ -49,7 +51,10 @@ def routed_share(imbalance: float, capacity: float, padded: float) -> RoutedShar
     if capacity <= 0.0:
         return RoutedShare(imbalance, 0.0, 0.0)
     dropped = 0.0
-    if capacity < 2.0 - imbalance or (imbalance <= 1.0 and capacity < 1.0):
+    if imbalance > 2.0 and capacity < imbalance:
+        full = (capacity / imbalance) ** (1.0 / (imbalance - 1.0))
+        dropped = 1.0 - capacity - full**imbalance + capacity * full
+    elif capacity < 2.0 - imbalance or (imbalance <= 1.0 and capacity < 1.0):
         dropped = 1.0 - capacity
     elif capacity < imbalance:
         dropped = (imbalance - capacity) ** 2.0 / (4.0 * (imbalance - 1.0))
