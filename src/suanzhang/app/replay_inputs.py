@@ -8,6 +8,7 @@ import hashlib
 import importlib
 import inspect
 import json
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -176,7 +177,8 @@ def _argument(name: str, value: Any, folder: Path, where: str) -> Any:
             raise InputError(f"{where}: inputs.{name} has the unknown type {value['type']!r}", fix=_FIX)
         return rebuilt(getattr(importlib.import_module(home), value["type"]), value["fields"], f"{where}: inputs.{name}")
     if "content" in value:
-        path = folder / name / (Path(str(value.get("file", name))).name or name)
+        below = re.sub(r"[^A-Za-z0-9_-]", "_", name)  # a result may come from anywhere
+        path = folder / below / (Path(str(value.get("file", below))).name.lstrip(".") or below)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(str(value["content"]), encoding="utf-8")
         return str(path)

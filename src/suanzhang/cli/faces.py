@@ -47,8 +47,13 @@ class Call:
 
     @property
     def given(self) -> dict[str, Any]:
-        """The named values that were given."""
-        return {name: value for name, value in self.named.items() if value is not None and value is not False and value != ""}
+        """The named values that were given; a flag that was turned off counts where it is on by itself."""
+        found = {name: value for name, value in self.named.items() if value is not None and value != ""}
+        if False in found.values():
+            usual = inspect.signature(getattr(suanzhang, self.verb)).parameters
+            on = {name for name, parameter in usual.items() if parameter.default is True}
+            found = {name: value for name, value in found.items() if value is not False or name in on}
+        return found
 
     def run(self) -> Any:
         """Call it, with progress on stderr."""

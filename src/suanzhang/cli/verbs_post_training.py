@@ -58,9 +58,9 @@ def post_train(
     given = {
         "method": method, "lora_rank": lora_rank, "prompts": prompts, "group": group, "prompt_tokens": prompt_tokens,
         "response_tokens": response_tokens, "response_max": response_max, "train_batch": train_batch,
-        "reference": int(reference),
+        "reference": reference,
         "rollout_chips": rollout_chips, "example_tokens": example_tokens, "epochs": epochs, "seq_len": seq_len,
-        "packed": int(packed), "batch": batch, "currency": currency, "seed": seed,
+        "packed": packed, "batch": batch, "currency": currency, "seed": seed,
     }  # fmt: skip
     named: dict[str, object] = {key: value for key, value in given.items() if value != usual[key]}
     named = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import tempfile
@@ -109,6 +110,46 @@ def _post_routes(app: FastAPI, answered: Answered) -> None:
         document = bodies.document_of(await _raw(request))
         return await answered(partial(_audit, document.value))
 
+    for verb in bodies.PLAIN:
+        _plain_route(app, answered, verb)
+    for verb in bodies.ASKED:
+        _asked_route(app, answered, verb)
+    for verb in bodies.FOLLOWED:
+        _followed_route(app, answered, verb)
+
+
+def _path(verb: str) -> str:
+    return f"/v1/{verb.replace('_', '-')}"
+
+
+def _summary(verb: str) -> str:
+    """First line of what the function says of itself."""
+    return (inspect.getdoc(getattr(suanzhang, verb)) or verb).partition("\n")[0].rstrip(".")
+
+
+def _plain_route(app: FastAPI, answered: Answered, verb: str) -> None:
+    @app.post(
+        _path(verb), **_documented(bodies.body_of(verb).__name__, f"The arguments of `suanzhang.{verb}`.", _summary(verb))
+    )
+    async def route(request: Request) -> Response:
+        named = bodies.arguments(await _raw(request), bodies.body_of(verb))
+        return await answered(lambda: getattr(suanzhang, verb)(**named))
+
+
+def _asked_route(app: FastAPI, answered: Answered, verb: str) -> None:
+    @app.post(_path(verb), **_documented(bodies.body_of(verb).__name__, "A question and what is asked of it.", _summary(verb)))
+    async def route(request: Request) -> Response:
+        named = bodies.arguments(await _raw(request), bodies.body_of(verb))
+        question = bodies.question(json.dumps(named.pop("question")).encode())
+        return await answered(lambda: getattr(suanzhang, verb)(question, **named))
+
+
+def _followed_route(app: FastAPI, answered: Answered, verb: str) -> None:
+    @app.post(_path(verb), **_documented("", "`result`: what a verb answered, and what is asked of it.", _summary(verb)))
+    async def route(request: Request) -> Response:
+        named = bodies.result_of(await _raw(request, bodies.MAX_RESULT_BYTES))
+        return await answered(lambda: getattr(suanzhang, verb)(named.pop("result"), **named))
+
 
 def _audit(claims: Any) -> Any:
     """The verb reads a file, so the body becomes one."""
@@ -138,13 +179,13 @@ def _get_routes(app: FastAPI, answered: Answered) -> None:
         return await answered(lambda: suanzhang.look_up(kind, name))
 
 
-async def _raw(request: Request) -> bytes:
+async def _raw(request: Request, most: int = bodies.MAX_BODY_BYTES) -> bytes:
     """The body, refused as soon as it is too large."""
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)
-        if size > bodies.MAX_BODY_BYTES:
-            raise HTTPException(413, f"the body is larger than {bodies.MAX_BODY_BYTES // 1024} KiB")
+        if size > most:
+            raise HTTPException(413, f"the body is larger than {most // 1024} KiB")
         parts.append(part)
     return b"".join(parts)
 
@@ -171,7 +212,8 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         schemas = schema.setdefault("components", {}).setdefault("schemas", {})
-        kinds: tuple[type[BaseModel], ...] = (bodies.TrainBody, bodies.ServeBody, QuestionModel)
+        made = [bodies.body_of(verb) for verb in (*bodies.PLAIN, *bodies.ASKED)]
+        kinds: tuple[type[BaseModel], ...] = (bodies.TrainBody, bodies.ServeBody, QuestionModel, *made)
         for kind in kinds:
             own = kind.model_json_schema(ref_template=_REF)
             schemas.update(own.pop("$defs", {}))

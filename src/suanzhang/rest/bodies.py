@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from functools import cache
+from typing import Any, get_args, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
+import suanzhang
 from suanzhang.app.question import input_error, question_from
 from suanzhang.app.question_schema import CountOrZero, Duration
 from suanzhang.app.yamlfile import Document, parse_document
@@ -63,6 +67,82 @@ class ServeBody(_Body):
     ttft_p99_s: Duration | None = Field(None, description="99th percentile of the time to the first token.")
     tpot_p99_s: Duration | None = Field(None, description="99th percentile of the time per further token.")
     seed: int | None = Field(None, ge=0, le=2**31 - 1, description="Seed of everything random.")
+
+
+PLAIN = ("backtest", "goodput", "post_train", "scaling", "serve_kinds", "simulate", "train_mixed", "variants")
+"""Further verbs whose arguments are names and numbers; their bodies are made from their signatures."""
+ASKED = ("improve", "serve_share", "serve_units")
+"""Verbs that take a question, with names and numbers beside it."""
+FOLLOWED = ("cite", "explain", "sensitivity")
+"""Verbs that take a result."""
+_NOT_SENT = frozenset(("progress", "workers"))
+MAX_RESULT_BYTES = 1 << 23
+
+
+@cache
+def body_of(verb: str) -> type[_Body]:
+    """The body of a verb of :data:`PLAIN` or :data:`ASKED`, from the signature of its function."""
+    function = inspect.unwrap(getattr(suanzhang, verb))
+    hints = get_type_hints(function, localns={"Any": Any})
+    fields: dict[str, Any] = {}
+    for name, found in inspect.signature(function).parameters.items():
+        if name in _NOT_SENT:
+            continue
+        if name == "question":
+            fields[name] = (dict[str, Any], Field(description="The keys of a question file."))
+            continue
+        kind = _plain_kind(hints[name])
+        if found.default is inspect.Parameter.empty:
+            fields[name] = (kind, Field())
+        else:
+            fields[name] = (kind | None, Field(None, description=f"{found.default!r} when left out."))
+    title = "".join(part.title() for part in verb.split("_")) + "Body"
+    made: type[_Body] = create_model(title, __base__=_Body, __doc__=f"The arguments of ``suanzhang.{verb}``.", **fields)
+    return made
+
+
+def _plain_kind(hint: Any) -> Any:
+    """The plain types among those that an argument takes: what a body can hold."""
+    kinds = [kind for kind in (get_args(hint) or (hint,)) if kind in (str, int, float, bool)]
+    found: Any = kinds[0]
+    for kind in kinds[1:]:
+        found = found | kind
+    return found
+
+
+def result_of(raw: bytes) -> dict[str, Any]:
+    """The result in a body, and what is asked of it.
+
+    Raises:
+        InputError: it is too large, no JSON map, or names files of the server.
+    """
+    if len(raw) > MAX_RESULT_BYTES:
+        raise InputError(f"body: larger than {MAX_RESULT_BYTES >> 20} MiB", fix="send a smaller result")
+    try:
+        body = json.loads(raw)
+    except ValueError:
+        raise InputError("body: is no JSON", fix='send {"result": {...}}') from None
+    if not isinstance(body, dict) or not isinstance(body.get("result"), dict):
+        raise InputError("body: holds no result", fix='send {"result": {...}} with what a verb answered')
+    for key in body:
+        if key not in ("result", "format", "sobol", "seed"):
+            raise InputError(f"body: unknown key {key!r}", fix="use result, and format, sobol or seed")
+    _no_files(body["result"], "body.result")
+    return body
+
+
+def _no_files(value: Any, where: str) -> None:
+    """Refuse a result that would make the server read its own files: one whose files came without their content."""
+    if isinstance(value, Mapping):
+        if where.startswith("body.result.inputs.") and "file" in value and "content" not in value:
+            raise InputError(f"{where}: holds the name of a file without its content", fix="ask the command line")
+        for key, item in value.items():
+            _no_files(item, f"{where}.{key}")
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            _no_files(item, f"{where}[{number}]")
+    elif isinstance(value, str) and where.startswith("body.result.inputs."):
+        refuse_path(where, value)
 
 
 def document_of(raw: bytes) -> Document:

@@ -187,3 +187,12 @@ def test_what_a_reader_would_have_to_guess_is_refused(flags: list[str], said: st
     assert run([*TRAIN, *flags]) == 2
     out, err = capsys.readouterr()
     assert out == "" and said in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("named", "given"), [({"packed": False}, {"packed": False}), ({"packed": True}, {"packed": True})])
+def test_a_flag_that_is_on_by_itself_can_be_turned_off(named, given):
+    assert Call("post_train", ("llama3-8b", "h100-sxm-80:16"), named).given == given
+
+
+def test_a_flag_that_is_off_by_itself_is_left_out():
+    assert Call("improve", ("question.yaml",), {"lossless": False, "name": ""}).given == {}

@@ -1,6 +1,7 @@
 """The verbs over HTTP: the bodies and errors of --json, limits, documentation."""
 
 import json
+from pathlib import Path
 
 import pytest
 from faces_samples import sample
@@ -10,7 +11,7 @@ import suanzhang
 from suanzhang.cli.main import run
 from suanzhang.errors import Infeasible
 from suanzhang.rest.app import create_app
-from suanzhang.rest.bodies import MAX_BODY_BYTES
+from suanzhang.rest.bodies import ASKED, FOLLOWED, MAX_BODY_BYTES, PLAIN
 from suanzhang.spec.audit import AuditResult
 from suanzhang.spec.plan import PlanResult
 from suanzhang.spec.question import Question
@@ -59,6 +60,36 @@ def test_claims_travel_in_the_body(client: TestClient, monkeypatch: pytest.Monke
     assert seen == [{"document": "d", "claims": []}]
 
 
+def test_every_verb_that_needs_no_files_has_a_route_that_calls_it(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    documented = client.get("/openapi.json").json()["paths"]
+    for verb in (*PLAIN, *ASKED, *FOLLOWED):
+        assert f"/v1/{verb.replace('_', '-')}" in documented
+    answer = client.post(
+        "/v1/goodput", json={"model": "llama3-8b", "tokens": "1T", "chips": "h100-sxm-80:64", "replications": 20}
+    )
+    assert answer.status_code == 200
+    held = suanzhang.goodput("llama3-8b", "1T", "h100-sxm-80:64", replications=20)
+    assert answer.json()["days"] == held.days
+    cited = client.post("/v1/cite", json={"result": answer.json(), "format": "bibtex"})
+    assert cited.status_code == 200 and "@misc" in cited.json()["text"]
+    assert client.post("/v1/explain", json={"result": answer.json()}).json()["trees"]
+    seen: list[dict[str, object]] = []
+    monkeypatch.setattr(
+        suanzhang, "improve", lambda question, **named: seen.append({"title": question.title, **named}) or {}, raising=False
+    )
+    client.post("/v1/improve", json={"question": QUESTION, "chip": "h100-sxm-80", "lossless": False})
+    assert seen == [{"title": "Untitled question", "chip": "h100-sxm-80", "lossless": False}]
+
+
+def test_a_result_writes_nothing_outside_its_folder(client: TestClient, tmp_path: Path) -> None:
+    target = tmp_path / "evil"
+    inputs = {f"../../../../../../{target}": {"file": "evil", "content": "x"}}
+    client.post(
+        "/v1/explain", json={"result": {"version": "0", "catalog_date": "x", "seed": 0, "verb": "plan", "inputs": inputs}}
+    )
+    assert not target.exists()
+
+
 def test_version_and_catalog(client: TestClient) -> None:
     body = client.get("/v1/version").json()
     assert body["version"] == suanzhang.__version__ and body["catalog_date"]
@@ -83,6 +114,19 @@ BAD = [
     ("/v1/buy", json.dumps({**QUESTION, "months": 0}).encode(), 422, "months"),
     ("/v1/audit", b"{}", 422, "body"),
     ("/v1/nothing", b"{}", 404, "Not Found"),
+    ("/v1/variants", b'{"model": "llama3-8b", "tokens": "1T", "cout": 64}', 422, "did you mean count"),
+    ("/v1/goodput", b'{"model": "./x.json", "tokens": "1T", "chips": "h100-sxm-80:64"}', 422, "reads no files"),
+    ("/v1/improve", json.dumps({"question": {**QUESTION, "budgte": 1}}).encode(), 422, "did you mean budget"),
+    ("/v1/explain", b"{}", 422, "holds no result"),
+    ("/v1/explain", b"{", 422, "is no JSON"),
+    ("/v1/cite", b'{"result": {}, "fromat": "x"}', 422, "unknown key"),
+    (
+        "/v1/explain",
+        b'{"result": {"verb": "plan", "inputs": {"question": {"file": "/etc/passwd"}}}}',
+        422,
+        "without its content",
+    ),
+    ("/v1/explain", b'{"result": {"verb": "train", "inputs": {"model": "/etc/passwd"}}}', 422, "reads no files"),
 ]
 
 
