@@ -28,6 +28,8 @@ from suanzhang.spec.model import ModelSpec
 from suanzhang.spec.serve import ClosedLoop, OpenLoop, Split, StaticBatch, Workload
 from suanzhang.spec.stack import ServeStack
 
+PRECISION_OPEN = "weight precision not stated: 16 bits taken"
+"""Flag of a row that does not say in which precision its weights were."""
 ALL_QUEUED = 1e6
 """Concurrency that stands for every request being queued at once."""
 
@@ -118,7 +120,7 @@ def _weights(row: ServeRow, chip: ChipSpec, flags: list[str]) -> str:
         return stated
     named = _dtype(row.model) if re.search(r"fp8|fp4|awq|gptq|int4|int8", row.model, re.IGNORECASE) else ""
     if not named:
-        flags.append("weight precision not stated: 16 bits taken")
+        flags.append(PRECISION_OPEN)
     return named or _half(chip)
 
 

@@ -19,6 +19,7 @@ from suanzhang.app.validate_against import CONSTANT_METRICS, by_source_pct, cons
 from suanzhang.app.validate_drift import changes
 from suanzhang.app.validate_fit import Judges, chip_left_out_judges, left_out_judges, recorded_folds, shipped_judges
 from suanzhang.app.validate_predict import Outcome, outcome
+from suanzhang.app.validate_unstated import unstated_precisions
 from suanzhang.catalog.chips import chip
 from suanzhang.errors import CatalogError, InputError
 from suanzhang.evidence.conformal import IntervalTable, cross_validated, shipped_table
@@ -77,6 +78,7 @@ def validate(
         judges = left_out_judges(_phases(table)) if truth is None and left_out else shipped_judges()
     outcomes = predict(table, judges, progress)
     result = summarise_outcomes(outcomes, with_rows=rows, judged=judges.title, own_rows=truth is None)
+    result = replace(result, by_precision={**result.by_precision, **unstated_precisions(outcomes, judges)})
     stability = recorded_folds().stability.get(phase or _phase_of(table), {}) if truth is None else {}
     result = replace(result, phase=phase or _phase_of(table), stability=stability)
     moved = changes(result) if truth is None and left_out else ()
