@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from suanzhang.app.train_model import Packed
-from suanzhang.perf.training.activations import tokens_per_micro_batch
 from suanzhang.perf.training.args import LayoutArgs
-from suanzhang.perf.training.head import head_times
-from suanzhang.perf.training.layer import mixed_layer_times
-from suanzhang.perf.training.memory import memory_total, stage_memory
 from suanzhang.perf.training.pack import layout_args
-from suanzhang.perf.training.params import dense_layer_params, embedding_params, moe_layer_params, moe_layers, routed_params
-from suanzhang.perf.training.step import layer_total_s, stage_message_s
+from suanzhang.perf.training.params import moe_layers
+from suanzhang.perf.training.part import memory_lines, part_times
 from suanzhang.spec.layout import TrainLayout
 
 _FAR_STAGES = 8.0
@@ -99,26 +95,19 @@ def pool_costs(packed: Packed, layout: TrainLayout) -> PoolCosts:
         packed: the job on the chip.
         layout: the part of the pool; its ``pp`` does not matter here.
     """
-    shape, run, row = packed.shape, packed.run, layout_args(replace(layout, pp=int(_FAR_STAGES)))
-    ends = head_times(shape, run, row, packed.ops16, packed.fit)
+    row = layout_args(layout)._replace(pp=_FAR_STAGES)
     share = 1.0 if layout.recompute == "full" else 0.0
-    mixtures = moe_layers(shape) / shape.layers
-    layer = (1.0 - mixtures) * layer_total_s(
-        mixed_layer_times(shape, run, row, packed.ops, packed.ops16, packed.fit, 0.0), row, run, share
-    ) + _of_mixture(packed, row, share, mixtures)
-    size = tokens_per_micro_batch(run, row) * shape.hidden * run.element_bytes
-    message = stage_message_s(shape, run, row, packed.ops.link)
-    fixed, each, flight, both, first, last = _memory_lines(packed, row, mixtures)
+    part = part_times(packed.shape, packed.run, row, packed.ops, packed.ops16, packed.fit, share)
+    fixed, each, flight, both, first, last = _memory_lines(packed, row)
     return PoolCosts(
-        layer_s=layer,
-        first_s=ends.embedding_forward + ends.embedding_backward + 0.5 * ends.head_comm,
-        last_s=ends.head_forward + ends.head_input + ends.head_weight + 0.5 * ends.head_comm + shape.mtp_layers * layer,
-        message_s=2.0 * packed.fit.pipeline * message,
-        message_bytes=size,
-        plain=(1.0 - mixtures) * dense_layer_params(shape, row)
-        + (mixtures * moe_layer_params(shape, row) if mixtures > 0.0 else 0.0),
-        routed=mixtures * routed_params(shape, row) if mixtures > 0.0 else 0.0,
-        embedding=embedding_params(shape, row),
+        layer_s=part.layer,
+        first_s=part.first,
+        last_s=part.last,
+        message_s=part.message,
+        message_bytes=part.size,
+        plain=part.plain,
+        routed=part.routed,
+        embedding=part.embedding,
         fixed_bytes=fixed,
         layer_bytes=each,
         flight_bytes=flight,
@@ -128,34 +117,15 @@ def pool_costs(packed: Packed, layout: TrainLayout) -> PoolCosts:
     )
 
 
-def _of_mixture(packed: Packed, row: LayoutArgs, share: float, mixtures: float) -> float:
-    if mixtures <= 0.0:
-        return 0.0
-    one = mixed_layer_times(packed.shape, packed.run, row, packed.ops, packed.ops16, packed.fit, 1.0)
-    return mixtures * float(layer_total_s(one, row, packed.run, share))
-
-
-def _memory_lines(packed: Packed, row: LayoutArgs, mixtures: float) -> tuple[float, ...]:
-    """Memory of a stage as a + b q + c f + d q f, and what the first and the last stage add; by kind of layer, weighted."""
-    total = [0.0] * 6
+def _memory_lines(packed: Packed, row: LayoutArgs) -> tuple[float, ...]:
+    """Memory of a stage over its layers and micro-batches; by kind of layer, weighted."""
+    mixtures = moe_layers(packed.shape) / packed.shape.layers
     kinds = [(1.0 - mixtures, packed.shape._replace(experts=0.0, dense_layers=0.0))]
     kinds += [(mixtures, packed.shape._replace(dense_layers=0.0, moe_every=1.0))]
+    total = [0.0] * 6
     for weight, shape in kinds:
-        if weight <= 0.0:
-            continue
-
-        def held(layers: float, stage: float, micro_batches: float, shape=shape) -> float:  # type: ignore[no-untyped-def]  # noqa: ANN001
-            whole = shape._replace(layers=layers * _FAR_STAGES)
-            return float(memory_total(stage_memory(whole, packed.run, row, stage, micro_batches, packed.run.capacity)))
-
-        a2, b2 = held(1.0, 6.0, 99.0), held(2.0, 6.0, 99.0)  # two micro-batches in flight
-        a3, b3 = held(1.0, 5.0, 99.0), held(2.0, 5.0, 99.0)  # three
-        both = (b3 - a3) - (b2 - a2)
-        each = (b2 - a2) - 2.0 * both
-        flight = (a3 - a2) - both
-        fixed = a2 - each - 2.0 * flight - 2.0 * both
-        first = held(1.0, 0.0, 2.0) - a2
-        last = held(1.0, 7.0, 99.0) - (fixed + each + flight + both)
-        for index, value in enumerate((fixed, each, flight, both, first, last)):
-            total[index] += weight * value
+        if weight > 0.0:
+            one, two = (shape._replace(layers=count * _FAR_STAGES) for count in (1.0, 2.0))
+            lines = memory_lines(one, two, packed.run, row)
+            total = [so_far + weight * value for so_far, value in zip(total, lines, strict=True)]
     return tuple(total)
