@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from suanzhang.app.buy import site_in, usable_offers
@@ -60,6 +60,8 @@ class Bill:
     world: World
     offers: Mapping[str, Offer]
     costs: Mapping[str, ChipCosts]
+    currency: str = ""
+    asked: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, question: Question, chips: Sequence[str]) -> Bill:
@@ -75,7 +77,11 @@ class Bill:
             costs[name] = chip_costs(
                 find_chip(name), min(bought, default=0.0), site, question.months, question.currency, per_usd
             )
-        return cls(world, {offer.id: offer for offer in offers}, costs)
+        works = [one for ask in (question.site, *question.sites) for one in ask.works]
+        asked = {one.id: one.cost for one in works if one.cost is not None}
+        if question.move_cost_per_chip is not None:
+            asked["moving"] = question.move_cost_per_chip
+        return cls(world, {offer.id: offer for offer in offers}, costs, question.currency, asked)
 
 
 def cost_tree(bought: Mapping[str, Any], question: Question) -> Node:
@@ -112,14 +118,30 @@ def _leaf(line: str, key: tuple[str, str, str], rows: list[tuple[float, float]],
     unit = "chips" if action in ("buy", "resell", "retire", "interest", "value left") else "chip-months"
     note = f"{chips:,.0f} {unit}" if chips else ""
     given = tuple(_figures(line, offer, chip, bill))
-    return Node(name, amount, currency, "formula", _FORMULAS.get(line, dotted(schedule_rows)), given, note=note)
+    formula = dotted(schedule_rows) if not chip else _FORMULAS.get(line, dotted(schedule_rows))
+    return Node(name, amount, currency, "formula", formula, given, note=note)
+
+
+def _site_figures(line: str, offer: str, bill: Bill) -> list[Given]:
+    """What works and moves rest on: the published figures, or what the question says."""
+    if line == "moving":
+        known = bill.asked.get(line)
+        words, quote = "price of moving a chip", figure("move_cost_per_chip").quoted
+    else:
+        known = bill.asked.get(offer)
+        words, quote = f"cost of {offer}" if known is not None else "cost of a site per watt", figure("site_cost_per_w").quoted
+    first = quoted(words, quote) if known is None else Given(words, known, bill.currency, "question", "assumed")
+    life = [quoted("life of what is built", figure("site_life_months").quoted)] if line == "value left" else []
+    return [first, *life]
 
 
 def _figures(line: str, offer: str, chip: str, bill: Bill) -> list[Given]:
     found: list[Given] = []
     price = bill.offers.get(offer)
-    if line in ("chips", "rent", "tokens") and price is not None:
+    if line in ("chips", "rent", "tokens", "value left") and price is not None:
         found.append(quoted(f"price of {offer}", price.price))
+    if line in ("site", "moving") or (line == "value left" and not chip):
+        return [*found, *_site_figures(line, offer, bill)]
     if line in ("spares", "support") or (line in ("chips", "value left") and price is None):
         found += [quoted(f"price of {o.id}", o.price) for o in bill.offers.values() if o.kind == "buy" and o.chip == chip][:1]
     if line in _OF_CHIP and chip in bill.costs:
@@ -129,7 +151,7 @@ def _figures(line: str, offer: str, chip: str, bill: Bill) -> list[Given]:
             found.append(of_chip(find_chip(chip), "node.power_w", "nameplate power of the node"))
     if line == "finance":
         found.append(quoted("price of capital", figure("interest_per_year").quoted))
-    if line == "value left" or (line == "chips" and offer == "own"):
+    if (line == "value left" and price is None) or (line == "chips" and offer == "own"):
         curve = resale_curve(chip)
         found.append(Given(f"yearly resale factor of {chip}", curve.factor_per_year, "times", curve.source, curve.grade))
         found.append(quoted("discount of used chips", figure("used_discount").quoted))
