@@ -15,7 +15,7 @@ from suanzhang.perf.goodput import LLAMA3_FAILURES_PER_CHIP_DAY, RESTART_S, chec
 from suanzhang.perf.training.args import HeadTimes, LayerTimes
 from suanzhang.perf.training.flop import step_flop
 from suanzhang.perf.training.head import head_times
-from suanzhang.perf.training.layer import layer_times
+from suanzhang.perf.training.layer import layer_times, mixed_layer_times
 from suanzhang.perf.training.memory import stage_memory
 from suanzhang.perf.training.pack import layout_args
 from suanzhang.perf.training.pipeline import bubble_s
@@ -136,10 +136,10 @@ def step_tree(run: Run, *, layers: bool = True) -> Node:
 def _below(run: Run) -> dict[str, tuple[Node, ...]]:
     """Times of one layer of each kind, and of the ends of the model, by the term that holds them."""
     layout, packed = layout_args(run.estimate.layout), run.packed
-    dense = layer_times.py_func(packed.shape, packed.run, layout, packed.ops, packed.fit, 0.0)  # type: ignore[attr-defined]
+    dense = mixed_layer_times(packed.shape, packed.run, layout, packed.ops, packed.ops16, packed.fit, 0.0)
     mixture = None
     if packed.shape.experts > 0.0:
-        mixture = layer_times.py_func(packed.shape, packed.run, layout, packed.ops, packed.fit, 1.0)  # type: ignore[attr-defined]
+        mixture = mixed_layer_times(packed.shape, packed.run, layout, packed.ops, packed.ops16, packed.fit, 1.0)
     ends = head_times.py_func(packed.shape, packed.run, layout, packed.ops16, packed.fit)  # type: ignore[attr-defined]
     found = {
         name: _layer_parts(fields, dense, "dense") + _layer_parts(fields, mixture, "mixture")

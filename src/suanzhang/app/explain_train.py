@@ -9,6 +9,7 @@ from typing import Any
 from suanzhang.app.explain_terms import Run, cost_tree, days_tree, energy_tree, memory_tree, mfu_tree, run_on
 from suanzhang.app.explain_tree import moved_words
 from suanzhang.app.question import read_question
+from suanzhang.app.train_asked import with_overlap, with_routing
 from suanzhang.app.train_input import default_batch, default_precision
 from suanzhang.catalog.chips import chip as chip_of
 from suanzhang.catalog.models import model as model_of
@@ -43,8 +44,10 @@ def run_of(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> Run:
     tokens = parse_quantity(inputs.get("tokens", float(body["steps"]) * seq * batch), "count", "tokens")
     start = str(inputs.get("start", ""))
     job = TrainJob(model.id, model, tokens, seq, batch, body["precision"], str(inputs.get("optimizer", "adam")), start=start)
+    job = with_routing(job, str(inputs.get("routing") or ""))
     layout = rebuilt(TrainLayout, body["layout"], "layout")
-    return run_on(job, chip_of(body["chip"]), train_stack(body["stack"]), layout)
+    stack = with_overlap(train_stack(body["stack"]), str(inputs.get("overlap") or ""))
+    return run_on(job, chip_of(body["chip"]), stack, layout)
 
 
 def explain_train(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> tuple[list[Node], list[str]]:

@@ -43,6 +43,8 @@ class TrainBody(_Body):
     price_per_chip_h: CountOrZero | None = Field(None, description="Price of one chip for one hour.")
     currency: str | None = Field(None, description="Currency of the price.")
     start: str | None = Field(None, description="Month of the start, such as 2023-05.")
+    overlap: str | None = Field(None, description="Share of dp, tp, pp, cp, ep traffic that may hide: dp=0.5,tp=off.")
+    routing: str | None = Field(None, description="Tokens to experts: dropless, or capacity=1.25,pad; with imbalance=1.3.")
     seed: int | None = Field(None, ge=0, le=2**31 - 1, description="Printed in the header; nothing here is random.")
 
 

@@ -10,11 +10,12 @@ import pytest
 import suanzhang
 from suanzhang.app.explain_any import FORMULAS
 from suanzhang.app.explain_serve import layers_with
+from suanzhang.app.explain_train import run_of
 from suanzhang.app.explain_tree import find_formula, flags_of, formulas_of, givens_of, summed
 from suanzhang.catalog.models import model
 from suanzhang.errors import InputError
 from suanzhang.report.html import page
-from suanzhang.report.jsonable import to_text
+from suanzhang.report.jsonable import to_json, to_text
 from suanzhang.report.views import report_of
 from suanzhang.source import GRADES
 from suanzhang.spec.trust import ExplainResult, Given, Node
@@ -162,3 +163,14 @@ def test_layers_of_each_kind_are_counted() -> None:
     assert layers_with("ffn", mixed) == ("dense", 3)
     assert layers_with("decode_attention", mixed) == ("attention", 61)
     assert layers_with("head", mixed) == ("", 0)
+
+
+def test_a_training_with_options_of_its_own_is_explained_by_them(tmp_path: Path) -> None:
+    where = tmp_path / "train.json"
+    asked = {"layout": "ep=8,pp=2", "global_batch": 256, "seq_len": 4096}
+    asked |= {"overlap": "dp=off,ep=0.5", "routing": "capacity=1.25,pad,imbalance=1.4"}
+    where.write_text(json.dumps(to_json(suanzhang.train("mixtral-8x7b", "1T", "h200-sxm-141:64", **asked))))
+    body = json.loads(where.read_text())
+    run = run_of(body, asked | {"tokens": "1T", "model": "mixtral-8x7b"})
+    assert run.estimate.step_s == pytest.approx(body["step_s"], rel=1e-12)
+    assert run_of(body, {**asked, "tokens": "1T", "overlap": ""}).estimate.step_s != run.estimate.step_s
