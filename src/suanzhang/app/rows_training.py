@@ -356,6 +356,8 @@ def precision_of(row: TrainRow, chip: ChipSpec) -> tuple[str, bool]:
     if not name:
         raise _UnusableError("precision not understood")
     half = "bf16" if "bf16" in chip.peak_flop_per_s else "fp16"
+    if "fp8" in name and not chip.has(name):
+        name = "fp8"
     if name in {"half", "4-bit-frozen"} or not chip.has(name):
         return half, name == "4-bit-frozen"
     return name, False
