@@ -39,6 +39,10 @@ CASES = {
         "llama-3-8b", "h100-sxm-80", 16, 32768, 16,
         Axes((1, 2, 4, 8), (1, 2), cp=(1, 2, 4), zero=(0, 1, 3), micro_batch=(1,), schedule=(1, 3), overlap_dp=(0, 1)),
     ),
+    "heads exchanged": (
+        "llama-3-8b", "h100-sxm-80", 32, 32768, 32,
+        Axes((1, 2, 8), (1, 2), cp=(1, 2, 4, 8), zero=(0, 1), micro_batch=(1,), cp_a2a=(0, 1)),
+    ),
 }  # fmt: skip
 
 
@@ -50,14 +54,15 @@ def _plain(packed, job: TrainJob, axes: Axes, chips: int):
         if chips % (tp * pp * cp) or pp * vpp > job.model.layers:
             continue
         dp = chips // (tp * pp * cp)
-        for sp, zero, size, again, schedule, odp, otp, opp, oo, oa in itertools.product(
+        for sp, zero, size, again, schedule, odp, otp, opp, oo, oa, a2a in itertools.product(
             axes.sp, axes.zero, axes.micro_batch, axes.recompute, axes.schedule, axes.overlap_dp, axes.overlap_tp,
-            axes.overlap_pp, axes.offload_optimizer, axes.offload_activations,
+            axes.overlap_pp, axes.offload_optimizer, axes.offload_activations, axes.cp_a2a,
         ):  # fmt: skip
             if (
                 (sp and tp == 1)
                 or (zero and dp * cp == 1)
                 or (zero >= 2 and pp > 1)
+                or (a2a and cp == 1)
                 or (schedule == 3 and (pp == 1 or vpp > 1))
             ):
                 continue
@@ -67,6 +72,7 @@ def _plain(packed, job: TrainJob, axes: Axes, chips: int):
                 continue
             row = LayoutArgs(*map(float, (
                 tp, pp, dp, cp, ep, etp or tp, vpp, sp, zero, size, again, 0, 2 if vpp > 1 else schedule, odp, otp, opp, oo, oa,
+                a2a,
             )))  # fmt: skip
             if layout_reason.py_func(packed.shape, packed.run, row) > 0.0:
                 continue
