@@ -145,7 +145,20 @@ def plan_purchases(
         places=tuple(other.place for other in sites),
         moving=moving,
     )
-    return solve_problem(problem, where, chosen, (*warnings, *unpowered), watch=watch, progress=progress)
+    lines = (*warnings, *unpowered, *_site_lines(sites, wanted))
+    return solve_problem(problem, where, chosen, lines, watch=watch, progress=progress)
+
+
+def _site_lines(sites: tuple[PlacedSite, ...], wanted: set[str]) -> tuple[str, ...]:
+    """What a reader of a plan over several sites must know."""
+    if len(sites) < 2:
+        return ()
+    barred = [
+        f"site {one.site.id}: no {', '.join(names)} (excluded, or export rules)"
+        for one in sites
+        if (names := sorted(one.place.barred & wanted))
+    ]
+    return (f"chips that are rented or reserved work together with those of {sites[0].site.id}", *barred)
 
 
 def _with_power(demands: tuple[Demand, ...]) -> tuple[tuple[Demand, ...], tuple[str, ...]]:
