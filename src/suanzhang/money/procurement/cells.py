@@ -57,7 +57,7 @@ def solve_cell(
         Costs not negative, so that the slack basis is dual feasible.
 
     Sources:
-        Lemke, 1954; textbook form.
+        [lemke1954]; textbook form.
 
     Example:
         See ``tests/unit/money/test_cells.py``.
@@ -198,7 +198,7 @@ def solve_cells(
         As :func:`solve_cell`.
 
     Sources:
-        As :func:`solve_cell`.
+        [lemke1954], as :func:`solve_cell`.
 
     Example:
         See ``tests/unit/money/test_cells.py``.

@@ -265,7 +265,10 @@ def iteration_s(
     decode_context: float,
     a: IterationArgs,
 ) -> float:
-    """Time of one engine iteration: the sum of :func:`iteration_terms` [s]."""
+    """Time of one engine iteration: the sum of :func:`iteration_terms` [s].
+
+    Sources:  [agrawal-2024] prompts and answers in one iteration; the terms as in :func:`iteration_terms`.
+    """
     t = iteration_terms(prefill_seqs, prefill_tokens, prefill_past, decode_batch, decode_context, a)
     total = t.projections + t.prefill_attention + t.decode_attention + t.mixer + t.ffn + t.experts + t.elementwise
     return total + t.tensor_comm + t.expert_comm + t.pipeline_comm + t.head + t.launch + t.host

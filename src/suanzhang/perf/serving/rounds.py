@@ -15,7 +15,10 @@ MOST_ROUNDS = 64.0
 
 @formula
 def burst_ttft_s(count: float, isl: float, osl: float, rules: BatchRules, a: IterationArgs) -> float:
-    """Mean time to first token when ``count`` requests start together on an idle replica [s]."""
+    """Mean time to first token when ``count`` requests start together on an idle replica [s].
+
+    Sources:  [agrawal-2024] prompts in the order of their arrival, a budget of tokens to an iteration.
+    """
     first = max(min(count, rules.limit), 1.0)
     together = max(min(rules.budget / isl, first), 1.0)
     one = iteration_s(together, together * isl, 0.0, 0.0, 0.0, a)
@@ -137,6 +140,8 @@ def token_s(
 
     In the steady state a sequence waits for all prompts that start while it decodes. Of a burst it waits only for the
     prompts behind its own, on average half of them; after that the whole burst decodes undisturbed.
+
+    Sources:  [agrawal-2024] decoding that waits for prompts.
     """
     if requests <= 0.0 or osl <= 1.0 or concurrency > rules.limit:
         return s.tpot_s

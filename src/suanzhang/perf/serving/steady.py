@@ -115,7 +115,10 @@ class Tail(NamedTuple):
 
 @formula
 def pace(batch: float, isl: float, osl: float, rules: BatchRules, a: IterationArgs) -> Pace:
-    """How fast ``batch`` sequences decode, and what one prompt of ``isl`` tokens costs them."""
+    """How fast ``batch`` sequences decode, and what one prompt of ``isl`` tokens costs them.
+
+    Sources:  [agrawal-2024]; [little-1961].
+    """
     b = max(batch, 1.0)
     stages = a.engine.pp
     context = b * (isl + 0.5 * osl)
@@ -151,6 +154,8 @@ def held_iterations(batch: float, isl: float, osl: float, rules: BatchRules) -> 
 
     A look at new requests every so many iterations costs half of them. Prompts held back wait until the time is over or
     enough tokens wait; those that come later wait less.
+
+    Sources:  [agrawal-2024].
     """
     waited = 0.5 * (rules.poll - 1.0)
     if rules.hold > 0.0:
@@ -282,7 +287,10 @@ def open_loop(rate: float, capacity: float, traffic: Traffic, rules: BatchRules,
 
 @formula
 def busy_chance(beta: float) -> float:
-    """Chance to find all of many servers busy, ``beta`` standard deviations above the load [1]."""
+    """Chance to find all of many servers busy, ``beta`` standard deviations above the load [1].
+
+    Sources:  [halfin-1981].
+    """
     if beta <= 0.0:
         return 1.0
     if beta > 8.0:
@@ -298,6 +306,8 @@ def open_loop_tail(rate: float, traffic: Traffic, s: Steady, rules: BatchRules, 
 
     Waits before servers end in exponential tails; the batch in flight fluctuates about its mean and moves the pace of
     decoding; a request meets a Poisson number of foreign prompts while it decodes, and a short answer more unevenly.
+
+    Sources:  [pollaczek-1930]; [halfin-1981].
     """
     isl, osl = traffic.isl, traffic.osl
     p = pace(s.decoding, isl, osl, rules, a)
@@ -334,6 +344,8 @@ def static_batch(batch: float, isl: float, osl: float, a: IterationArgs) -> Stea
 
     With stages the prefill also waits until the pipeline is full.
     The decode time is the mean over the growing context by Simpson's rule, which is exact where it is at most cubic.
+
+    Sources:  [derived] one prefill and as many decode iterations as answers have further tokens.
     """
     first = iteration_s(batch, batch * isl, 0.0, 0.0, 0.0, a) * (2.0 - 1.0 / a.engine.pp)
     steps = max(osl - 1.0, 0.0)
@@ -357,7 +369,10 @@ def best_open_rate(
     rules: BatchRules,
     a: IterationArgs,
 ) -> float:
-    """Largest rate of an open loop within the latency targets (infinite where there is none), by bisection [1/s]; 0 if none."""
+    """Largest rate of an open loop within the latency targets (infinite where there is none), by bisection [1/s]; 0 if none.
+
+    Sources:  [derived] bisection of a rate whose latency rises with it.
+    """
     low, high = 0.0, HIGHEST_LOAD * capacity
     for _ in range(22):
         mid = 0.5 * (low + high)

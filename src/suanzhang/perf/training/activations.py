@@ -8,7 +8,10 @@ from suanzhang.perf.training.args import FLASH1, RECOMPUTE_FULL, RECOMPUTE_NONE,
 
 @formula
 def tokens_per_micro_batch(run: RunArgs, layout: LayoutArgs) -> float:
-    """Tokens of one micro-batch that one context rank holds."""
+    """Tokens of one micro-batch that one context rank holds.
+
+    Sources:  [korthikanti2022].
+    """
     return layout.micro_batch * run.seq / layout.cp
 
 
@@ -59,7 +62,10 @@ def _ffn_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, width: float)
 
 @formula
 def layer_input_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs) -> float:
-    """Bytes of the input of one layer: all that full recompute keeps of it."""
+    """Bytes of the input of one layer: all that full recompute keeps of it.
+
+    Sources:  [korthikanti2022].
+    """
     shard = layout.tp if layout.sp > 0.0 else 1.0
     return tokens_per_micro_batch(run, layout) * shape.hidden * run.element_bytes / shard
 
@@ -143,7 +149,10 @@ def moe_layer_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, imbalanc
 
 @formula
 def recomputed_share(layout: LayoutArgs, layers: float) -> float:
-    """Share of the layers of a stage that are recomputed in full."""
+    """Share of the layers of a stage that are recomputed in full.
+
+    Sources:  [korthikanti2022].
+    """
     if layout.recompute != RECOMPUTE_FULL:
         return 0.0
     if layout.recompute_layers <= 0.0:

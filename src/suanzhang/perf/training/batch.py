@@ -37,7 +37,10 @@ TERMS = StepTerms._fields
 def explain_step(
     shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, ops: OperatorArgs, ops16: OperatorArgs, fit: Coefficients
 ) -> StepTerms:
-    """Parts of one optimizer step of one layout [s]; see :func:`suanzhang.perf.training.step.step_terms`."""
+    """Parts of one optimizer step of one layout [s]; see :func:`suanzhang.perf.training.step.step_terms`.
+
+    Sources:  [derived] :func:`step_terms` of one layout.
+    """
     dense = mixed_layer_times(shape, run, layout, ops, ops16, fit, 0.0)
     mixture = mixed_layer_times(shape, run, layout, ops, ops16, fit, 1.0) if shape.experts > 0.0 else dense
     ends = head_times(shape, run, layout, ops16, fit)
@@ -47,7 +50,10 @@ def explain_step(
 
 @formula
 def row_layout(row: Floats) -> LayoutArgs:
-    """A layout from one row of a batch."""
+    """A layout from one row of a batch.
+
+    Sources:  [derived] a row of numbers as a layout.
+    """
     return LayoutArgs(
         row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[9],
         row[10], row[11], row[12], row[13], row[14], row[15], row[16], row[17], row[18], 0.0,
@@ -238,7 +244,10 @@ def many_steps(
     attention: Floats,
     fit: Coefficients,
 ) -> Floats:
-    """Step time of many unlike questions [s], each with its own factors of products and attention."""
+    """Step time of many unlike questions [s], each with its own factors of products and attention.
+
+    Sources:  [derived] :func:`step_terms` of many layouts.
+    """
     result = np.empty(len(questions))
     for index in range(len(questions)):
         shape, run, layout, ops, ops16 = questions[index]

@@ -52,6 +52,9 @@ def forward_flop_per_token(shape: ShapeArgs, run: RunArgs) -> float:
 
 @formula
 def step_flop(shape: ShapeArgs, run: RunArgs) -> float:
-    """Model arithmetic of one optimizer step [FLOP]: forward, and backward by input and by weight."""
+    """Model arithmetic of one optimizer step [FLOP]: forward, and backward by input and by weight.
+
+    Sources:  [narayanan2021].
+    """
     passes = 2.0 if run.frozen > 0.0 else 3.0
     return passes * forward_flop_per_token(shape, run) * run.seq * run.global_batch

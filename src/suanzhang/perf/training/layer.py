@@ -48,7 +48,10 @@ EAGER_PASSES = 2.5
 
 @formula
 def ranks_per_node(ranks: float, stride: float, domain: float) -> float:
-    """Chips of one group that share a node, when neighbours in the group are ``stride`` chips apart."""
+    """Chips of one group that share a node, when neighbours in the group are ``stride`` chips apart.
+
+    Sources:  [derived] from the order of ranks, tensor groups first.
+    """
     return max(1.0, min(ranks, math.floor(domain / stride)))
 
 
@@ -78,7 +81,10 @@ def three_products(m: float, n: float, k: float, args: GemmArgs) -> tuple[float,
 
 @formula
 def aligned_dim(head_dim: float) -> float:
-    """Head size that plain products of a head size that is no multiple of 8 cost as much as."""
+    """Head size that plain products of a head size that is no multiple of 8 cost as much as.
+
+    Sources:  [derived] whole tiles of the product.
+    """
     if head_dim % 2.0 > 0.0:
         return ODD * head_dim
     return MISALIGNED * head_dim if head_dim % 8.0 > 0.0 else head_dim
@@ -171,7 +177,10 @@ def memory_traffic_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, wid
 
 @formula
 def converted_bytes(run: RunArgs) -> float:
-    """Traffic to convert one value of an operand to 8 or 4 bit [bytes]: its reads in 16 bit and the copies written."""
+    """Traffic to convert one value of an operand to 8 or 4 bit [bytes]: its reads in 16 bit and the copies written.
+
+    Sources:  [transformer-engine].
+    """
     return run.quantize_reads * run.element_bytes + run.quantize_writes * run.gemm_bytes
 
 
@@ -205,7 +214,10 @@ def quantize_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, width: fl
 
 @formula
 def expert_quantize_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs) -> float:
-    """Least traffic to convert the operands of the routed experts to 8 or 4 bit, one pass [bytes]."""
+    """Least traffic to convert the operands of the routed experts to 8 or 4 bit, one pass [bytes].
+
+    Sources:  [transformer-engine].
+    """
     if run.quantized <= 0.0:
         return 0.0
     shard = layout.tp if layout.sp > 0.0 else 1.0
@@ -358,7 +370,10 @@ def expert_comm_s(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, ops: Opera
 
 @formula
 def projection_times(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, args: GemmArgs) -> tuple[float, float, float]:
-    """Forward, backward-input and backward-weight time of the attention projections of one layer [s]."""
+    """Forward, backward-input and backward-weight time of the attention projections of one layer [s].
+
+    Sources:  [megatron2019].
+    """
     tokens = tokens_per_micro_batch(run, layout)
     hidden = shape.hidden
     out = shape.heads * shape.v_dim / layout.tp
@@ -382,7 +397,10 @@ def projection_times(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, args: G
 
 @formula
 def ffn_times(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, width: float, args: GemmArgs) -> tuple[float, float, float]:
-    """Forward, backward-input and backward-weight time of a feed-forward of inner ``width`` [s]."""
+    """Forward, backward-input and backward-weight time of a feed-forward of inner ``width`` [s].
+
+    Sources:  [megatron2019].
+    """
     if width <= 0.0:
         return 0.0, 0.0, 0.0
     tokens = tokens_per_micro_batch(run, layout)

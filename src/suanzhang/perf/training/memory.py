@@ -30,7 +30,10 @@ MOMENT_BYTES = 8.0
 
 @formula
 def sharing_ranks(layout: LayoutArgs) -> float:
-    """Data ranks that share what is sharded: all of them, or a group."""
+    """Data ranks that share what is sharded: all of them, or a group.
+
+    Sources:  [zero2020].
+    """
     ranks = layout.dp * layout.cp
     return min(layout.shard_ranks, ranks) if layout.shard_ranks > 0.0 else ranks
 
@@ -132,7 +135,10 @@ def state_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, stage: float
 
 @formula
 def adapter_share(shape: ShapeArgs, run: RunArgs) -> float:
-    """Parameters of low-rank adapters on all projections over the parameters they adapt."""
+    """Parameters of low-rank adapters on all projections over the parameters they adapt.
+
+    Sources:  [derived] parameters of the adapters over those of the model.
+    """
     per_layer = run.lora_rank * (
         2.0 * shape.hidden
         + 2.0 * shape.heads * shape.qk_dim
@@ -217,7 +223,10 @@ def activation_bytes(
 
 @formula
 def exchange_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs) -> float:
-    """Queries, keys and values of one layer as sent, beside those received, where context ranks exchange heads [bytes]."""
+    """Queries, keys and values of one layer as sent, beside those received, where context ranks exchange heads [bytes].
+
+    Sources:  [zero2020].
+    """
     if layout.cp <= 1.0 or layout.cp_a2a <= 0.0:
         return 0.0
     kv_heads = shape.kv_heads if shape.kv_lora <= 0.0 else shape.heads
@@ -266,7 +275,10 @@ def stage_memory(
 
 @formula
 def memory_total(parts: MemoryParts) -> float:
-    """Sum of the parts [bytes]."""
+    """Sum of the parts [bytes].
+
+    Sources:  [derived] the sum of the parts.
+    """
     return parts.weights + parts.gradients + parts.optimizer + parts.activations + parts.logits + parts.buffers + parts.reserve
 
 

@@ -10,13 +10,19 @@ from suanzhang.perf.training.args import LayoutArgs, ShapeArgs
 
 @formula
 def expert_params(shape: ShapeArgs) -> float:
-    """Parameters of one routed expert of one layer."""
+    """Parameters of one routed expert of one layer.
+
+    Sources:  [derived] counted from the shape of the model and the cut into stages.
+    """
     return shape.matrices * shape.hidden * shape.expert_ffn
 
 
 @formula
 def moe_layers(shape: ShapeArgs) -> float:
-    """Layers with a mixture of experts."""
+    """Layers with a mixture of experts.
+
+    Sources:  [derived] counted from the shape of the model and the cut into stages.
+    """
     if shape.experts <= 0.0:
         return 0.0
     return math.floor((shape.layers - shape.dense_layers) / shape.moe_every)
@@ -24,33 +30,48 @@ def moe_layers(shape: ShapeArgs) -> float:
 
 @formula
 def dense_layer_params(shape: ShapeArgs, layout: LayoutArgs) -> float:
-    """Parameters of one dense layer that one chip of the tensor group holds (two norms are kept whole)."""
+    """Parameters of one dense layer that one chip of the tensor group holds (two norms are kept whole).
+
+    Sources:  [derived] counted from the shape of the model and the cut into stages.
+    """
     ffn = shape.matrices * shape.hidden * shape.ffn
     return (shape.attention_params + ffn) / layout.tp + 2.0 * shape.hidden
 
 
 @formula
 def moe_layer_params(shape: ShapeArgs, layout: LayoutArgs) -> float:
-    """Parameters of one mixture layer of one chip without its routed experts: attention, shared experts, router."""
+    """Parameters of one mixture layer of one chip without its routed experts: attention, shared experts, router.
+
+    Sources:  [derived] counted from the shape of the model and the cut into stages.
+    """
     shared = shape.matrices * shape.hidden * shape.shared_ffn
     return (shape.attention_params + shared) / layout.tp + shape.hidden * shape.experts + 2.0 * shape.hidden
 
 
 @formula
 def routed_params(shape: ShapeArgs, layout: LayoutArgs) -> float:
-    """Parameters of the routed experts of one mixture layer that one chip holds."""
+    """Parameters of the routed experts of one mixture layer that one chip holds.
+
+    Sources:  [derived] counted from the shape of the model and the cut into stages.
+    """
     return shape.experts / layout.ep * expert_params(shape) / layout.etp
 
 
 @formula
 def embedding_params(shape: ShapeArgs, layout: LayoutArgs) -> float:
-    """Rows of the embedding table that one chip of the first stage holds (vocabulary split over the tensor group)."""
+    """Rows of the embedding table that one chip of the first stage holds (vocabulary split over the tensor group).
+
+    Sources:  [derived] counted from the shape of the model and the cut into stages.
+    """
     return shape.vocab * shape.hidden / layout.tp + shape.positions * shape.hidden
 
 
 @formula
 def head_params(shape: ShapeArgs, layout: LayoutArgs) -> float:
-    """Parameters of the output head of the last stage; a tied head costs nothing unless it is on another stage."""
+    """Parameters of the output head of the last stage; a tied head costs nothing unless it is on another stage.
+
+    Sources:  [derived] counted from the shape of the model and the cut into stages.
+    """
     if shape.tied > 0.0 and layout.pp <= 1.0:
         return 0.0
     return shape.vocab * shape.hidden / layout.tp
@@ -91,7 +112,10 @@ def stage_layers(shape: ShapeArgs, layout: LayoutArgs, stage: float) -> float:
 
 @formula
 def layers_before(shape: ShapeArgs, layout: LayoutArgs, stage: float) -> float:
-    """Layers of all stages before one, as :func:`stage_layers` spreads them."""
+    """Layers of all stages before one, as :func:`stage_layers` spreads them.
+
+    Sources:  [derived] counted from the shape of the model and the cut into stages.
+    """
     share = math.floor(shape.layers / layout.pp)
     extra = shape.layers - share * layout.pp
     if extra <= layout.pp - 2.0:
@@ -101,7 +125,10 @@ def layers_before(shape: ShapeArgs, layout: LayoutArgs, stage: float) -> float:
 
 @formula
 def middle_stage(shape: ShapeArgs, layout: LayoutArgs) -> float:
-    """The first stage after the first one that holds no leading dense layer, or the last but one: the fullest in between."""
+    """The first stage after the first one that holds no leading dense layer, or the last but one: the fullest in between.
+
+    Sources:  [derived] counted from the shape of the model and the cut into stages.
+    """
     stage = 1.0
     if shape.experts > 0.0:
         while stage < layout.pp - 2.0 and layers_before(shape, layout, stage) < shape.dense_layers:
@@ -114,6 +141,8 @@ def mtp_params(shape: ShapeArgs, layout: LayoutArgs) -> tuple[float, float]:
     """Parameters of the extra prediction layers that the last stage holds: outside and inside of the routed experts.
 
     Each is a layer of the model, as its last one, after a projection of the state and the next embedding together.
+
+    Sources:  [derived] counted from the shape of the model and the cut into stages.
     """
     if shape.mtp_layers <= 0.0:
         return 0.0, 0.0
@@ -125,7 +154,10 @@ def mtp_params(shape: ShapeArgs, layout: LayoutArgs) -> tuple[float, float]:
 
 @formula
 def stage_dense_layers(shape: ShapeArgs, layout: LayoutArgs, stage: float) -> float:
-    """Layers of a stage whose feed-forward is dense: the leading ones, and those between mixtures."""
+    """Layers of a stage whose feed-forward is dense: the leading ones, and those between mixtures.
+
+    Sources:  [derived] counted from the shape of the model and the cut into stages.
+    """
     here = stage_layers(shape, layout, stage)
     if shape.experts <= 0.0:
         return here

@@ -46,6 +46,8 @@ def layer_passes_s(one: LayerTimes, layout: LayoutArgs, run: RunArgs, share: flo
     """Forward and backward pass of one micro-batch through one layer, messages included, at least the host time each [s].
 
     Where the host waits for each kernel, what it loses there is added.
+
+    Sources:  [derived] the parts of a layer, by pass.
     """
     overlap = run.overlap_tp * layout.overlap_tp
     again = recompute_s(one, layout, share)
@@ -63,7 +65,10 @@ def layer_passes_s(one: LayerTimes, layout: LayoutArgs, run: RunArgs, share: flo
 
 @formula
 def layer_total_s(one: LayerTimes, layout: LayoutArgs, run: RunArgs, share: float) -> float:
-    """One micro-batch through one layer, both passes [s]; see :func:`layer_passes_s`."""
+    """One micro-batch through one layer, both passes [s]; see :func:`layer_passes_s`.
+
+    Sources:  [derived] the sum of the passes.
+    """
     forward, backward = layer_passes_s(one, layout, run, share)
     return forward + backward
 
@@ -97,7 +102,10 @@ def recompute_s(one: LayerTimes, layout: LayoutArgs, share: float) -> float:
 
 @formula
 def stage_total_s(dense: float, mixture: float, dense_s: float, mixture_s: float, ends_s: float) -> float:
-    """One micro-batch through one stage [s]: its layers and what its ends add."""
+    """One micro-batch through one stage [s]: its layers and what its ends add.
+
+    Sources:  [derived] layers of both kinds and the ends of a stage.
+    """
     return dense * dense_s + mixture * mixture_s + ends_s
 
 
@@ -156,7 +164,10 @@ def data_comm_s(
 def data_messages_s(
     shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, link: LinkArgs, fit: Coefficients, plain: float, routed: float
 ) -> tuple[float, float]:
-    """Gradients and parameters of one chip between its data ranks, each once, nothing hidden [s]; see :func:`data_comm_s`."""
+    """Gradients and parameters of one chip between its data ranks, each once, nothing hidden [s]; see :func:`data_comm_s`.
+
+    Sources:  [zero2020].
+    """
     ranks = layout.dp * layout.cp
     if ranks <= 1.0:
         return 0.0, 0.0
@@ -174,7 +185,10 @@ def data_messages_s(
 
 @formula
 def empty_steps_s(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, link: LinkArgs) -> float:
-    """Empty steps of one gather or scatter of the parameters that a stage shards, call by call [s]."""
+    """Empty steps of one gather or scatter of the parameters that a stage shards, call by call [s].
+
+    Sources:  [derived] parameters that every rank updates without a batch.
+    """
     if layout.zero < 3.0 or layout.dp * layout.cp <= 1.0:
         return 0.0
     return run.shard_calls * shape.layers / layout.pp * ring_latency_s(sharing_ranks(layout), layout.tp, run, link)
@@ -194,7 +208,10 @@ def exposed_data_s(
     gather: float,
     empty: float,
 ) -> float:
-    """What is left of the traffic between data ranks beside the passes of a stage [s]; see :func:`data_comm_s`."""
+    """What is left of the traffic between data ranks beside the passes of a stage [s]; see :func:`data_comm_s`.
+
+    Sources:  [zero2020]; the share that may hide is a setting of the software.
+    """
     if layout.dp * layout.cp <= 1.0:
         return 0.0
     overlap = run.overlap_dp * layout.overlap_dp
@@ -245,7 +262,10 @@ def stage_message_s(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, link: Li
 
 @formula
 def stage_params(shape: ShapeArgs, layout: LayoutArgs, stage: float) -> tuple[float, float]:
-    """Parameters that one chip of a stage holds: outside and inside of the routed experts."""
+    """Parameters that one chip of a stage holds: outside and inside of the routed experts.
+
+    Sources:  [derived] counted from the shape of the model and the cut into stages.
+    """
     dense = stage_dense_layers(shape, layout, stage)
     mixture = stage_layers(shape, layout, stage) - dense
     dense_params = dense * dense_layer_params(shape, layout)
@@ -462,7 +482,10 @@ def step_terms(
 
 @formula
 def step_total_s(terms: StepTerms) -> float:
-    """Sum of the parts [s]."""
+    """Sum of the parts [s].
+
+    Sources:  [derived] the sum of the terms.
+    """
     return (
         terms.forward_s
         + terms.backward_input_s

@@ -57,7 +57,10 @@ def gradient_comm_s(
 
 @formula
 def parameter_comm_s(params: float, ranks: float, stride: float, run: RunArgs, link: LinkArgs) -> float:
-    """Time to gather ``params`` parameters from all data ranks in the activation format [s]."""
+    """Time to gather ``params`` parameters from all data ranks in the activation format [s].
+
+    Sources:  [zero2020].
+    """
     if ranks <= 1.0:
         return 0.0
     near = ranks_per_node(ranks, stride, run.domain)
@@ -66,7 +69,10 @@ def parameter_comm_s(params: float, ranks: float, stride: float, run: RunArgs, l
 
 @formula
 def ring_latency_s(ranks: float, stride: float, run: RunArgs, link: LinkArgs) -> float:
-    """Time of the empty steps of one gather or scatter round a ring of all data ranks [s]: one hop per rank."""
+    """Time of the empty steps of one gather or scatter round a ring of all data ranks [s]: one hop per rank.
+
+    Sources:  [nccl-tests-docs].
+    """
     near = ranks_per_node(ranks, stride, run.domain)
     nodes = math.ceil(ranks / near)
     return (ranks - nodes) * link.hop_s + (nodes - 1.0) * link.nic_hop_s
