@@ -281,8 +281,8 @@ def service_demand(sized: SizedAsk, question: Question, rent_per_chip_month: flo
     )
     fewest = min(need.chips for need in needs)
     return Demand(
-        service.name, "serve", needs, first_month=first, level=level,
-        due_month=min(first + _MOST_MONTHS_OF_RAMP, months - 1),
+        service.name, "serve", needs, first_month=max(first, 0), level=level,
+        due_month=max(min(first + _MOST_MONTHS_OF_RAMP, months - 1), 0),
         wait_price=2.0 * rent_per_chip_month * fewest,
         api_model=service.model.id,
         api_mtokens=service.requests_per_s * service.output_tokens.mean * MONTH_S / 1e6,

@@ -38,7 +38,7 @@ def later_question(
     Model:
         Chips bought and not sold are owned, those on order come in their month, contracts run to their ends, works that
         are built or being built raise power and room, trainings that have ended are left out and one that runs goes on
-        with the tokens that are left, services go on at the size they have grown to, and what was paid is off the budget.
+        with the tokens that are left, services go on from the month in which they began, and what was paid is off the budget.
         Prices and stocks are those of the market or of the quotes given today.
 
     Args:
@@ -70,7 +70,7 @@ def later_question(
         start=month,
         months=question.months - k,
         train=trainings,
-        serve=tuple(_service(ask, plan, question, month) for ask in question.serve),
+        serve=tuple(_service(ask, plan, question) for ask in question.serve),
         have=(*_owned(question, done), *_contracts(question, done, month)),
         budget=None if question.budget is None else max(question.budget - spent, 0.0),
         budget_by_month=tuple(max(limit - spent, 0.0) for limit in question.budget_by_month[k:]),
@@ -165,14 +165,10 @@ def _training(ask: TrainAsk, run: Mapping[str, Any] | None, question: Question, 
     return None if share <= 1e-9 else replace(ask, start=month, tokens=ask.tokens * share, deadline_s=left)
 
 
-def _service(ask: ServeAsk, plan: Mapping[str, Any], question: Question, month: str) -> ServeAsk:
-    """The service from a month on, at the size that it has grown to."""
+def _service(ask: ServeAsk, plan: Mapping[str, Any], question: Question) -> ServeAsk:
+    """The service with the month in which it began: what it has grown to, and when it must stand, follow from that."""
     shares = [str(share["month"]) for share in plan["shares"] if share["demand"] == ask.name]
-    begun = ask.start or min(shares, default=question.start)
-    if begun >= month:
-        return replace(ask, start=begun)
-    grown = (1.0 + ask.load.growth_per_month) ** month_index(begun, month)
-    return replace(ask, start=month, requests_per_s=ask.requests_per_s * grown)
+    return replace(ask, start=ask.start or min(shares, default=question.start))
 
 
 def _site(ask: SiteAsk, done: list[Mapping[str, Any]], question: Question, month: str) -> SiteAsk:

@@ -1,13 +1,16 @@
 """A later month of a plan that has been followed so far."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from suanzhang.app.question import read_question
 from suanzhang.app.quotes import paid_before
 from suanzhang.app.replan import later_question
+from suanzhang.app.verbs import buy
 from suanzhang.errors import InputError
+from suanzhang.report.jsonable import to_json
 
 QUESTION = """
 title: two sites
@@ -101,7 +104,7 @@ def test_work_goes_on_with_what_is_left(later):
     (tune,), (chat,) = question.train, question.serve
     assert tune.tokens == pytest.approx(20e9 * 0.75)
     assert tune.start == "2027-01"
-    assert chat.requests_per_s == pytest.approx(10.0 * 1.1**2)
+    assert (chat.requests_per_s, chat.start) == (10.0, "2026-11")
     ended = {**PLAN, "runs": [{"demand": "tune", "start": "2026-11", "months": 1.5}]}
     assert not later_question(read_question(QUESTION), ended, "2027-01")[0].train
 
@@ -124,3 +127,21 @@ def test_what_cannot_be_planned_again_is_one_line(tmp_path):
         file.write_text(text)
         with pytest.raises(InputError, match="replan"):
             later_question(question, file, "2027-01")
+
+
+def test_a_plan_that_was_followed_can_be_gone_on_with():
+    file = Path("examples/2026-10/two-sites.yaml")
+    first = buy(file, scenarios=1)
+    stored = json.loads(json.dumps(to_json(first)))
+    question, _ = later_question(read_question(file), stored, "2027-06")
+    second = buy(question, scenarios=1)
+    planned = {state.month: sum(state.owned.values()) for state in first.months}
+    assert {state.month for state in second.months} == {month for month in planned if month >= "2027-06"}
+    assert sum(second.months[0].owned.values()) == planned["2027-06"]
+    orders = [
+        [(row.month, row.action, row.chips) for row in plan.schedule if row.action in ("buy", "build")]
+        for plan in (first, second)
+    ]
+    assert [order for order in orders[0] if order[0] >= "2027-06"] == orders[1]
+    services = {share.month: share.share for share in second.shares if share.chip != "waiting"}
+    assert min(services.values()) > 0.0
