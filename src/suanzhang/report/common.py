@@ -14,6 +14,8 @@ from suanzhang.units import in_words, unit_of_key
 
 _FIGURES, _ANSWERS = 3, 3
 """Weak figures, and answers that each weighs on, that one line names."""
+REMAINDER = 1e-9
+"""Share of a total below which a term is a remainder of floating point and is not shown."""
 
 
 def unit_of_value(key: str, value: object) -> str:
@@ -64,7 +66,9 @@ def terms_table(title: str, terms: Iterable[Term], note: str = "") -> Table:
 
 def terms_chart(title: str, terms: Iterable[Term], scale: float = 1.0, unit: str = "") -> Chart:
     """Named parts of a total as bars, the largest first."""
-    ordered = sorted((term for term in terms if term.value > 0.0), key=lambda term: -term.value)
+    found = [term for term in terms if term.value > 0.0]
+    least = REMAINDER * sum(term.value for term in found)
+    ordered = sorted((term for term in found if term.value > least), key=lambda term: -term.value)
     return Chart(
         title,
         "bars",
