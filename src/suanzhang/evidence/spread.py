@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 GRADE_TRAITS = ("not calibrated", "physics only", "distance")
 """Traits that may only widen."""
 _DISTANCE = GRADE_TRAITS.index("distance")
-_RIDGE = 0.7
+_RIDGE = 0.1
 """Weight, in sources, of the belief that a trait does not matter."""
 _RIDGE_MIDDLE = 2.0
 """The same for the belief that a trait does not move the median."""
