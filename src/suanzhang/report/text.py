@@ -39,6 +39,8 @@ _FILLS = "█▓▒░▞▤▥"
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _BAR_CELLS = 56
 _FOLD = 22
+_NARROWEST = 8
+"""Cells that a column of text keeps when figures need the room."""
 
 
 def console(file: IO[str] | None = None, width: int | None = None) -> Console:
@@ -173,7 +175,10 @@ def _table(block: Table, width: int) -> RichTable:
         if sum(least[i] + 3 for i in kept) > width and block.columns[index].optional:
             kept.remove(index)
     widths = _widths(
-        [least[i] for i in kept], [_natural_width(block.columns[i], [row[i] for row in rows]) for i in kept], width
+        [least[i] for i in kept],
+        [_natural_width(block.columns[i], [row[i] for row in rows]) for i in kept],
+        width,
+        [0 if block.columns[i].unit else max(_NARROWEST, *map(len, block.columns[i].header.split())) for i in kept],
     )
     for index, cells in zip(kept, widths, strict=True):
         column = block.columns[index]
@@ -184,8 +189,11 @@ def _table(block: Table, width: int) -> RichTable:
     return table
 
 
-def _widths(least: list[int], natural: list[int], width: int) -> list[int]:
-    """Width of each column: its natural one where there is room, the rest by need; a lack is taken from the widest."""
+def _widths(least: list[int], natural: list[int], width: int, folded: list[int]) -> list[int]:
+    """Width of each column: its natural one where there is room, the rest by need.
+
+    A lack is taken from texts first, down to what they can be folded to (0 for columns of figures), then from the widest.
+    """
     room = width - 3 * (len(least) - 1)
     if sum(natural) <= room:
         return natural
@@ -194,6 +202,8 @@ def _widths(least: list[int], natural: list[int], width: int) -> list[int]:
     if spare >= 0:
         return [few + (spare * want // max(1, sum(wanted))) for few, want in zip(least, wanted, strict=True)]
     widths = list(least)
+    while sum(widths) > room and (texts := [i for i, most in enumerate(folded) if most and widths[i] > most]):
+        widths[max(texts, key=lambda i: widths[i])] -= 1
     while sum(widths) > room and max(widths) > 4:
         widths[widths.index(max(widths))] -= 1
     return widths
