@@ -42,8 +42,8 @@ COUNTED = words(
     running_batch micro_batch recompute_layers shard_ranks zero_stage global_batch seq_len visits_per_day fewest_chips
     scale_up_domain chips_change batch alternatives n sources pairs layouts stages counts pruned rented owned memory_verdicts
     tp pp dp cp ep etp vpp failures requests concurrency hours nodes replications spares ways_evaluated
-    chips_apart chips_shared chips_needed saved_chips cells finished moved preemptions rejected replicas_followed timed_out unfinished
-    isl osl rollout_chips train_chips chip_hours evaluated ffn head_dim heads kv_heads max_seq mtp_layers
+    chips_apart chips_shared chips_needed saved_chips cells finished moved preemptions rejected replicas_followed
+    timed_out unfinished isl osl rollout_chips train_chips chip_hours evaluated ffn head_dim heads kv_heads max_seq mtp_layers
     vocab chips_per_node concurrency_or_batch host_bound surfaces line tokens_per_step"""
 )
 """Keys whose noun is what they count, sizes of a layout among them."""
