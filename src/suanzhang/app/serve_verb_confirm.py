@@ -74,7 +74,8 @@ def confirmed(ask: Ask, replica: ServeEstimate, peak: float, replicas: int) -> t
             break
         count = max(count + 1, math.ceil(count * 1.08))
     if count > replicas:
-        more = f"{count - replicas} replicas were added to the {replicas} of the formulas to meet the targets in the simulation"
+        added = "1 replica was" if count - replicas == 1 else f"{count - replicas} replicas were"
+        more = f"{added} added to the {replicas} of the formulas to meet the targets in the simulation"
         found = replace(found, warnings=(*found.warnings, more))
     return count, found
 
