@@ -125,7 +125,8 @@ def _together(
         array = np.array(values)
         if float(array.std()) < 1e-9:
             continue
-        found = analyse.analyze(problem, array, calc_second_order=False, num_resamples=100, seed=seed)
+        # SALib takes a seed of 0 for none
+        found = analyse.analyze(problem, array, calc_second_order=False, num_resamples=100, seed=seed + 1)
         result[name] = {
             one.key: (float(found["S1"][i]), float(found["ST"][i]), float(found["S1_conf"][i])) for i, one in enumerate(top)
         }

@@ -48,6 +48,13 @@ def test_sobol_finds_the_shares_of_a_product() -> None:
     assert first["a"] == pytest.approx(math.log(1.2) ** 2 / total, abs=0.08)
 
 
+@pytest.mark.parametrize("seed", [0, 3])
+def test_sobol_and_its_errors_come_again(seed: int) -> None:
+    """Also with the seed of 0, which the library would take for none."""
+    one, two = (studied(product((ranged("a", 1.2), ranged("b", 1.1)), 2.0), seed=seed) for _ in range(2))
+    assert one == two
+
+
 def test_what_the_inputs_do_not_explain_is_said() -> None:
     (answer,), _, _ = studied(product((ranged("a", 1.1),), 1.1**4), sobol=False)
     assert answer.unexplained_fraction == pytest.approx(0.75)
