@@ -49,7 +49,7 @@ def replay(result: str | Path | Mapping[str, Any], *, progress: Callable[[str], 
         raise InputError(
             f"{where}: results of {verb or 'this kind'} cannot be repeated", fix=f"give one of {', '.join(verbs())}"
         )
-    if not body.get("inputs"):
+    if "inputs" not in body or (not body["inputs"] and _must_be_asked(verb)):
         raise InputError(f"{where}: does not hold what it was asked", fix="write it with this version, with --json or --out")
     with given_back(body["inputs"], where) as inputs:
         function = getattr(suanzhang, verb)
@@ -68,6 +68,12 @@ def replay(result: str | Path | Mapping[str, Any], *, progress: Callable[[str], 
     reasons = () if same else reasons_between(made, current)
     left = tuple(sorted({key.rpartition(".")[2] for key in _leaves(body) if key.rpartition(".")[2] in TIMINGS}))
     return ReplayResult(current, made, verb, same, len(then), tuple(moved), reasons, left)
+
+
+def _must_be_asked(verb: str) -> bool:
+    """Whether a verb has a parameter that nothing stands in for: its answer always holds what it was asked."""
+    parameters = inspect.signature(getattr(suanzhang, verb)).parameters.values()
+    return any(one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in parameters)
 
 
 def _parts(head: Header) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from suanzhang.app.question import read_question
 from suanzhang.app.replay import TIMINGS, reasons_between
 from suanzhang.app.replay_inputs import given_back, inputs_of
 from suanzhang.errors import InputError
-from suanzhang.report.jsonable import to_json
+from suanzhang.report.jsonable import to_json, to_text
 from suanzhang.spec.layout import ServeLayout
 from suanzhang.spec.question import Question
 from suanzhang.spec.result import Header
@@ -141,3 +141,14 @@ def test_a_long_list_is_one_row_with_its_largest_move() -> None:
     assert table.rows[0][0] == "days"
     assert "8 rows moved, most of all 8" in str(table.rows[1][0]) and table.rows[1][3] == pytest.approx(80.0)
     assert len(_moved("Times", rows[:3]).rows) == 3
+
+
+def test_an_answer_that_was_asked_nothing_comes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A verb whose every option was left out has inputs, and they are empty."""
+    monkeypatch.setattr("suanzhang.app.backtest._EVERY_MONTHS", 1000)
+    held = json.loads(to_text(suanzhang.backtest()))
+    assert held["inputs"] == {}
+    assert suanzhang.replay(held).identical
+    del held["inputs"]
+    with pytest.raises(InputError, match="what it was asked"):
+        suanzhang.replay(held)
