@@ -6,12 +6,13 @@ import math
 
 import numpy as np
 
-from suanzhang.app.serve_estimate import MANY, estimate_serve
+from suanzhang.app.serve_estimate import MANY
 from suanzhang.app.serve_input import parse_serve_layout, read_trace, request_rate, trace_lengths
 from suanzhang.app.serve_size import serve_layouts, size_service
 from suanzhang.app.serve_verb_answer import answer_of
 from suanzhang.app.serve_verb_confirm import Ask, cheapest_confirmed, hashes_of, replayed, simulated, targets_missed
 from suanzhang.app.serve_verb_lengths import spec_of_lengths, trace_rate
+from suanzhang.app.serve_verb_way import estimator, levers_of, plain
 from suanzhang.catalog import chips as chip_catalog
 from suanzhang.catalog import models as model_catalog
 from suanzhang.catalog import stacks as stack_catalog
@@ -34,7 +35,7 @@ def _best_layout(ask: Ask, concurrency: float) -> ServeLayout:
     work = ClosedLoop(concurrency, ask.input.mean, ask.output.mean)
     for layout in serve_layouts(ask.model, ask.chip):
         try:
-            found = estimate_serve(ask.model, ask.chip, layout, ask.stack, ask.weight_dtype, ask.kv_dtype, work)
+            found = estimator(ask, layout)(work)
         except PlannerError:
             continue
         if best is None or found.output_tokens_per_s_per_chip > best[0]:
@@ -50,14 +51,11 @@ def _best_layout(ask: Ask, concurrency: float) -> ServeLayout:
 
 def _fixed_layout(ask: Ask, layout: ServeLayout, rate: float) -> tuple[int, ServeEstimate]:
     """Replicas of a given layout for a rate, and the estimate of one of them under its share."""
-    full = estimate_serve(
-        ask.model, ask.chip, layout, ask.stack, ask.weight_dtype, ask.kv_dtype,
-        ClosedLoop(MANY, ask.input.mean, ask.output.mean),
-    )  # fmt: skip
+    estimate = estimator(ask, layout)
+    full = estimate(ClosedLoop(MANY, ask.input.mean, ask.output.mean))
     replicas = max(math.ceil(rate / (0.95 * full.capacity_requests_per_s)), 1)
     for _ in range(400):
-        work = OpenLoop(rate / replicas, ask.input, ask.output)
-        found = estimate_serve(ask.model, ask.chip, layout, ask.stack, ask.weight_dtype, ask.kv_dtype, work)
+        found = estimate(OpenLoop(rate / replicas, ask.input, ask.output))
         if not found.saturated and not targets_missed(found, ask.slo):
             return replicas, found
         replicas = max(replicas + 1, math.ceil(replicas * 1.05))
@@ -70,6 +68,30 @@ def _fixed_layout(ask: Ask, layout: ServeLayout, rate: float) -> tuple[int, Serv
         nearest={"ttft_p99_s": found.ttft_s.p99, "tpot_p99_s": found.tpot_s.p99},
         fix="relax the target, or leave the layout to the planner",
     )
+
+
+def _fewest(ask: Ask, rate: float) -> tuple[int, ServeEstimate]:
+    """The layout that carries a rate on the fewest chips as the simulation confirms it, the fastest first among equals."""
+    found: list[tuple[int, float, int, ServeEstimate]] = []
+    refusal: PlannerError | None = None
+    for layout in serve_layouts(ask.model, ask.chip):
+        try:
+            replicas, replica = _fixed_layout(ask, layout, rate)
+        except PlannerError as error:
+            refusal = error
+            continue
+        found.append((replicas * replica.chips, replica.tpot_s.mean, replicas, replica))
+    if not found:
+        raise refusal or Infeasible(f"no layout of {ask.chip.name} holds {ask.model.name}", binding=["memory of the chips"])
+    best: tuple[int, ServeEstimate] | None = None
+    for chips, _, replicas, replica in sorted(found, key=lambda each: each[:2]):
+        if best is not None and chips >= best[0] * best[1].chips:
+            break
+        count, sure = cheapest_confirmed(ask, replica, rate, replicas, None)
+        if best is None or count * sure.chips < best[0] * best[1].chips:
+            best = (count, sure)
+    assert best is not None
+    return best
 
 
 def _sized(ask: Ask, rate: float, load: LoadSpec, free_precision: bool) -> SizedService:
@@ -121,6 +143,10 @@ def serve(
     ttft_p99_s: float | None = None,
     tpot_p99_s: float | None = None,
     peak_to_mean: float = 1.0,
+    draft_tokens: int = 0,
+    acceptance: float | None = None,
+    prefix_share: float = 0.0,
+    offloaded: float = 0.0,
     simulated_requests: int = 20_000,
     seed: int = 0,
 ) -> ServeResult:
@@ -137,6 +163,10 @@ def serve(
         weight_dtype, kv_dtype: formats of weights and cache; 16 bit when left out.
         ttft_p99_s, tpot_p99_s: latency targets.
         peak_to_mean: peak of the day over its mean; the deployment carries the peak.
+        draft_tokens: drafted per round of decoding; 0 for none.
+        acceptance: chance that a drafted token is accepted; 0.75 when left out.
+        prefix_share: share of each prompt that is found in the cache.
+        offloaded: share of that which lies in the memory of the host.
         simulated_requests: requests followed by the event simulation; 0 for the analytic steady state alone.
         seed: of everything random.
 
@@ -163,12 +193,13 @@ def serve(
         if recorded
         else spec_of_lengths(isl, osl, isl_p95, osl_p95)
     )
-    ask = Ask(shape, kind, engine, weight, kv, *lengths, slo, seed, simulated_requests, hashes_of(trace, engine))
+    levers = levers_of(draft_tokens, acceptance, prefix_share, offloaded, trace=bool(trace))
+    ask = Ask(shape, kind, engine, weight, kv, *lengths, slo, seed, simulated_requests, hashes_of(trace, engine), *levers)
     place = parse_serve_layout(layout) if isinstance(layout, str) else layout
     if concurrency is not None:
         place = place or _best_layout(ask, concurrency)
         work = ClosedLoop(concurrency, ask.input.mean, ask.output.mean)
-        found = estimate_serve(shape, kind, place, engine, weight, kv, work)
+        found = estimator(ask, place)(work)
         return answer_of(ask, found, 1, found.requests_per_s, None, work)
     mean = trace_rate(recorded) if recorded else request_rate(rate, visits_per_day)
     assert mean is not None
@@ -211,6 +242,9 @@ def _open(
         peak_to_mean = max(float(per_minute.max()) / 60.0 / mean, 1.0) if len(per_minute) > 1 else 1.0
     peak = mean * peak_to_mean
     sized: SizedService | None = None
+    if place is None and not plain(ask):
+        replicas, replica = _fewest(ask, peak)
+        return answer_of(ask, replica, replicas, mean, None)
     if place is None:
         sized = _sized(ask, mean, LoadSpec("flat" if peak_to_mean == 1.0 else "diurnal", peak_to_mean), free_precision)
         replicas, replica = sized.replicas, sized.peak

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from suanzhang.app.serve_args import front_factor
 from suanzhang.app.serve_estimate import estimate_serve, fitted
 from suanzhang.app.serve_sim import later, pipeline_s, simulate_serve, table_and_settings
+from suanzhang.app.serve_verb_way import plain, simulated_way
 from suanzhang.sim.prefix import prefix_hits, simulate_prefix
 from suanzhang.sim.replica import simulate
 from suanzhang.spec.chip import ChipSpec
@@ -17,6 +18,7 @@ from suanzhang.spec.job import LengthSpec, SloSpec
 from suanzhang.spec.layout import ServeLayout
 from suanzhang.spec.model import ModelSpec
 from suanzhang.spec.serve import OpenLoop, ServeEstimate, SizedService
+from suanzhang.spec.serve_way import Draft, Prefix
 from suanzhang.spec.sim import RequestBatch
 from suanzhang.spec.stack import ServeStack
 
@@ -44,6 +46,8 @@ class Ask:
     seed: int
     requests: int
     hashes: Trace | None = None
+    draft: Draft = field(default_factory=Draft)
+    prefix: Prefix = field(default_factory=Prefix)
 
 
 def targets_missed(found: ServeEstimate, slo: SloSpec) -> list[str]:
@@ -57,6 +61,8 @@ def simulated(ask: Ask, layout: ServeLayout, estimate: ServeEstimate, rate: floa
     """The same replica with latencies of an event simulation, when one is asked for."""
     if ask.requests <= 0:
         return estimate
+    if not plain(ask):
+        return simulated_way(ask, layout, estimate, rate)
     work = OpenLoop(rate, ask.input, ask.output)
     found, _ = simulate_serve(
         ask.model, ask.chip, layout, ask.stack, estimate.weight_dtype, estimate.kv_dtype, work,

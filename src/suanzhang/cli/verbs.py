@@ -265,6 +265,12 @@ def serve(
         str, typer.Option("--tpot-p99", help="99th percentile of the time per further token, such as 100ms.")
     ] = "",
     peak_to_mean: Annotated[float, typer.Option("--peak-to-mean", min=1.0, help="Peak of the day over its mean.")] = 1.0,
+    draft_tokens: Annotated[int, typer.Option("--draft-tokens", min=0, help="Drafted per round of decoding.")] = 0,
+    acceptance: Annotated[
+        float | None, typer.Option("--acceptance", help="Chance that a drafted token is accepted; 0.75 if left out.")
+    ] = None,
+    prefix_share: Annotated[float, typer.Option("--prefix-share", help="Share of each prompt found in the cache.")] = 0.0,
+    offloaded: Annotated[float, typer.Option("--offloaded", help="Share of that which lies in host memory.")] = 0.0,
     requests: Annotated[
         int, typer.Option("--simulated-requests", min=0, help="Requests to simulate; 0 for formulas alone.")
     ] = 20_000,
@@ -289,9 +295,13 @@ def serve(
 
     From flags, or one service of a question file, on the chip of its market that carries it at the least rent.
     """
+    levers = {
+        "--draft-tokens": draft_tokens, "--acceptance": acceptance, "--prefix-share": prefix_share, "--offloaded": offloaded,
+    }  # fmt: skip
     if question is not None:
         alone(
             {
+                **levers,
                 "--model": model, "--isl": isl, "--osl": osl, "--isl-p95": isl_p95, "--osl-p95": osl_p95,
                 "--rate": rate, "--concurrency": concurrency,
                 "--visits-per-day": visits_per_day, "--trace": trace, "--layout": layout, "--stack": stack,
@@ -313,7 +323,7 @@ def serve(
     if apart or lossy or "," in chip:
         from suanzhang.cli.verbs_serve import kinds_call
 
-        fixed = {"--concurrency": concurrency, "--trace": trace, "--layout": layout}
+        fixed = {"--concurrency": concurrency, "--trace": trace, "--layout": layout, **levers}
         return kinds_call(
             model, chip, fixed, isl=isl, osl=osl, isl_p95=isl_p95, osl_p95=osl_p95, rate=rate, visits_per_day=visits_per_day,
             ttft_p99=ttft_p99, tpot_p99=tpot_p99, peak_to_mean=peak_to_mean, weight_dtype=weight_dtype, kv_dtype=kv_dtype,
@@ -335,10 +345,16 @@ def serve(
         "ttft_p99_s": positive(ttft_p99, "time", "--ttft-p99"),
         "tpot_p99_s": positive(tpot_p99, "time", "--tpot-p99"),
         "peak_to_mean": peak_to_mean if peak_to_mean != 1.0 else None,
+        "draft_tokens": draft_tokens or None,
+        "acceptance": acceptance,
+        "prefix_share": prefix_share or None,
+        "offloaded": offloaded or None,
         "simulated_requests": requests if requests != 20_000 else None,
         "seed": seed or None,
     }
     if launch:
+        if any(levers.values()):
+            raise InputError("--launch does not write drafts and caches", fix="leave them out, and add them to the files")
         return Call("launch_serve", (model, chip, launch), {**named, "folder": folder}, "sizing the service")
     return Call("serve", (model, chip), named, "sizing the service")
 
