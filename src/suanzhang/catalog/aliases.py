@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from suanzhang.catalog.quoted_yaml import load_yaml
+from suanzhang.catalog.spellings import meant, spelled
 from suanzhang.errors import CatalogError, unknown_name
 
 Kind = Literal["chip", "model", "train_stack", "serve_stack"]
@@ -94,4 +95,9 @@ def resolve(kind: Kind, name: str, known: Mapping[str, str]) -> str:
     reason = not_modelled(kind, name)
     if reason:
         raise CatalogError(f"{_WHAT[kind]} {name!r} is not modelled: {reason}", details={"not_modelled": reason})
+    if kind == "chip":
+        parts = spelled(name)
+        found = find(kind, parts.short, known) or meant(name, known, find(kind, parts.family, known))
+        if found is not None:
+            return found
     raise unknown_name(_WHAT[kind], name, known)

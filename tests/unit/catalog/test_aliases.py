@@ -46,10 +46,29 @@ def test_most_names_have_an_entry():
         ("H100-96G-HBM2e", "h100-sxm-96"),
         ("TPU v7x (Ironwood)", "tpu-v7"),
         ("昇腾910C", "ascend-910c"),
+        ("NVIDIA H100 80GB HBM3", "h100-sxm-80"),
+        ("NVIDIA H100 SXM5 80 GB", "h100-sxm-80"),
+        ("nvidia h100-80gb-hbm3", "h100-sxm-80"),
+        ("NVIDIA H100 PCIe", "h100-pcie-80"),
+        ("NVIDIA A100 80GB PCIe", "a100-pcie-80"),
+        ("NVIDIA A100-SXM4-40GB", "a100-sxm-40"),
+        ("H200 141GB", "h200-sxm-141"),
+        ("NVIDIA GB200", "gb200-nvl72"),
+        ("AMD Instinct MI250X", "mi250x-128"),
+        ("AMD Instinct MI300X OAM", "mi300x-192"),
+        ("NVIDIA RTX PRO 6000 Blackwell Server Edition", "rtxpro6000-96"),
+        ("NVIDIA GeForce RTX 4090", "rtx4090-24"),
+        ("Google TPU v5p", "tpu-v5p"),
     ],
 )
 def test_spellings_of_one_chip(name, expected):
     assert chip(name).id == expected
+
+
+@pytest.mark.parametrize("name", ["NVIDIA A100 64GB", "NVIDIA V100 PCIe", "NVIDIA", "H100 80GB OAM", "Moonbase X9", "80GB SXM"])
+def test_a_spelling_that_may_mean_several_or_none_is_unknown(name):
+    with pytest.raises(CatalogError, match="unknown chip"):
+        chip(name)
 
 
 def test_names_point_to_entries_that_exist():
