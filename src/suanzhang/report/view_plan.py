@@ -244,7 +244,7 @@ def _training(part: TrainingPlan) -> Section:
         Fact("layout", layout_words(option.layout)),
         Fact("step time", option.step_s, "s", option.step_s_interval),
         Fact("mfu", option.mfu, "fraction", option.mfu_interval),
-        Fact("memory of the fullest chip", option.memory_bytes, "B"),
+        Fact("memory of the fullest chip", option.memory_bytes, "B", option.memory_bytes_interval),
         Fact(
             "energy",
             option.energy_j / J_PER_KWH / KILO,

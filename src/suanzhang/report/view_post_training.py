@@ -16,6 +16,9 @@ _NAMES = {
 }
 
 
+_BESIDE = "the sides work at the same time: the longer one sets the step; share: of the work of both"
+
+
 def post_training(result: PostResult) -> Report:
     """Days, money, the parts of a step and the other ways to place it."""
     best = result.best
@@ -31,7 +34,7 @@ def post_training(result: PostResult) -> Report:
     sections = (
         Section("Run", (_run(result),)),
         Section("Parts of a step", (terms_chart("Parts of a step", best.terms),)),
-        Section("Sides of the fleet", (terms_table("Sides of the fleet", best.sides),) if best.sides else ()),
+        Section("Sides of the fleet", (terms_table("Sides of the fleet", best.sides, _BESIDE),) if best.sides else ()),
         Section("Ways to place it", (options,)),
         warnings_section(result.warnings, weak=result.weak_inputs),
         Section("Terms of a step", (terms_table("Terms of a step", best.terms),), folded=True),

@@ -19,8 +19,7 @@ def day(result: DayResult) -> Report:
     else:
         verdict = (
             f"{format_count(result.replicas)} replicas ({layout_words(result.layout)}) of {result.chip} answer the day of "
-            f"{result.model}: first token within {_late(result)} s for 99 %, "
-            f"{result.requests_simulated / max(result.wall_s, 1e-9):,.3g} requests followed per second."
+            f"{result.model}: first token within {_late(result)} s for 99 %."
         )
     sections = (
         Section("Requests", (_requests(result), _latency(result))),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from suanzhang.report.blocks import Column, Fact, Facts, Report, Section, Table, money_fact, ranged
 from suanzhang.report.common import layout_words, sources_section, warnings_section
 from suanzhang.spec.train_scaling import ScalingResult, ScalingRow
-from suanzhang.units import GIGA, TERA, format_count
+from suanzhang.units import GIGA, MEGA, TERA, format_count
 
 _YOTTA = 1e24
+_DAYS_AT = 2
+"""Column of the duration, which goes into the note where all kinds have the same."""
 
 
 def scaling(result: ScalingResult) -> Report:
@@ -45,7 +47,7 @@ def _facts(result: ScalingResult, best: ScalingRow) -> Facts:
             Fact("layout", layout_words(best.layout) if best.layout else "–"),
             Fact("model FLOP utilisation (mfu)", best.mfu, "fraction", best.mfu_interval),
             Fact("useful share of the time", best.goodput_fraction, "fraction", best.goodput_fraction_interval),
-            money_fact("chip-hours", best.cost),
+            money_fact("cost of its chip-hours", best.cost),
         ]
     if result.budget is not None:
         facts.append(money_fact("budget", result.budget))
@@ -56,11 +58,12 @@ def _chips(result: ScalingResult) -> Table:
     money = next((row.cost.currency for row in result.rows if row.cost), "")
     columns = [
         Column("chip"), Column("chips", "chips"), Column("duration", "d"), Column("mfu", "%"), Column("compute", "10^24 FLOP"),
-        Column("parameters", "billion"), Column("tokens", "trillion"), Column("loss", "nats/token", 4),
+        Column("size", "billion"), Column("tokens", "trillion"), Column("loss", "nats/token", 4),
     ]  # fmt: skip
     if money:
-        columns += [Column("price per hour", f"{money}/chip/h"), Column("cost", money)]
+        columns += [Column("price per hour", f"{money}/chip/h"), Column("cost", f"million {money}")]
     rows = []
+    same = len({row.days for row in result.rows}) == 1
     for row in result.rows:
         cells: list[str | float | None] = [
             row.chip, row.chips, row.days, ranged(row.mfu, row.mfu_interval, 100.0),
@@ -68,9 +71,16 @@ def _chips(result: ScalingResult) -> Table:
             ranged(row.tokens, row.tokens_interval, 1.0 / TERA), ranged(row.loss, row.loss_interval),
         ]  # fmt: skip
         if money:
-            cells += [row.price_per_chip_h.amount if row.price_per_chip_h else None, row.cost.amount if row.cost else None]
+            cells += [
+                row.price_per_chip_h.amount if row.price_per_chip_h else None,
+                row.cost.amount / MEGA if row.cost else None,
+            ]
         rows.append(tuple(cells))
-    return Table("Kinds of chips", tuple(columns), tuple(rows))
+    if same:
+        columns.pop(_DAYS_AT)
+        rows = [row[:_DAYS_AT] + row[_DAYS_AT + 1 :] for row in rows]
+    note = f"each for {result.rows[0].days:,.0f} days" if same else ""
+    return Table("Kinds of chips", tuple(columns), tuple(rows), note)
 
 
 def _sizes(result: ScalingResult) -> Table:
