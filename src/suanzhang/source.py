@@ -9,6 +9,8 @@ Grade = Literal["vendor", "measured", "published", "derived", "press", "unverifi
 
 GRADES: tuple[Grade, ...] = ("measured", "vendor", "published", "derived", "press", "unverified", "assumed")
 """All grades, the firmest first."""
+QUESTION = "question"
+"""Source key of what the user gave."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""`catalog`: chips, models, offers, markets, sites, sources and stacks, every value with its source."""
+"""`catalog`: chips, models, offers, markets, sites, sources, stacks and figures of costs, every value with its source."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import cast, get_args
 from suanzhang.app.catalog_entries import (
     Entry,
     chip_entries,
+    figure_entries,
     market_entries,
     model_entries,
     offer_entries,
@@ -29,6 +30,7 @@ _ENTRIES: Mapping[CatalogKind, Callable[[str], tuple[Entry, ...]]] = {
     "sites": site_entries,
     "sources": source_entries,
     "stacks": stack_entries,
+    "figures": figure_entries,
 }
 
 
@@ -36,7 +38,7 @@ def show(kind: str, id: str | None = None) -> CatalogResult:
     """Entries of the catalog.
 
     Args:
-        kind: chips, models, offers, markets, sites, sources or stacks.
+        kind: chips, models, offers, markets, sites, sources, stacks or figures (what costs rest on).
         id: one entry, by id or another name (offers: also a market); all of them when None.
 
     Returns:

@@ -215,6 +215,23 @@ def _site(item: Site) -> Entry:
     return Entry(row, tuple(_value(name, quote) for name, quote in quotes.items()))
 
 
+def figure_entries(name: str) -> tuple[Entry, ...]:
+    """One figure that costs rest on, or all."""
+    from suanzhang.money.figures import figure, figures
+
+    found = {name: figure(name)} if name else figures()
+    return tuple(
+        Entry(
+            {
+                "id": key, "value": item.value, "unit": item.quoted.unit, "low": item.low, "high": item.high,
+                "grade": item.quoted.grade, "note": item.quoted.note,
+            },
+            (_value(key, item.quoted),),
+        )
+        for key, item in found.items()
+    )  # fmt: skip
+
+
 # ---------------------------------------------------------------- sources and stacks
 
 

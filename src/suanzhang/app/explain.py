@@ -11,6 +11,7 @@ from suanzhang.app.explain_tree import dotted, flags_of, summed
 from suanzhang.app.header import header
 from suanzhang.app.replay_inputs import given_back, read_result
 from suanzhang.errors import InputError
+from suanzhang.money.figures import instead
 from suanzhang.spec.question import Question
 from suanzhang.spec.result import Header
 from suanzhang.spec.trust import AnswerWorth, ExplainResult, Given, Node
@@ -113,7 +114,8 @@ def _plan(body: Mapping[str, Any], question: Question) -> tuple[list[Node], list
     from suanzhang.app.explain_train import explain_option, plan_job
     from suanzhang.catalog.models import model
 
-    trees = [cost_tree(body.get("buy", body), question)]
+    with instead(dict(question.costs)):
+        trees = [cost_tree(body.get("buy", body), question)]
     warnings: list[str] = []
     asks = {ask.name: ask for ask in question.train}
     for one in body.get("train", ()):

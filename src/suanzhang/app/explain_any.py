@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from suanzhang.app.explain_tree import QUESTION, asked
+from suanzhang.app.explain_tree import asked
 from suanzhang.errors import PlannerError
+from suanzhang.source import QUESTION
 from suanzhang.spec.trust import Flag, Given, Node
 from suanzhang.units import in_words, unit_of_key
 
@@ -35,8 +36,9 @@ _ASKED_UNITS = {
     "isl": "tokens", "osl": "tokens", "isl_p95": "tokens", "osl_p95": "tokens", "seq_len": "tokens", "tokens": "tokens",
     "rate": "requests/s", "concurrency": "requests", "visits_per_day": "requests/d", "global_batch": "sequences",
     "horizon": "months", "budget": "currency", "price_per_chip_h": "currency/chip/h",
+    "bubble": "fraction", "gain": "fraction", "best_gain": "fraction",
 }  # fmt: skip
-"""Units of what is asked whose name does not end in one."""
+"""Units of what is asked or answered whose name does not end in one."""
 _PERCENTILES = ("mean", "p50", "p90", "p95", "p99")
 _MOST = 120
 """Answers that are shown."""

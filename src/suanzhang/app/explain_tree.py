@@ -9,7 +9,7 @@ from typing import Any
 
 from suanzhang.app.physics import Physics
 from suanzhang.catalog.stacks import stack_origin
-from suanzhang.source import Quoted
+from suanzhang.source import QUESTION, Quoted
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.stack import ServeStack, TrainStack
 from suanzhang.spec.trust import Flag, Given, Node
@@ -19,9 +19,6 @@ WEAK = ("unverified", "assumed")
 """Grades that are flagged where they weigh."""
 WEIGHS = 0.05
 """Share of an answer from which a weak figure is flagged."""
-QUESTION = "question"
-"""Source key of what the user gave."""
-
 
 _NOMINAL = "as sold; nominal gigabytes of memory are binary ones"
 
@@ -48,7 +45,8 @@ def quoted(name: str, quote: Quoted | None, missing: str = "in no source") -> Gi
     if quote is None:
         return Given(name, missing, "", "", "assumed")
     dated = ", ".join(part for part in (quote.date, quote.note) if part)
-    return Given(name, quote.value, quote.unit, quote.source, quote.grade, dated)
+    grade = "asked" if quote.source == QUESTION else quote.grade
+    return Given(name, quote.value, quote.unit, quote.source, grade, dated)
 
 
 def of_chip(chip: ChipSpec, figure: str, name: str) -> Given:

@@ -22,6 +22,7 @@ from suanzhang.app.question import read_question
 from suanzhang.app.spread import inverse, serving_interval
 from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.errors import InputError
+from suanzhang.money.figures import instead
 from suanzhang.money.procurement.calendar import HOURS_PER_MONTH
 from suanzhang.money.procurement.watch import Watch
 from suanzhang.spec.buy import BuyResult, Demand, Holding
@@ -63,10 +64,11 @@ def plan(question: Question | str | Path, *, deep: bool = False, progress: Calla
     """
     asked = question if isinstance(question, Question) else read_question(question)
     tell = progress or (lambda _: None)
-    sized = size_question(asked, tell)
-    tell("schedule purchases")
-    bought = schedule(sized, deep=deep or asked.deep)
-    return assemble(sized, bought, lambda change: schedule(change, deep=False, risk=WHAT_IF), tell, deep=deep or asked.deep)
+    with instead(dict(asked.costs)):
+        sized = size_question(asked, tell)
+        tell("schedule purchases")
+        bought = schedule(sized, deep=deep or asked.deep)
+        return assemble(sized, bought, lambda change: schedule(change, deep=False, risk=WHAT_IF), tell, deep=deep or asked.deep)
 
 
 def size_question(question: Question, progress: Callable[[str], None]) -> Sized:

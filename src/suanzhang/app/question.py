@@ -15,6 +15,7 @@ from suanzhang.app import question_schema as schema
 from suanzhang.app.yamlfile import Document, KeyPath, parse_document, read_document
 from suanzhang.catalog.models import model as find_model
 from suanzhang.errors import InputError, nearest_names
+from suanzhang.money.figures import check_given
 from suanzhang.spec.job import LengthSpec, LoadSpec, SloSpec
 from suanzhang.spec.question import ChipFilter, Holding, MarketAsk, OfferAsk, Question, ServeAsk, SiteAsk, TrainAsk, WorksAsk
 from suanzhang.units import MONTH_S
@@ -83,6 +84,11 @@ def _question(document: Document, origin: str) -> Question:
         raise input_error(error, document, schema.QuestionModel) from None
     question = _frozen(model, origin)
     _check_models(question, document)
+    for key, amount in question.costs:
+        try:
+            check_given(key, amount)
+        except InputError as error:
+            raise InputError(f"{document.where(('costs', key))}: {error.message}", fix=error.fix) from None
     return question
 
 
@@ -196,6 +202,7 @@ def _frozen(model: schema.QuestionModel, origin: str) -> Question:
         move_cost_per_chip=moving.cost_per_chip if moving else None,
         move_months=moving.months if moving else None,
         budget_by_month=tuple(model.budget_by_month),
+        costs=tuple(sorted(model.costs.items())),
     )
 
 

@@ -382,6 +382,10 @@ class QuestionModel(_Part):
     train: list[TrainModel] = Field(default_factory=list, max_length=100, description="Trainings that are wanted.")
     serve: list[ServeModel] = Field(default_factory=list, max_length=100, description="Services that are wanted.")
     chips: ChipsModel = Field(default_factory=ChipsModel, description="Which chips may be used; a list allows only these.")
+    costs: dict[str, float] = Field(
+        default_factory=dict,
+        description="Figures that costs rest on, in place of ours; `suanzhang catalog figures` lists them.",
+    )
     seed: Whole = Field(0, ge=0, le=2**31 - 1, description="Seed of every random stream.")
     deep: bool = Field(False, description="Simulate and solve in full instead of analytically.")
 

@@ -200,7 +200,7 @@ def beyond_the_chip(inputs: Inputs) -> Answer:
     market, chip = find_market(inputs.text("market")), find_chip(inputs.text("chip"))
     months = inputs.number("months")
     price, costs = own_costs(market, chip, int(months))
-    terms = OwnershipTerms(months, 1.0, figure("interest_per_year").value, costs.resale[-1])
+    terms = OwnershipTerms(months, 1.0, figure("interest_per_year").value, costs.resale[-1], figure("tax_shield").value)
     lines = chip_hour_lines(price, costs, terms)
     total = sum(lines.values())
     beyond = 1.0 - lines["chips"] / total

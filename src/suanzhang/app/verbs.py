@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from suanzhang.app.plan import DEEP_SCENARIOS, physics_spreads, schedule, size_question
 from suanzhang.app.question import read_question
 from suanzhang.errors import InputError
+from suanzhang.money.figures import instead
 from suanzhang.spec.buy import BuyResult
 from suanzhang.spec.question import Question
 
@@ -96,19 +97,20 @@ def buy(
     risk = RiskOptions(count, asked.seed, weight, values=True, sensitivity=sensitivity or deep, gap=gap)
     if resume is not None and monte_carlo is None:
         raise InputError("resume: there is nothing to go on with", fix="say how many futures with monte_carlo")
-    sized = size_question(asked, tell)
-    if monte_carlo is not None:
-        kept = None if resume is None else Path(resume)
-        risk = replace(risk, monte=MonteOptions(monte_carlo, asked.seed, physics_spreads(sized), workers, kept))
-    tell("schedule purchases")
-    with watched(progress) as (watch, _):
-        found = schedule(sized, deep=deep, risk=risk, watch=watch, progress=tell)
-    found = replace(found, charge_back=charge_back(found), warnings=(*notes, *found.warnings))
-    if actuals is not None:
-        found = replace(found, actuals=compare_actuals(found, actuals))
-    if focus is not None:
-        _write_text(Path(focus), focus_csv(found, asked.title or "plan"))
-    return replace(spread_bought(found, sized), weak_inputs=weak_buying(found, asked))
+    with instead(dict(asked.costs)):
+        sized = size_question(asked, tell)
+        if monte_carlo is not None:
+            kept = None if resume is None else Path(resume)
+            risk = replace(risk, monte=MonteOptions(monte_carlo, asked.seed, physics_spreads(sized), workers, kept))
+        tell("schedule purchases")
+        with watched(progress) as (watch, _):
+            found = schedule(sized, deep=deep, risk=risk, watch=watch, progress=tell)
+        found = replace(found, charge_back=charge_back(found), warnings=(*notes, *found.warnings))
+        if actuals is not None:
+            found = replace(found, actuals=compare_actuals(found, actuals))
+        if focus is not None:
+            _write_text(Path(focus), focus_csv(found, asked.title or "plan"))
+        return replace(spread_bought(found, sized), weak_inputs=weak_buying(found, asked))
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -410,7 +410,9 @@ def calibrate(
 
 
 def catalog(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="chips, models, offers, markets, sites, sources or stacks.")],
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help="chips, models, offers, markets, sites, sources, stacks or figures.")
+    ],
     name: Annotated[str, typer.Argument(metavar="[ID]", help="One entry, every value with its source.")] = "",
 ) -> Call:
     """Show chips, models, prices, with sources."""

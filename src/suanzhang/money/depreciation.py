@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from suanzhang.errors import CatalogError
-from suanzhang.money.figures import DATA, figure
+from suanzhang.money.figures import DATA, RESALE, figure, given
+from suanzhang.source import QUESTION
 
 _RELATIVES = {"a800": "a100", "h800": "", "v100s": "v100", "rtx4090d": "rtx4090"}
 _FIRM_MONTHS = 24.0
@@ -76,6 +77,9 @@ def resale_curve(chip: str) -> ResaleCurve:
     """
     family = chip.split("-", 1)[0].lower()
     family = _RELATIVES.get(family, family)
+    kept = given(RESALE)
+    if kept is not None:
+        return ResaleCurve("given", kept, 0.0, "derived", QUESTION)
     general = 1.0 + figure("price_change_per_year").value
     if family not in _points():
         return ResaleCurve("default", general, 0.0, "assumed", figure("price_change_per_year").quoted.source)

@@ -169,7 +169,7 @@ def _get_routes(app: FastAPI, answered: Answered) -> None:
 
         return await answered(header)
 
-    @app.get("/v1/catalog/{kind}", summary="Entries of one kind: chips, models, offers, markets, sites, sources, stacks")
+    @app.get("/v1/catalog/{kind}", summary="Entries of a kind: chips, models, offers, markets, sites, sources, stacks, figures")
     async def catalog(kind: str) -> Response:
         return await answered(lambda: suanzhang.look_up(kind))
 

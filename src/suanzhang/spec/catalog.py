@@ -8,7 +8,7 @@ from typing import Literal
 
 from suanzhang.spec.result import Header, SourceUse
 
-CatalogKind = Literal["chips", "models", "offers", "markets", "sites", "sources", "stacks"]
+CatalogKind = Literal["chips", "models", "offers", "markets", "sites", "sources", "stacks", "figures"]
 
 Cell = str | float | int | bool | None
 """One cell of a catalog table; None where nobody has published the figure."""

@@ -228,6 +228,7 @@ class Question:
         move_cost_per_chip: price of moving a chip between sites, in the currency; None for the usual one.
         move_months: months in which a moved chip works nowhere; None for the usual ones, 0 or less for no moves.
         budget_by_month: most that may have been spent by the end of each month; empty without a limit.
+        costs: figures that costs rest on, in place of ours, by key.
     """
 
     title: str
@@ -248,3 +249,4 @@ class Question:
     move_cost_per_chip: float | None = None
     move_months: int | None = None
     budget_by_month: tuple[float, ...] = ()
+    costs: tuple[tuple[str, float], ...] = ()
