@@ -131,8 +131,14 @@ def replayed(ask: Ask, trace: RequestBatch, layout: ServeLayout, estimate: Serve
         warnings += (f"{share:.0%} of the prompt tokens of the trace were found in prefix caches",)
     front = (ask.stack.request_s + ask.stack.request_per_seq_s * found.batch_mean) * front_factor(fitted(), ask.stack)
     pipe = pipeline_s(layout.pp, table, settings, ask.input, ask.output)
-    return replace(
+    if found.overloaded:
+        able = f"{replicas} replicas answer {found.completed_per_s * replicas / count:.3g} requests/s"
+        warnings += (f"overloaded: the queue grows as the trace is replayed; {able}",)
+    shown = replace(
         estimate, ttft_s=later(found.ttft_s, front, pipe), tpot_s=later(found.tpot_s), e2e_s=later(found.e2e_s, front, pipe),
         saturated=found.overloaded, running_batch=found.batch_mean,
-        requests_simulated=found.requests, simulated_s=found.simulated_s, warnings=warnings,
+        requests_simulated=found.requests, simulated_s=found.simulated_s,
     )  # fmt: skip
+    if missed := targets_missed(shown, ask.slo):
+        warnings += (f"the replayed trace misses {', '.join(missed)}: ask for more than its rate, or relax the target",)
+    return replace(shown, warnings=warnings)
