@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import suanzhang
-from suanzhang.app.explain_any import FORMULAS
+from suanzhang.app.explain_any import FORMULAS, any_trees
 from suanzhang.app.explain_serve import layers_with
 from suanzhang.app.explain_train import run_of
 from suanzhang.app.explain_tree import find_formula, flags_of, formulas_of, givens_of, summed
@@ -174,3 +174,10 @@ def test_a_training_with_options_of_its_own_is_explained_by_them(tmp_path: Path)
     run = run_of(body, asked | {"tokens": "1T", "model": "mixtral-8x7b"})
     assert run.estimate.step_s == pytest.approx(body["step_s"], rel=1e-12)
     assert run_of(body, {**asked, "tokens": "1T", "overlap": ""}).estimate.step_s != run.estimate.step_s
+
+
+def test_gains_of_an_examined_job_are_shares() -> None:
+    body = {"best_gain": 0.5, "best_gain_interval": {}, "findings": [{"gain": 0.25, "gain_interval": {}}]}
+    tree = any_trees("examine", body, {})[-1]
+    found = {node.name: node.unit for part in tree.parts for node in (part, *part.parts) if node.value is not None}
+    assert found == {"best gain": "fraction", "gain": "fraction"}
