@@ -193,7 +193,10 @@ def spread_refusal(refused: Refusal, chip: ChipSpec) -> Refusal:
         return refused
     grade, found = grade_on(chip, "bf16"), {}
     for name, value in refused.nearest.items():
-        factors = multipliers("serving", grade, 0.0, f"{name.split('_')[0]}_s")
+        if name == "chips":
+            factors = multipliers("serving", grade, 0.0, "output_tokens_per_s").inverse()
+        else:
+            factors = multipliers("serving", grade, 0.0, f"{name.split('_')[0]}_s")
         found[name] = around(value, Interval(factors.p05, factors.p50, factors.p95))
     return replace(refused, nearest_interval=found)
 

@@ -10,7 +10,7 @@ import pytest
 from suanzhang.app.serve_futures import COMMON_SHARE, Futures, common_share
 from suanzhang.app.serve_improve_judge import Judge
 from suanzhang.app.serve_size_way import prepare
-from suanzhang.app.serve_spread import around, percentiles_around, replicas_for, times, whole
+from suanzhang.app.serve_spread import around, percentiles_around, replicas_for, spread_refusal, times, whole
 from suanzhang.catalog.chips import chip
 from suanzhang.catalog.models import model
 from suanzhang.catalog.stacks import serve_stack
@@ -18,7 +18,7 @@ from suanzhang.spec.draws import two_piece_lognormal
 from suanzhang.spec.job import LengthSpec, LoadSpec, ServiceSpec, SloSpec
 from suanzhang.spec.layout import ServeLayout
 from suanzhang.spec.result import Interval
-from suanzhang.spec.serve import Percentiles
+from suanzhang.spec.serve import Percentiles, Refusal
 from suanzhang.spec.serve_way import Way
 
 OFF = Interval(0.7, 1.0, 1.4)
@@ -81,3 +81,11 @@ def test_the_common_share_is_found_in_drawn_groups() -> None:
     groups = [random.normal(random.normal(0.0, math.sqrt(0.7)), math.sqrt(0.3), 12) for _ in range(800)]
     assert common_share(groups) == pytest.approx(0.7, abs=0.03)
     assert common_share([random.normal(0.0, 1.0, 12) for _ in range(800)]) < 0.05
+
+
+@pytest.mark.parametrize("name", ["chips", "ttft_p99_s", "tpot_p99_s", "e2e_p99_s"])
+@pytest.mark.parametrize("kind", ["h100-sxm-80", "ascend-910a"])
+def test_whatever_a_refusal_comes_near_to_has_an_interval(name: str, kind: str) -> None:
+    refused = spread_refusal(Refusal("chat", kind, "too many", (name,), {name: 400.0}, 1), chip(kind))
+    found = refused.nearest_interval[name]
+    assert found.p05 < 400.0 < found.p95
