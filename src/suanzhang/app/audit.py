@@ -10,7 +10,7 @@ from typing import Any
 from suanzhang.app.claims import read_claims
 from suanzhang.app.header import header
 from suanzhang.app.scenarios import run_scenario, significant
-from suanzhang.errors import unknown_name
+from suanzhang.errors import InputError, nearest_names, unknown_name
 from suanzhang.spec.audit import AuditResult, AuditRow, Claim, Scenario, Verdict
 from suanzhang.spec.result import Interval
 from suanzhang.spec.trust import Flag
@@ -18,18 +18,19 @@ from suanzhang.spec.trust_plain import plain
 from suanzhang.units import MEGA, format_figure
 
 
-def audit(path: str | Path, *, seed: int = 0) -> AuditResult:
-    """Recompute every claim of a claims file.
+def audit(path: str | Path, *, claim: str = "", seed: int = 0) -> AuditResult:
+    """Recompute every claim of a claims file, or some of them.
 
     Args:
         path: a claims file; docs/guides/audit.md describes it.
+        claim: ids of the claims to recompute, with commas; the beginning of an id is enough. All when left out.
         seed: of everything random.
 
     Raises:
         InputError: the file, a claim or the inputs of a scenario cannot be used.
     """
     document, claims = read_claims(Path(path))
-    rows = tuple(_row(claim) for claim in claims)
+    rows = tuple(_row(one) for one in _chosen(claims, claim))
     count = {
         verdict: sum(row.verdict == verdict for row in rows) for verdict in ("consistent", "inconsistent", "not checkable")
     }
@@ -37,6 +38,22 @@ def audit(path: str | Path, *, seed: int = 0) -> AuditResult:
         header(seed), document, rows, count["consistent"], count["inconsistent"], count["not checkable"],
         weak_inputs=_weak(rows),
     )  # fmt: skip
+
+
+def _chosen(claims: Sequence[Claim], wanted: str) -> tuple[Claim, ...]:
+    """The claims whose ids begin as one of the wanted ones does; an id itself means that claim alone."""
+    words = [word.strip().lower() for word in wanted.split(",") if word.strip()]
+    if not words:
+        return tuple(claims)
+    ids = [one.id for one in claims]
+    chosen: set[str] = set()
+    for word in words:
+        found = [name for name in ids if name.lower() == word] or [name for name in ids if name.lower().startswith(word)]
+        if not found:
+            near = nearest_names(word, ids)
+            raise InputError(f"no claim is called {word!r}", fix=f"did you mean {' or '.join(near) or ids[0]}?")
+        chosen |= set(found)
+    return tuple(one for one in claims if one.id in chosen)
 
 
 def _weak(rows: tuple[AuditRow, ...]) -> tuple[Flag, ...]:

@@ -202,3 +202,17 @@ def test_figures_that_differ_do_not_read_the_same() -> None:
         "69.4 %",
         "68.8 %",
     ]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "ids"),
+    [("S11-chip-bill", ["S11-chip-bill"]), ("s08, S22", ["S08-entry-ticket", "S08b-what-20-million-trains", "S22-dgx-cloud"])],
+)
+def test_some_claims_alone(wanted, ids):
+    result = audit(ROOT / "examples" / "gpu-rush-2023" / "claims.yaml", claim=wanted)
+    assert [row.id for row in result.claims] == ids
+
+
+def test_a_claim_that_is_not_there_is_one_line():
+    with pytest.raises(InputError, match="no claim is called 's99'"):
+        audit(ROOT / "examples" / "gpu-rush-2023" / "claims.yaml", claim="S99")
