@@ -8,8 +8,6 @@ from suanzhang.spec.train_scaling import ScalingResult, ScalingRow
 from suanzhang.units import GIGA, MEGA, TERA, format_count
 
 _YOTTA = 1e24
-_DAYS_AT = 2
-"""Column of the duration, which goes into the note where all kinds have the same."""
 
 
 def scaling(result: ScalingResult) -> Report:
@@ -56,14 +54,14 @@ def _facts(result: ScalingResult, best: ScalingRow) -> Facts:
 
 def _chips(result: ScalingResult) -> Table:
     money = next((row.cost.currency for row in result.rows if row.cost), "")
+    same = len({row.days for row in result.rows}) == 1
     columns = [
-        Column("chip"), Column("chips", "chips"), Column("duration", "d"), Column("mfu", "%"), Column("compute", "10^24 FLOP"),
-        Column("size", "billion"), Column("tokens", "trillion"), Column("loss", "nats/token", 4),
+        Column("chip"), Column("chips", "chips"), Column("duration", "d", optional=same), Column("mfu", "%"),
+        Column("compute", "10^24 FLOP"), Column("size", "billion"), Column("tokens", "trillion"), Column("loss", "nats/token", 4),
     ]  # fmt: skip
     if money:
         columns += [Column("price per hour", f"{money}/chip/h"), Column("cost", f"million {money}")]
     rows = []
-    same = len({row.days for row in result.rows}) == 1
     for row in result.rows:
         cells: list[str | float | None] = [
             row.chip, row.chips, row.days, ranged(row.mfu, row.mfu_interval, 100.0),
@@ -76,9 +74,6 @@ def _chips(result: ScalingResult) -> Table:
                 row.cost.amount / MEGA if row.cost else None,
             ]
         rows.append(tuple(cells))
-    if same:
-        columns.pop(_DAYS_AT)
-        rows = [row[:_DAYS_AT] + row[_DAYS_AT + 1 :] for row in rows]
     note = f"each for {result.rows[0].days:,.0f} days" if same else ""
     return Table("Kinds of chips", tuple(columns), tuple(rows), note)
 

@@ -21,8 +21,8 @@ _COLUMNS = (
     Column("inside our 90 % interval", "%"),
     Column("inside, low", "%", optional=True),
     Column("inside, high", "%", optional=True),
-    Column("95th over 5th percentile", "times", optional=True),
-    Column("the same on calibrated chips", "times", optional=True),
+    Column("p95 over p05, all chips", "times", optional=True),
+    Column("p95 over p05, calibrated chips", "times"),
 )
 
 

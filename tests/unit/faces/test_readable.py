@@ -19,6 +19,8 @@ def test_kinds_of_chips_keep_their_names_on_one_line() -> None:
     assert "h100-sxm-80" in table
     assert "[nats/token]" in table
     assert "each for 220 days" in table
+    kinds = next(table for table in report_of(result).tables if table.title == "Kinds of chips")
+    assert "duration" in [column.name for column in kinds.columns], "programs read the same columns whatever was asked"
 
 
 def test_sides_that_work_at_the_same_time_are_not_summed() -> None:
