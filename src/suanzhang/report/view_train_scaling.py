@@ -57,7 +57,8 @@ def _chips(result: ScalingResult) -> Table:
     same = len({row.days for row in result.rows}) == 1
     columns = [
         Column("chip"), Column("chips", "chips"), Column("duration", "d", optional=same), Column("mfu", "%"),
-        Column("compute", "10^24 FLOP"), Column("size", "billion"), Column("tokens", "trillion"), Column("loss", "nats/token", 4),
+        Column("compute", "10^24 FLOP"), Column("size", "billion"), Column("tokens", "trillion"),
+        Column("loss", "nats/token", 4),
     ]  # fmt: skip
     if money:
         columns += [Column("price per hour", f"{money}/chip/h"), Column("cost", f"million {money}")]
