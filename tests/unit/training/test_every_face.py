@@ -40,6 +40,7 @@ GIVEN: dict[str, dict[str, str]] = {
     },
     "scaling": {
         "chips": "what the budget pays",
+        "duration": "given",
         "price per hour": "quoted",
         "cost": "chips and days times a price",
         "cost of its chip-hours": "chips and days times a price",
