@@ -114,6 +114,7 @@ EXAMPLES = {
     "gpu-rush-2023/question-tight.yaml": 3,
     "gpu-rush-2023/startup.yaml": 0,
     "2026-10/question.yaml": 0,
+    "2026-10/two-sites.yaml": 0,
     "shared-fleet/question.yaml": 0,
 }
 

@@ -95,7 +95,7 @@ def _flags(flags: tuple[Flag, ...]) -> Section:
 
 def _header_facts(header: Header) -> tuple[Fact, ...]:
     facts = [Fact("version", header.version), Fact("catalog", header.catalog_date), Fact("seed", str(header.seed))]
-    facts += [Fact(f"fingerprint of the {name}", value) for name, value in header.fingerprints.items()]
+    facts += [Fact(f"fingerprint of the {name}", f"sha256 {value}") for name, value in header.fingerprints.items()]
     return tuple(facts)
 
 
