@@ -8,14 +8,12 @@ from typing import Any
 import altair as alt
 
 from suanzhang.app.train_roofline import roofline
-from suanzhang.app.train_timeline import idle_share, pipeline_spans
+from suanzhang.app.train_timeline import KINDS, idle_share, pipeline_spans
 from suanzhang.errors import PlannerError
 from suanzhang.report.figures import INK, PALETTE, Drawn, drawn
 from suanzhang.spec.memory import in_gib
 from suanzhang.spec.train import TrainResult
 from suanzhang.units import MILLI, TERA, format_count
-
-_KINDS = ("forward", "backward", "communication")
 
 
 def train_figures(result: TrainResult) -> list[Drawn]:
@@ -40,7 +38,10 @@ def _timeline(result: TrainResult) -> Drawn:
          "micro-batch": span.micro_batch}
         for span in spans
     ]  # fmt: skip
-    scale = alt.Scale(domain=list(_KINDS), range=[PALETTE[0], PALETTE[2], PALETTE[1]])
+    used = {span.kind for span in spans}
+    colors = dict(zip(KINDS, (PALETTE[0], PALETTE[2], PALETTE[3], PALETTE[1]), strict=True))
+    shown_kinds = [kind for kind in KINDS if kind in used]
+    scale = alt.Scale(domain=shown_kinds, range=[colors[kind] for kind in shown_kinds])
     chart = (
         alt.Chart(alt.InlineData(values=rows))
         .mark_bar(stroke="white", strokeWidth=0.15)
@@ -60,8 +61,6 @@ def _timeline(result: TrainResult) -> Drawn:
         f"{shown} of {format_count(micro)} micro-batches over {min(layout.pp, 16)} of {layout.pp} stages; the gaps are "
         f"bubble, {100 * idle_share(spans):.0f} % of what is drawn."
     )
-    if layout.schedule not in ("gpipe", "1f1b"):
-        note += f" {layout.schedule} is drawn as one forward and one backward in turn: its own bubble is smaller."
     return drawn("Micro-batches through the pipeline", chart, note)
 
 

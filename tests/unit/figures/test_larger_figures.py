@@ -34,8 +34,8 @@ def served() -> ServeResult:
     return serve("llama-3-8b", "h100-sxm-80", isl=512, osl=128, rate=10, layout="tp=1", simulated_requests=0)
 
 
-def _spans(schedule: str, stages: int, count: int) -> tuple[Span, ...]:
-    return pipeline_spans(TrainLayout(pp=stages, schedule=schedule), TERMS, count)  # type: ignore[arg-type]
+def _spans(schedule: str, stages: int, count: int, chunks: int = 1) -> tuple[Span, ...]:
+    return pipeline_spans(TrainLayout(pp=stages, vpp=chunks, schedule=schedule), TERMS, count)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("schedule", ["gpipe", "1f1b"])
@@ -60,6 +60,49 @@ def test_the_bubble_is_that_of_the_textbook() -> None:
     stages, count = 4, 12
     for schedule in ("gpipe", "1f1b"):
         assert idle_share(_spans(schedule, stages, count)) == pytest.approx((stages - 1) / (count + stages - 1), rel=1e-9)
+
+
+@pytest.mark.parametrize(("stages", "count", "chunks"), [(4, 12, 2), (4, 8, 4), (8, 16, 3), (2, 6, 5)])
+def test_interleaved_chunks_divide_the_bubble(stages: int, count: int, chunks: int) -> None:
+    spans = _spans("interleaved", stages, count, chunks)
+    bubble = (stages - 1) / chunks
+    assert idle_share(spans) == pytest.approx(bubble / (count + bubble), rel=1e-9)
+    for stage in range(stages):
+        own = sorted((span for span in spans if span.stage == stage), key=lambda span: span.start_s)
+        for kind in ("forward", "backward"):
+            assert sorted(s.micro_batch for s in own if s.kind == kind) == sorted([*range(count)] * chunks)
+        assert all(a.end_s <= b.start_s + 1e-12 for a, b in pairwise(own))
+
+
+@pytest.mark.parametrize("schedule", ["zero-bubble", "zero-bubble-2p", "dualpipe"])
+def test_weight_gradients_fill_the_gaps(schedule: str) -> None:
+    stages, count = 4, 12
+    spans = _spans(schedule, stages, count)
+    ends = {(s.stage, s.kind, s.micro_batch): s.end_s for s in spans}
+    for stage in range(stages):
+        own = sorted((span for span in spans if span.stage == stage), key=lambda span: span.start_s)
+        for kind in ("forward", "backward", "weight gradient"):
+            assert sorted(s.micro_batch for s in own if s.kind == kind) == list(range(count))
+        assert all(a.end_s <= b.start_s + 1e-12 for a, b in pairwise(own))
+        for span in own:
+            if span.kind == "weight gradient":
+                assert span.start_s >= ends[stage, "backward", span.micro_batch] - 1e-12
+    assert idle_share(spans) < idle_share(_spans("1f1b", stages, count))
+
+
+@pytest.mark.parametrize(("stages", "count"), [(4, 12), (8, 16)])
+def test_zero_bubbles_shrink_to_the_way_in_and_out(stages: int, count: int) -> None:
+    """With passes of one length, twice the memory leaves the way through the stages alone, less memory two passes more."""
+    terms = {"forward_s": 8.0, "backward_input_s": 8.0, "backward_weight_s": 8.0}
+
+    def idle_passes(schedule: str) -> float:
+        spans = pipeline_spans(TrainLayout(pp=stages, schedule=schedule), terms, count)  # type: ignore[arg-type]
+        return (max(span.end_s for span in spans) - 24.0) / (8.0 / count)
+
+    assert idle_passes("1f1b") == pytest.approx(3.0 * (stages - 1))
+    assert idle_passes("zero-bubble-2p") == pytest.approx(stages - 1)
+    assert stages - 1 - 1e-9 <= idle_passes("zero-bubble") <= stages + 1 + 1e-9
+    assert idle_passes("dualpipe") < stages - 1
 
 
 def test_one_stage_has_no_bubble_and_nothing_gives_nothing() -> None:
