@@ -24,7 +24,7 @@ from suanzhang.spec.trust import Flag, Node
 
 FRAMEWORK = Interval(1.0, 1.7, 3.0)
 """Published over predicted step time of reinforcement learning: padding, waits of the host, tools and hand-overs between the
-sides, which no physics here counts. Five runs of NeMo RL 0.4 on H100 took 1.58 to 3.01 times as long (median 1.72); the low end
+sides, which no physics here counts. Five runs of NeMo RL 0.4 on H100 took 1.54 to 2.94 times as long (median 1.71); the low end
 is a framework that loses nothing. It widens the interval and never moves the estimate."""
 _ROLLOUT = "rollout"
 
