@@ -85,6 +85,7 @@ def test_a_question_gives_its_own_figures_and_explain_says_so(tmp_path):
         ("costs: {storage_per_chip: -1}", "at least 0"),
         ("costs: {infra_life_months: 0}", "from 1 to 600"),
         ("costs: {resale_per_year: 3}", "from 0 to 2"),
+        ("costs: {tax_shield: 0.2}", "counts no taxes"),
     ],
 )
 def test_a_figure_that_cannot_be_is_one_line(costs, says, tmp_path):
