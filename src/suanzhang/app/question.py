@@ -20,7 +20,6 @@ from suanzhang.spec.job import LengthSpec, LoadSpec, SloSpec
 from suanzhang.spec.question import ChipFilter, Holding, MarketAsk, OfferAsk, Question, ServeAsk, SiteAsk, TrainAsk, WorksAsk
 from suanzhang.units import MONTH_S
 
-
 _NO_PART_OF_PLANS = frozenset(("tax_shield",))
 """Figures that bear on the chip-hour alone."""
 
