@@ -26,6 +26,8 @@ EstimateTraining = Callable[[TrainCase], TrainEstimate]
 EstimateServing = Callable[[ServeCase], ServeEstimate]
 
 _LEAST_FIRST: tuple[Recompute, ...] = ("none", "selective", "full")
+_BEYOND = 1.1
+_DRAFTED = 8.0
 _GRADES: Mapping[str, Grade] = {"measured": "calibrated", "relative": "relative", "physics": "physics-only"}
 
 
@@ -46,6 +48,8 @@ class Outcome:
         flags: what was assumed about the row.
         flop: model operations of one step or one output token, for the one-constant baseline; 0 when not known.
         peak_flop_per_s: peak of all chips in the dtype of the row.
+        memory_bytes: memory of one chip; 0 when not known.
+        weights_s: time in which a chip reads its active weights once; 0 when not known.
         traits: what is known before the run about how far off we may be.
     """
 
@@ -62,6 +66,8 @@ class Outcome:
     flags: tuple[str, ...] = ()
     flop: float = 0.0
     peak_flop_per_s: float = 0.0
+    memory_bytes: float = 0.0
+    weights_s: float = 0.0
     traits: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -120,16 +126,38 @@ def _reason(error: PlannerError) -> str:
 
 def outcome(row: TruthRow, training: EstimateTraining, serving: EstimateServing) -> Outcome:
     """Predict one row; what cannot be predicted is a skip with its reason, never an exception."""
-    counted = states_metric(row) if isinstance(row, TrainRow) else bool(serve_measured(row))
+    counted = bool(row.problem) or (states_metric(row) if isinstance(row, TrainRow) else bool(serve_measured(row)))
     case = case_of(row)
     if isinstance(case, Skip):
         return Outcome(row, counted, skip=case.reason)
     if not counted and not (isinstance(case, TrainCase) and case.out_of_memory):
         return Outcome(row, counted, skip="states none of the metrics")
     try:
-        return _train_outcome(case, training) if isinstance(case, TrainCase) else _serve_outcome(case, serving)
+        found = _train_outcome(case, training) if isinstance(case, TrainCase) else _serve_outcome(case, serving)
     except PlannerError as error:
         return Outcome(row, counted, skip=_reason(error))
+    if impossible := _impossible(found):
+        return Outcome(row, counted, skip=impossible)
+    return found
+
+
+def _impossible(found: Outcome) -> str:
+    """Why a measurement cannot be (a wrong unit, or a wrong number of chips); empty when it can be.
+
+    A training step takes at least its forward products at the peak of its chips, and so does each token of an answer; a
+    decoding step reads the active weights and yields a handful of tokens at most, with drafts; no chip holds more than a
+    tenth beyond its memory (gigabytes are read as binary or decimal).
+    """
+    peak, measured = found.peak_flop_per_s, found.measured
+    if "step_s" in measured and 0.25 * found.flop > measured["step_s"] * peak > 0.0:
+        return "the step is faster than the peak of its chips: check its unit, the batch and the chips"
+    if measured.get("memory_bytes", 0.0) > _BEYOND * found.memory_bytes > 0.0:
+        return "the memory is more than its chip holds: check its unit"
+    if measured.get("output_tokens_per_s", 0.0) * found.flop > peak > 0.0:
+        return "output_tok_s is faster than the peak of its chips: check its unit and the chips"
+    if _DRAFTED * measured.get("tpot_s", math.inf) < found.weights_s:
+        return "tpot_ms is faster than the memory of its chips: check its unit and the chips"
+    return ""
 
 
 # ---------------------------------------------------------------- training
@@ -191,6 +219,7 @@ def _train_outcome(case: TrainCase, training: EstimateTraining) -> Outcome:
         flags=case.flags,
         flop=8.0 * model.active_params * tokens,
         peak_flop_per_s=case.chip.peak(case.job.precision) * layout.chips,
+        memory_bytes=case.chip.hbm_bytes,
         traits=train_traits(
             estimate,
             layout,
@@ -255,6 +284,7 @@ def _serve_outcome(case: ServeCase, serving: EstimateServing) -> Outcome:
         flags=case.flags,
         flop=2.0 * case.model.active_params * (isl + osl) / osl,
         peak_flop_per_s=case.chip.peak(_arithmetic(case)) * chips,
+        weights_s=estimate.memory.weights_bytes * case.model.active_params / case.model.params / case.chip.hbm_bytes_per_s,
         traits=serve_traits(estimate, work, case.stack, mixture=case.model.moe is not None, open_points=_open_points(case)),
     )
 

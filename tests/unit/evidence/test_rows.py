@@ -124,3 +124,25 @@ def test_what_was_measured_tells_the_kind_of_a_row_of_only_the_needed_keys(tmp_p
     path.write_text(json.dumps({"source": "x", "chip": "H100", "model": model, "measured": measured}), encoding="utf-8")
     (row,) = read_rows(path)
     assert (row.phase, row.model_name, row.problem) == (phase, "llama-3-8b", "")
+
+
+@pytest.mark.parametrize(
+    ("row", "measured", "said"),
+    [
+        (TRAIN, {"iter_ms": 1500.0}, "measured.iter_ms is not read (give iter_s)"),
+        (TRAIN, {"iter_s": 1.5, "mem_TB": 0.07}, "measured.mem_TB is not read (give mem_GB or mem_GiB)"),
+        (TRAIN, {"iter_s": 1.5, "mem_GiB_total": 70}, "measured.mem_GiB_total is not read (give mem_GB_total)"),
+        (SERVE, {"tpot_s_p50": 0.02}, "measured.tpot_s_p50 is not read (give tpot_ms_p50)"),
+        (SERVE, {"ttft_us": 200.0}, "measured.ttft_us is not read (give ttft_ms)"),
+    ],
+)
+def test_a_unit_that_is_not_read_is_named(row, measured, said):
+    assert parse_rows(lines(row | {"measured": measured}), "x.jsonl")[0].problem == said
+
+
+def test_units_of_links_are_named_and_a_second_unit_does_no_harm():
+    row = TRAIN | {"intra_link_Gbps": 4800, "network_GBps_per_chip": 50}
+    assert "give intra_link_GBps" in parse_rows(lines(row), "x.jsonl")[0].problem
+    assert "give network_Gbps_per_chip" in parse_rows(lines(row), "x.jsonl")[0].problem
+    both = TRAIN | {"measured": {"iter_s": 1.5, "iter_ms": 1500.0, "iter_s_incl_eval": 1.6, "time_to_train_min": 3}}
+    assert parse_rows(lines(both), "x.jsonl")[0].problem == ""

@@ -1,0 +1,55 @@
+"""Units in the keys of a row: a known quantity in a unit that is not read is named, never passed over."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_TIME = "s|sec|secs|seconds?|ms|msec|milliseconds?|us|microseconds?|ns|min|minutes?|h|hours?"
+_SIZE = "B|bytes?|kB|KB|KiB|MB|MiB|GB|GiB|TB|TiB|Gb|Gbit"
+_RATE = "Bps|kBps|MBps|MBs|GBps|GBs|TBps|bps|Mbps|Gbps|Tbps|GiBps|GB_per_s|Gbit_per_s"
+_QUANTITIES: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = (
+    (re.compile(rf"(iter|step|iter_time|step_time)_({_TIME})"), ("iter_s",)),
+    (re.compile(rf"(ttft)_({_TIME})(_mean|_p50|_p99)?"), ("ttft_ms",)),
+    (re.compile(rf"(tpot|itl)_({_TIME})(_mean|_p50|_p99|_implied)?"), ("{0}_ms",)),
+    (re.compile(rf"(e2e)_({_TIME})(_mean|_p50|_p99)?"), ("e2e_ms",)),
+    (re.compile(rf"(batch_latency)_({_TIME})"), ("batch_latency_ms",)),
+    (re.compile(rf"(mem|memory)_({_SIZE})"), ("mem_GB", "mem_GiB", "mem_MiB")),
+    (re.compile(rf"(mem|memory)_({_SIZE})_total"), ("mem_GB_total",)),
+)
+_TOP: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = (
+    (re.compile(rf"(intra_link)_({_RATE})"), ("intra_link_GBps",)),
+    (re.compile(rf"(network)_({_RATE})_per_chip"), ("network_Gbps_per_chip",)),
+)
+
+
+def unread_units(record: Mapping[str, Any]) -> list[str]:
+    """What a row states only in a unit that is not read: a clause for each such quantity that names its key.
+
+    A quantity that stands in a read unit too is read, so that the other key is no problem.
+
+    Args:
+        record: one row as read from its line.
+
+    Returns:
+        Such as "measured.iter_ms is not read (give iter_s)"; empty when every unit is read.
+    """
+    measured = record.get("measured")
+    inside = measured if isinstance(measured, dict) else {}
+    found = _unread(inside, _QUANTITIES, "measured.")
+    return found + _unread(record, _TOP, "")
+
+
+def _unread(keys: Mapping[str, Any], quantities: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...], prefix: str) -> list[str]:
+    said: list[str] = []
+    for key, value in keys.items():
+        for pattern, accepted in quantities:
+            match = pattern.fullmatch(str(key))
+            if match is None or value is None:
+                continue
+            tail = (match[3] or "") if pattern.groups > 2 else ""
+            wanted = [name.format(match[1]) + tail for name in accepted]
+            if not any(name in keys for name in wanted):
+                said.append(f"{prefix}{key} is not read (give {' or '.join(wanted[:2])})")
+    return said
