@@ -54,7 +54,9 @@ def model(name_or_path: str) -> ModelSpec:
 
 
 _SUFFIX = re.compile(
-    r"[-_ ]+(?:nvfp4|mxfp4|fp8|fp4|awq|gptq|int4|int8|bf16|w4a16|instruct|chat|it|hf)$|\s*\([^)]*\)$", re.IGNORECASE
+    r"[-_ ]+(?:(?:nvfp4|mxfp4|fp8|fp4|awq|gptq|gguf|bnb|int4|int8|4bit|8bit|bf16|fp16|(?:quantized\.)?w\d+a\d+|dynamic|static"
+    r"|marlin)(?:[-_ ]v\d)?|instruct|chat|base|it|hf)$|\s*\([^)]*\)$",
+    re.IGNORECASE,
 )
 
 

@@ -129,3 +129,18 @@ def test_bad_rows_are_refused(change):
     assert read_model("x", row).layers == 2
     with pytest.raises(CatalogError):
         read_model("x", row | change)
+
+
+@pytest.mark.parametrize(
+    ("name", "identity"),
+    [
+        ("RedHatAI/Llama-3.3-70B-Instruct-FP8-dynamic", "llama-3.3-70b"),
+        ("unsloth/llama-3-8b-bnb-4bit", "llama-3-8b"),
+        ("neuralmagic/Meta-Llama-3.1-70B-Instruct-quantized.w8a8", "llama-3.1-70b"),
+        ("nvidia/DeepSeek-R1-NVFP4-v2", "deepseek-r1"),
+        ("Qwen3-8B-Base", "qwen3-8b"),
+        ("deepseek-ai/DeepSeek-V2", "deepseek-v2"),
+    ],
+)
+def test_stored_forms_of_a_model_are_the_model(name, identity):
+    assert model(name).id == identity
