@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -31,7 +30,7 @@ class MonteOptions:
     """How a plan is tried.
 
     Args:
-        draws: futures, rounded up to whole batches of 200.
+        draws: how many futures; they are drawn and kept in batches of 200, the last one cut to what was asked.
         seed: of the futures.
         physics: by demand and chip, true over predicted chips (of a service) or time (of a run).
         workers: processes; the answer does not depend on it.
@@ -62,16 +61,17 @@ def try_plan(
     if options.workers < 1:
         raise InputError(f"workers: must be at least 1, got {options.workers}")
     decided, physics = Decided.of(solved), _physics(solved, options.physics)
-    count = math.ceil(options.draws / BATCH)
+    sizes = [min(BATCH, options.draws - first) for first in range(0, options.draws, BATCH)]
     mark = _mark(problem, decided, uncertainty, physics, options.seed)
-    done = {index: draws for index, draws in _kept(options.resume, mark).items() if index < count}
-    resumed = len(done) * BATCH
-    missing = [index for index in range(count) if index not in done]
+    kept = _kept(options.resume, mark)
+    done = {index: kept[index] for index, size in enumerate(sizes) if index in kept and len(kept[index].cost) == size}
+    resumed = sum(sizes[index] for index in done)
+    missing = {index: size for index, size in enumerate(sizes) if index not in done}
     for index, draws in _batches(problem, decided, uncertainty, physics, options, missing):
         done[index] = draws
         _keep(options.resume, mark, index, draws)
-        tell(f"futures drawn: {len(done) * BATCH:,} of {count * BATCH:,}")
-    return _summary([done[index] for index in range(count)], problem, options.seed, resumed)
+        tell(f"futures drawn: {sum(sizes[one] for one in done):,} of {options.draws:,}")
+    return _summary([done[index] for index in range(len(sizes))], problem, options.seed, resumed)
 
 
 def _batches(
@@ -80,15 +80,15 @@ def _batches(
     uncertainty: Uncertainty,
     physics: Mapping[str, Interval],
     options: MonteOptions,
-    missing: list[int],
+    missing: Mapping[int, int],
 ) -> Iterable[tuple[int, Draws]]:
     given = (problem, decided, uncertainty, dict(physics), options.seed)
     if options.workers == 1 or len(missing) < 2:
-        for index in missing:
-            yield index, draw_batch(*given, index)
+        for index, size in missing.items():
+            yield index, draw_batch(*given, index, size)
         return
     with ProcessPoolExecutor(min(options.workers, len(missing))) as pool:
-        waiting = {pool.submit(draw_batch, *given, index): index for index in missing}
+        waiting = {pool.submit(draw_batch, *given, index, size): index for index, size in missing.items()}
         for future in as_completed(waiting):
             yield waiting[future], future.result()
 

@@ -55,7 +55,7 @@ def buy(
         actuals: what was really paid by month (CSV or XLSX), to set the plan against.
         focus: where to write the cash of the plan as CSV in the columns of FOCUS 1.2, divided over its jobs.
         monte_carlo: futures in which the plan is tried, its orders and starts held, with prices, deliveries, export
-            rules, growth and our own error drawn together; whole batches of 200.
+            rules, growth and our own error drawn together.
         resume: file that keeps the batches, so that a broken run goes on where it stopped.
         workers: processes for the batches; the answer does not depend on it.
         replan: an earlier answer of this question (JSON) that has been followed until ``month``: the rest is planned

@@ -114,3 +114,32 @@ def test_more_spread_in_our_error_widens_the_cost_and_leads_its_drivers():
     assert wide.over_budget is not None
     assert narrow.over_budget is not None
     assert wide.over_budget > narrow.over_budget
+
+
+@pytest.mark.parametrize("draws", [1, 50, BATCH, BATCH + 1])
+def test_exactly_as_many_futures_are_drawn_as_asked_for(draws):
+    problem = simple()
+    found = solve_shape(problem, (Scenario(1.0),))
+    lines = []
+    options = MonteOptions(draws, 3, {})
+    assert try_plan(problem, found, Uncertainty(0.3), options, lines.append).draws == draws
+    assert lines[-1] == f"futures drawn: {draws:,} of {draws:,}"
+
+
+def test_fewer_futures_are_the_first_of_more():
+    problem = simple()
+    decided = Decided.of(solve_shape(problem, (Scenario(1.0),)))
+    given = (problem, decided, Uncertainty(0.3), {"chat": Interval(0.8, 1.0, 1.3)}, 3, 1)
+    few, whole = draw_batch(*given, 7), draw_batch(*given)
+    assert len(few.cost) == 7
+    assert few.cost == pytest.approx(whole.cost[:7])
+    assert few.met["chat"] == pytest.approx(whole.met["chat"][:7])
+
+
+def test_a_run_that_asks_for_more_goes_on_from_a_cut_batch(tmp_path):
+    file = tmp_path / "futures.jsonl"
+    tried(draws=BATCH + 10, resume=file)
+    more = tried(draws=2 * BATCH, resume=file)
+    assert more.resumed == BATCH  # the cut batch is drawn again in full
+    assert replace(more, resumed=0) == tried(draws=2 * BATCH)
+    assert tried(draws=2 * BATCH, resume=file).resumed == 2 * BATCH

@@ -65,8 +65,9 @@ def draw_batch(
     physics: Mapping[str, Interval],
     seed: int,
     index: int,
+    count: int = BATCH,
 ) -> Draws:
-    """One batch of futures for a decided plan.
+    """One batch of futures for a decided plan, or its first ones.
 
     Model:
         Prices, rents, deliveries, export state and growth as in :func:`draw_scenarios`; by demand, the chips that a
@@ -80,6 +81,7 @@ def draw_batch(
         physics: by demand, true over predicted chips or time.
         seed: of all batches.
         index: of this one.
+        count: how many of its futures; the others are drawn, so that these are the same, and left out.
 
     Returns:
         Cost, cash, what is met, when runs end and what was drawn, by future.
@@ -103,7 +105,10 @@ def draw_batch(
     mixed = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
     futures = draw_scenarios(problem, uncertainty, BATCH, mixed)
     stream = np.random.default_rng([seed, index, 1])
-    taken = {name: two_piece_lognormal(spread, stream.standard_normal(BATCH)) for name, spread in sorted(physics.items())}
+    taken = {
+        name: two_piece_lognormal(spread, stream.standard_normal(BATCH))[:count] for name, spread in sorted(physics.items())
+    }
+    futures = tuple(replace(future, weight=1.0 / count) for future in futures[:count])
     drawn = {f"true over predicted: {name}": factors.tolist() for name, factors in taken.items()}
     drawn |= _paths(problem, futures, decided)
     futures = tuple(_grown(problem, future, taken, s) for s, future in enumerate(futures))
