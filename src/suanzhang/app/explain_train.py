@@ -9,11 +9,12 @@ from typing import Any
 from suanzhang.app.explain_terms import Run, cost_tree, days_tree, energy_tree, memory_tree, mfu_tree, run_on
 from suanzhang.app.explain_tree import moved_words
 from suanzhang.app.question import read_question
+from suanzhang.app.train_ask import job_of, software_of
 from suanzhang.app.train_asked import with_overlap, with_routing
-from suanzhang.app.train_input import default_batch, default_precision
+from suanzhang.app.train_input import default_batch
 from suanzhang.catalog.chips import chip as chip_of
 from suanzhang.catalog.models import model as model_of
-from suanzhang.catalog.stacks import default_train_stack, train_stack
+from suanzhang.catalog.stacks import train_stack
 from suanzhang.spec.job import TrainJob
 from suanzhang.spec.layout import TrainLayout
 from suanzhang.spec.model import ModelSpec
@@ -36,7 +37,8 @@ def run_of(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> Run:
         ask = next(item for item in asked_for.train if not name or item.name == name)
         job, _ = plan_job(ask, asked_for, str(body["chip"]))
         job = replace(job, precision=str(body["precision"]))
-        return run_on(job, chip_of(body["chip"]), train_stack(body["stack"]), rebuilt(TrainLayout, body["layout"], "layout"))
+        software = with_overlap(train_stack(body["stack"]), ask.overlap)
+        return run_on(job, chip_of(body["chip"]), software, rebuilt(TrainLayout, body["layout"], "layout"))
     spec = inputs.get("model", body["model"])
     model = spec if isinstance(spec, ModelSpec) else model_of(str(spec))
     seq = int(inputs.get("seq_len") or min(model.max_seq, 8192))
@@ -91,16 +93,7 @@ def plan_job(ask: TrainAsk, question: Question, chip: str) -> tuple[TrainJob, Tr
         question: the whole question.
         chip: catalog id.
     """
-    model = model_of(ask.model)
-    seq = ask.seq_len or min(model.max_seq, 8192)
-    batch = ask.global_batch or default_batch(model, seq)
-    precision = ask.precision or default_precision(chip_of(chip))
-    stack = train_stack(ask.stack) if ask.stack else default_train_stack(int(question.start[:4]))
-    job = TrainJob(
-        ask.name, model, ask.tokens, seq, batch, precision, ask.optimizer, ask.method, ask.lora_rank,
-        start=ask.start or question.start,
-    )  # fmt: skip
-    return job, stack
+    return job_of(ask, question, chip_of(chip)), software_of(ask, question)
 
 
 __all__ = ["Run", "explain_option", "explain_train", "plan_job", "run_of", "run_on"]

@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 from suanzhang.app.plan_asks import World, engines_for, month_index, runs_on, service_spec
 from suanzhang.app.serve import size_service
 from suanzhang.app.train import train_options
-from suanzhang.app.train_input import default_batch, default_precision
+from suanzhang.app.train_ask import job_of, software_of
+from suanzhang.app.train_input import default_precision
 from suanzhang.catalog.chips import chip as find_chip
-from suanzhang.catalog.models import model as find_model
-from suanzhang.catalog.stacks import default_train_stack, train_stack
 from suanzhang.errors import Infeasible, OutOfDomain
 from suanzhang.spec.buy import Demand, Need
 from suanzhang.spec.chip import ChipSpec
@@ -80,14 +79,9 @@ def size_training(ask: TrainAsk, question: Question, world: World, progress: Pro
     Raises:
         Infeasible: no kind of chip on offer can do it in time; says what each falls short of.
     """
-    model = find_model(ask.model)
-    seq = ask.seq_len or min(model.max_seq, 8192)
     first = month_index(question.start, ask.start)
     horizon_s = (question.months - first) * MONTH_S
-    job = TrainJob(
-        ask.name, model, ask.tokens, seq, ask.global_batch or default_batch(model, seq), ask.precision or "bf16", ask.optimizer,
-        ask.method, ask.lora_rank, min(ask.deadline_s or horizon_s, horizon_s), ask.start or question.start,
-    )  # fmt: skip
+    job = job_of(ask, question, deadline_s=min(ask.deadline_s or horizon_s, horizon_s))
     options: list[TrainOption] = []
     refused: list[ChipRefusal] = []
     for chip in world.chips.values():
@@ -99,7 +93,7 @@ def size_training(ask: TrainAsk, question: Question, world: World, progress: Pro
             options.extend(found)
     if not options:
         raise Infeasible(
-            f"training {ask.name}: no chip on offer trains {model.name} in time",
+            f"training {ask.name}: no chip on offer trains {job.model.name} in time",
             binding=[f"{refusal.chip}: {refusal.reason}" for refusal in refused],
             fix="allow a longer deadline, fewer tokens, or other chips",
         )
@@ -107,13 +101,13 @@ def size_training(ask: TrainAsk, question: Question, world: World, progress: Pro
 
 
 def _on_chip(job: TrainJob, chip: ChipSpec, ask: TrainAsk, question: Question) -> list[TrainOption] | ChipRefusal:
-    stack = train_stack(ask.stack) if ask.stack else default_train_stack(int(question.start[:4]))
+    stack = software_of(ask, question)
     try:
-        found = train_options_within(job, chip, stack, 3)
+        found = train_options_within(job, chip, stack, 3, ask.offload)
         if found:
             return found
         counts = counts_for(job, chip)
-        largest = train_options(job, chip, counts[-1:], stack)
+        largest = train_options(job, chip, counts[-1:], stack, ask.offload)
     except (OutOfDomain, Infeasible) as error:
         return ChipRefusal(chip.id, error.message)
     if not largest:
@@ -121,7 +115,9 @@ def _on_chip(job: TrainJob, chip: ChipSpec, ask: TrainAsk, question: Question) -
     return ChipRefusal(chip.id, f"{largest[0].days:.0f} days at best on up to {counts[-1]:,} chips")
 
 
-def train_options_within(job: TrainJob, chip: ChipSpec, stack: TrainStack, most: int) -> list[TrainOption]:
+def train_options_within(
+    job: TrainJob, chip: ChipSpec, stack: TrainStack, most: int, offload: bool = False
+) -> list[TrainOption]:
     """Options that meet the deadline of a job: the fewest chips, then each at least 1.4 times as many, at most ``most``.
 
     Raises:
@@ -132,7 +128,8 @@ def train_options_within(job: TrainJob, chip: ChipSpec, stack: TrainStack, most:
     for count in counts_for(job, chip):
         if found and count < 1.4 * found[-1].chips:
             continue
-        found += [option for option in train_options(job, chip, (count,), stack) if option.days * DAY_S <= job.deadline_s]
+        options = train_options(job, chip, (count,), stack, offload)
+        found += [option for option in options if option.days * DAY_S <= job.deadline_s]
         if len(found) >= most:
             break
     return found

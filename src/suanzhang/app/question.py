@@ -226,13 +226,16 @@ def _train(part: schema.TrainModel) -> TrainAsk:
         tokens=part.tokens,
         deadline_s=part.deadline,
         start=part.start or "",
-        seq_len=part.seq_len,
-        global_batch=part.global_batch,
+        seq_len=part.seq_len or 0,
+        global_batch=part.global_batch or 0,
         precision=part.precision or "",
         optimizer=part.optimizer,
         method=part.method,
         lora_rank=part.lora_rank,
         stack=part.stack or "",
+        overlap=part.overlap.text if part.overlap else "",
+        routing=part.routing.text if part.routing else "",
+        offload=part.offload,
     )
 
 

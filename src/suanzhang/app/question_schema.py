@@ -93,8 +93,44 @@ def _currency(value: Any) -> Any:
     return value
 
 
+def _size(value: Any) -> Any:
+    if value is None:
+        return None
+    number = _whole(value)
+    if not 1 <= number <= 1 << 24:
+        raise _refuse(
+            f"{str(value)[:40]!r} is too {'small' if number < 1 else 'large'}",
+            f"give a whole number from 1 to {1 << 24:,}, or leave the key out for the usual size",
+        )
+    return number
+
+
+_HIDES = {"on": 1.0, "off": 0.0, "yes": 1.0, "no": 0.0, "true": 1.0, "false": 0.0}
+
+
+def _hidden(value: Any) -> Any:
+    if value is None:
+        return None
+    word = str(value).strip().lower()
+    if word in _HIDES:
+        return _HIDES[word]
+    try:
+        share = parse_quantity(value, "fraction", "")
+    except InputError:
+        share = -1.0
+    if not 0.0 <= share <= 1.0:
+        raise _refuse(f"{str(value)[:40]!r} is no share of traffic", "write on, off or a number from 0 to 1")
+    return share
+
+
 _TEXT = {"type": "string"}
 Whole = Annotated[int, BeforeValidator(_whole), WithJsonSchema({"type": "integer"})]
+Size = Annotated[int, BeforeValidator(_size), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 1 << 24})]
+Hidden = Annotated[
+    float,
+    BeforeValidator(_hidden),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"enum": ["on", "off"]}, {"type": "boolean"}]}),
+]
 Month = Annotated[str, BeforeValidator(_month), WithJsonSchema({**_TEXT, "pattern": _MONTH.pattern, "examples": ["2023-05"]})]
 Name = Annotated[str, BeforeValidator(_name), WithJsonSchema(_TEXT)]
 Currency = Annotated[str, BeforeValidator(_currency), WithJsonSchema({**_TEXT, "examples": ["CNY"]})]
@@ -194,6 +230,72 @@ Spares = Annotated[
 ]
 
 
+class OverlapModel(_Part):
+    """Shares of the traffic that may hide behind compute: a number from 0 to 1, on or off."""
+
+    dp: Hidden | None = Field(None, description="Between data ranks.")
+    tp: Hidden | None = Field(None, description="Between tensor ranks.")
+    pp: Hidden | None = Field(None, description="Between pipeline stages.")
+    cp: Hidden | None = Field(None, description="Between context ranks.")
+    ep: Hidden | None = Field(None, description="Between experts.")
+
+    @property
+    def text(self) -> str:
+        """As flags write it; empty when nothing is set."""
+        return ",".join(f"{key}={value:.17g}" for key, value in self.model_dump().items() if value is not None)
+
+
+class RoutingModel(_Part):
+    """How tokens reach experts: without a capacity none is dropped."""
+
+    capacity: Annotated[float, _quantity("fraction", 0.1, 64.0, open_low=False), _written("1.25")] | None = Field(
+        None, description="Most tokens of an expert over the mean; those beyond are dropped."
+    )
+    pad: bool = Field(False, description="Whether the buffers of the experts are filled up to the capacity.")
+    imbalance: Ratio = Field(1.0, description="Tokens of the fullest expert rank over the mean.")
+
+    @model_validator(mode="after")
+    def _padded(self) -> RoutingModel:
+        if self.pad and self.capacity is None:
+            raise _refuse("pad needs a capacity", "add for example capacity: 1.25")
+        return self
+
+    @property
+    def text(self) -> str:
+        """As flags write it; empty when it is the usual one."""
+        parts = [f"capacity={self.capacity:.17g}"] if self.capacity else []
+        parts += ["pad"] if self.pad else []
+        parts += [f"imbalance={self.imbalance:.17g}"] if self.imbalance > 1.0 else []
+        return ",".join(parts)
+
+
+def _overlap(value: Any) -> Any:
+    return _pairs(value, "dp=0.5,tp=off", frozenset())
+
+
+def _routing(value: Any) -> Any:
+    return {} if value == "dropless" else _pairs(value, "capacity=1.25,pad", frozenset({"pad"}))
+
+
+def _pairs(value: Any, example: str, flags: frozenset[str]) -> Any:
+    """A map, also where it is written on one line as flags write it."""
+    if not isinstance(value, str):
+        return value
+    found: dict[str, Any] = {}
+    for part in value.split(","):
+        key, equals, text = (item.strip() for item in part.partition("="))
+        if not equals and key not in flags:
+            raise _refuse(f"cannot read {part.strip()[:40]!r}", f"write a map of keys, or {example}")
+        if key in found:
+            raise _refuse(f"{key} is given twice", "keep one of them")
+        found[key] = text if equals else True
+    return found
+
+
+Overlap = Annotated[OverlapModel, BeforeValidator(_overlap)]
+Routing = Annotated[RoutingModel, BeforeValidator(_routing)]
+
+
 class TrainModel(_Part):
     """A training that is wanted."""
 
@@ -202,13 +304,18 @@ class TrainModel(_Part):
     tokens: Count = Field(description="Tokens to train on, such as 300B.")
     deadline: Duration | None = Field(None, description="Longest duration allowed, such as 60 d.")
     start: Month | None = Field(None, description="Month of the earliest start; the start of the plan if left out.")
-    seq_len: Whole = Field(0, ge=0, le=1 << 24, description="Tokens of one sequence; the model's own if left out.")
-    global_batch: Whole = Field(0, ge=0, le=1 << 24, description="Sequences of one optimizer step; chosen if left out.")
+    seq_len: Size | None = Field(None, description="Tokens of one sequence; the model's own if left out.")
+    global_batch: Size | None = Field(None, description="Sequences of one optimizer step; chosen if left out.")
     precision: Name | None = Field(None, description="Matrix arithmetic, such as bf16 or fp8; chosen if left out.")
     optimizer: Literal["adam", "adam8bit", "adafactor", "muon", "sgd"] = Field("adam", description="Optimizer.")
     method: Literal["full", "lora", "qlora"] = Field("full", description="All parameters, or adapters on frozen weights.")
     lora_rank: Whole = Field(0, ge=0, le=1 << 16, description="Rank of the adapters; needed for lora and qlora.")
     stack: Name | None = Field(None, description="Catalog id of the training software; chosen by date if left out.")
+    overlap: Overlap | None = Field(
+        None, description="Share of each communication that may hide behind compute; that of the software for what is left out."
+    )
+    routing: Routing | None = Field(None, description="How tokens reach the experts of the model; dropless if left out.")
+    offload: bool = Field(False, description="Whether optimizer states and activations may live in host memory.")
 
     @model_validator(mode="after")
     def _rank(self) -> TrainModel:

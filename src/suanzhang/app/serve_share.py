@@ -16,14 +16,12 @@ from suanzhang.app.serve_improve_today import Today, asked_of, today_of
 from suanzhang.app.serve_share_models import beside, one_base
 from suanzhang.app.serve_weak import market_rents, weak_ways
 from suanzhang.app.train import train_options
-from suanzhang.app.train_input import default_batch, default_precision
+from suanzhang.app.train_ask import job_of, software_of
 from suanzhang.catalog.models import model as find_model
-from suanzhang.catalog.stacks import default_train_stack, train_stack
 from suanzhang.errors import InputError, PlannerError
 from suanzhang.sim.arrivals import Traffic, rate_table
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.draws import Floats
-from suanzhang.spec.job import TrainJob
 from suanzhang.spec.question import Question, TrainAsk
 from suanzhang.spec.serve_share import AloneService, ShareResult, SharingWay
 from suanzhang.units import DAY_S, HOUR_S
@@ -220,17 +218,12 @@ def _night(ask: TrainAsk, days: list[Today], asked: Question) -> SharingWay:
     """A training on the chips that the services leave idle at night, against chips of its own at the same pace."""
     name, kind = NIGHT, days[0].first.way.chip
     start, length, least = _window(idle_by_hour(days))
-    model = find_model(ask.model)
-    seq = ask.seq_len or min(model.max_seq, 8192)
-    job = TrainJob(
-        ask.name, model, ask.tokens, seq, ask.global_batch or default_batch(model, seq),
-        ask.precision or default_precision(kind), ask.optimizer, ask.method, ask.lora_rank, None, ask.start or asked.start,
-    )  # fmt: skip
-    stack = train_stack(ask.stack) if ask.stack else default_train_stack(int(asked.start[:4]))
+    job = job_of(ask, asked, kind)
+    model, stack = job.model, software_of(ask, asked)
     counts = [2**k for k in range(3, 15) if 2**k <= least]
     cannot = SharingWay(name, "not possible", (ask.name,), 0, 0, 0, None, False, f"the night leaves {least} chips idle")
     try:
-        options = [option for count in counts[::-1] for option in train_options(job, kind, (count,), stack)][:1]
+        options = [option for count in counts[::-1] for option in train_options(job, kind, (count,), stack, ask.offload)][:1]
     except PlannerError as error:
         return replace(cannot, note=error.message)
     if not options:

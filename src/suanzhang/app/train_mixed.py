@@ -10,11 +10,12 @@ from pathlib import Path
 
 from suanzhang.app.header import header
 from suanzhang.app.physics import physics
+from suanzhang.app.train_asked import routing_note, with_overlap, with_routing
 from suanzhang.app.train_input import parse_chips, sizes_of, tokens_of
 from suanzhang.app.train_mixed_costs import CostCache, Links, PoolArgs
 from suanzhang.app.train_mixed_data import BatchSplit, Curve, across_s, best_batch_split
 from suanzhang.app.train_mixed_groups import NO_GAIN, Groups, GroupSearch, partitions
-from suanzhang.app.train_mixed_pipeline import Pipeline, best_pipeline
+from suanzhang.app.train_mixed_pipeline import Means, Pipeline, best_pipeline
 from suanzhang.app.train_mixed_spread import Spread, comparison, pool_errors, spread
 from suanzhang.app.train_model import Packed, estimate_packed, estimate_train, pack
 from suanzhang.app.train_option import option_of, stack_for
@@ -91,6 +92,8 @@ def train_mixed(
     stack: str = "",
     optimizer: str = "adam",
     start: str = "",
+    overlap: str = "",
+    routing: str = "",
     seed: int = 0,
 ) -> MixedResult:
     """Plan one training over pools of unlike chips, and compare it with keeping the pools apart.
@@ -101,7 +104,7 @@ def train_mixed(
         chips: ``"CHIP:N+CHIP:N"``; ``@ZONE`` after a count puts pools of the same zone onto one network.
         between_bytes_per_s: rate of the link between zones, one direction, shared by all.
         between_s: time of an empty message between zones.
-        global_batch, seq_len, precision, stack, optimizer, start, seed: as in ``train``.
+        global_batch, seq_len, precision, stack, optimizer, start, overlap, routing, seed: as in ``train``.
 
     Raises:
         InputError: something given cannot be used.
@@ -118,10 +121,11 @@ def train_mixed(
     seq, batch = sizes_of(spec, seq_len, global_batch)
     amount = tokens_of(tokens, seq * batch)
     format_, notes = common_precision(kinds, precision)
-    job = TrainJob(spec.id, spec, amount, seq, batch, format_, optimizer, start=start)
-    software = stack_for(job, stack)
+    job = with_routing(TrainJob(spec.id, spec, amount, seq, batch, format_, optimizer, start=start), routing)
+    software = with_overlap(stack_for(job, stack), overlap)
     notes += () if global_batch else (f"global batch assumed: {job.global_batch} sequences",)
     notes += () if stack else (f"software assumed: {software.title}",)
+    notes += routing_note(job)
     search = _Search(job, software, kinds, asked, Links(between_bytes_per_s, between_s))
     return search.result(notes, seed, Given(bool(global_batch), bool(seq_len)))
 
@@ -137,6 +141,7 @@ class _Search:
         self, job: TrainJob, stack: TrainStack, kinds: list[ChipSpec], asked: tuple[tuple[str, int, str], ...], links: Links
     ) -> None:
         self.job, self.stack, self.kinds, self.links = job, stack, kinds, links
+        self.means = Means(stack.sequence_parallel, "pp" in stack.asked_overlap)
         self.pruned: Counter[str] = Counter()
         self.evaluated = 0
         self.cache: CostCache = {}
@@ -175,7 +180,7 @@ class _Search:
         return self._option("alone", (pool.index,), (share,), step, tuple((term.name, term.value) for term in estimate.terms))
 
     def _mix(self, pools: tuple[PoolArgs, ...]) -> None:
-        pipeline, computed = best_pipeline(pools, self.links, self.stack.sequence_parallel, self.pruned, self.cache)
+        pipeline, computed = best_pipeline(pools, self.links, self.means, self.pruned, self.cache)
         self.evaluated += computed
         self.speeds[_key(pools)] = self.job.global_batch / pipeline.step_s if pipeline else 0.0
         if pipeline is not None:
@@ -204,7 +209,7 @@ class _Search:
         """The groups of pools that could be the fastest by the speeds of their parts; of all, at least the most promising."""
         batch = self.job.global_batch
         search = GroupSearch(
-            batch, self.links, self.stack.sequence_parallel,
+            batch, self.links, self.means,
             lambda index, share: self._pack(index, replace(self.job, global_batch=share)), self._curve, self.pruned, self.cache,
         )  # fmt: skip
         ranked: list[tuple[float, int, tuple[tuple[PoolArgs, ...], ...], list[float]]] = []

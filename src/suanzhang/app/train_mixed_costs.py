@@ -88,6 +88,11 @@ CostCache = dict[tuple[int, int, int, int, str], PoolCosts]
 """Costs by pool, tensor size, data ranks, micro-batch and recompute; they do not depend on the batch."""
 
 
+def hidden_share(packed: Packed, layout: TrainLayout) -> float:
+    """Share of the messages between stages that hides behind compute; those that fill the pipeline count alike."""
+    return packed.run.overlap_pp if layout.overlap_pp else 0.0
+
+
 def pool_costs(packed: Packed, layout: TrainLayout) -> PoolCosts:
     """Costs of one pool's part, from the formulas of the step; dense and mixture layers count by their share.
 
@@ -103,7 +108,7 @@ def pool_costs(packed: Packed, layout: TrainLayout) -> PoolCosts:
         layer_s=part.layer,
         first_s=part.first,
         last_s=part.last,
-        message_s=part.message,
+        message_s=part.message * (1.0 - hidden_share(packed, layout)),
         message_bytes=part.size,
         plain=part.plain,
         routed=part.routed,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from suanzhang.app.train_mixed_costs import CostCache, Links, PoolArgs
 from suanzhang.app.train_mixed_data import Curve, across_s
-from suanzhang.app.train_mixed_pipeline import Pipeline, best_pipeline
+from suanzhang.app.train_mixed_pipeline import Means, Pipeline, best_pipeline
 from suanzhang.app.train_model import Packed
 from suanzhang.spec.layout import TrainLayout
 
@@ -52,7 +52,7 @@ class GroupSearch:
     Args:
         batch: sequences of a step.
         links: the link between zones.
-        sp: whether the software shards norms over the tensor group.
+        means: what the software can do.
         pack: the job with a batch on the chip of a pool, as numbers.
         curve: best step time of a pool by its share.
         pruned: receives the count of what was left out, by reason.
@@ -62,7 +62,7 @@ class GroupSearch:
 
     batch: int
     links: Links
-    sp: bool
+    means: Means
     pack: Callable[[int, int], Packed]
     curve: Callable[[PoolArgs], Curve]
     pruned: Counter[str]
@@ -75,7 +75,7 @@ class GroupSearch:
             step, layout = self.curve(pools[0]).at(share)
             return None if layout is None else Part(pools, share, step, layout)
         own = tuple(replace(pool, packed=self.pack(pool.index, share)) for pool in pools)
-        found, computed = best_pipeline(own, self.links, self.sp, self.pruned, self.cache)
+        found, computed = best_pipeline(own, self.links, self.means, self.pruned, self.cache)
         self.evaluated += computed
         return None if found is None else Part(own, share, found.step_s, pipeline=found)
 

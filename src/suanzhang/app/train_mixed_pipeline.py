@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import permutations, product
 
-from suanzhang.app.train_mixed_costs import CostCache, Links, PoolArgs, PoolCosts, pool_costs
+from suanzhang.app.train_mixed_costs import CostCache, Links, PoolArgs, PoolCosts, hidden_share, pool_costs
 from suanzhang.perf.mixed import unequal_pipeline_s, zone_message_s
 from suanzhang.perf.training.feasible import REASONS, layout_reason
 from suanzhang.perf.training.pack import layout_args
@@ -18,6 +18,19 @@ from suanzhang.search.split import LayerSplit, StageKind, split_layers
 from suanzhang.spec.layout import Recompute, TrainLayout
 
 RECOMPUTES: tuple[Recompute, ...] = ("none", "selective", "full")
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What the software of a pipeline over pools can do.
+
+    Args:
+        sp: shard norms over the tensor group.
+        hides_messages: hide its share of the messages between stages; only where a user asked for a share.
+    """
+
+    sp: bool
+    hides_messages: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +73,7 @@ class _Cut:
 
 
 def best_pipeline(
-    pools: tuple[PoolArgs, ...], links: Links, sp: bool, pruned: Counter[str], cache: CostCache | None = None
+    pools: tuple[PoolArgs, ...], links: Links, means: Means, pruned: Counter[str], cache: CostCache | None = None
 ) -> tuple[Pipeline | None, int]:
     """The fastest pipeline over all of the pools, each with its own tensor size; exact over the axes below.
 
@@ -70,7 +83,7 @@ def best_pipeline(
     Args:
         pools: two pools or more.
         links: the link between zones.
-        sp: whether the software shards norms over the tensor group.
+        means: what the software can do.
         pruned: receives the count of pipelines left out, by reason.
         cache: costs of parts that are known, filled on; of the same pools and job, whatever its batch.
 
@@ -79,7 +92,7 @@ def best_pipeline(
     """
     cuts: list[_Cut] = []
     cache = {} if cache is None else cache
-    for order, layouts in _cuts(pools, sp, pruned):
+    for order, layouts in _cuts(pools, means, pruned):
         cut = _flow(order, layouts, links, cache, pruned)
         if cut is not None:
             cuts.append(cut)
@@ -95,7 +108,7 @@ def best_pipeline(
 
 
 def _cuts(
-    pools: tuple[PoolArgs, ...], sp: bool, pruned: Counter[str]
+    pools: tuple[PoolArgs, ...], means: Means, pruned: Counter[str]
 ) -> Iterator[tuple[tuple[PoolArgs, ...], tuple[TrainLayout, ...]]]:
     """All cuts that divide."""
     shape, run = pools[0].packed.shape, pools[0].packed.run
@@ -113,7 +126,7 @@ def _cuts(
             for micro_batch in (size for size in _powers(8) if whole % (dp * size) == 0):
                 for recompute in RECOMPUTES:
                     layouts = tuple(
-                        _part(tp, count, dp, micro_batch, recompute, sp, int(shape.experts))
+                        _part(tp, count, dp, micro_batch, recompute, means, int(shape.experts))
                         for tp, count in zip(sizes, stages, strict=True)
                     )
                     reason = _reason(pools, layouts)
@@ -128,11 +141,11 @@ def _powers(limit: int) -> tuple[int, ...]:
     return tuple(2**k for k in range(max(limit, 1).bit_length()) if 2**k <= limit)
 
 
-def _part(tp: int, pp: int, dp: int, micro_batch: int, recompute: Recompute, sp: bool, experts: int) -> TrainLayout:
+def _part(tp: int, pp: int, dp: int, micro_batch: int, recompute: Recompute, means: Means, experts: int) -> TrainLayout:
     ep = math.gcd(dp, experts) if experts else 1
     return TrainLayout(
-        tp=tp, pp=pp, dp=dp, ep=ep, sp=sp and tp > 1, zero_stage=1 if dp > 1 else 0, micro_batch=micro_batch,
-        recompute=recompute, schedule="1f1b", overlap_tp=True,
+        tp=tp, pp=pp, dp=dp, ep=ep, sp=means.sp and tp > 1, zero_stage=1 if dp > 1 else 0, micro_batch=micro_batch,
+        recompute=recompute, schedule="1f1b", overlap_tp=True, overlap_pp=means.hides_messages,
     )  # fmt: skip
 
 
@@ -188,7 +201,8 @@ def _crossing(
         return max(costs[index].message_s, costs[index + 1].message_s), 0.0
     size = costs[index].message_bytes
     busy = zone_message_s(size * layouts[index].dp, links.bytes_per_s, 0.0)
-    return 2.0 * zone_message_s(size * layouts[index].dp, links.bytes_per_s, links.latency_s), busy
+    shown = 1.0 - hidden_share(here.packed, layouts[index])
+    return 2.0 * shown * zone_message_s(size * layouts[index].dp, links.bytes_per_s, links.latency_s), busy
 
 
 def _stages(

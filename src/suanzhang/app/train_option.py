@@ -71,7 +71,7 @@ def inverse_of(factors: Interval, value: float) -> Interval:
 
 
 def train_options(
-    job: TrainJob, chip: ChipSpec, counts: tuple[int, ...], stack: TrainStack | None = None
+    job: TrainJob, chip: ChipSpec, counts: tuple[int, ...], stack: TrainStack | None = None, offload: bool = False
 ) -> tuple[TrainOption, ...]:
     """The best way to run a job on each number of chips, for a plan that prices them.
 
@@ -80,6 +80,7 @@ def train_options(
         chip: the chip.
         counts: numbers of chips to look at.
         stack: generation of software; that of the job's start when left out.
+        offload: optimizer states and activations may live in host memory.
 
     Returns:
         One option per count that has a feasible layout; a count without one is left out.
@@ -91,7 +92,7 @@ def train_options(
     packed = pack(job, chip, stack)
     options = []
     for count in counts:
-        searched = search(packed, job, chip, stack, count)
+        searched = search(packed, job, chip, stack, count, offload)
         if searched.layouts:
             options.append(option_of(job, chip, stack, estimate_packed(packed, searched.layouts[0], chip)))
     return tuple(options)

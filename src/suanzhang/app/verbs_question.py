@@ -15,10 +15,12 @@ from suanzhang.app.question import read_question
 from suanzhang.app.serve_verb import serve_service
 from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.catalog.stacks import serve_stack
-from suanzhang.errors import InputError, unknown_name
-from suanzhang.spec.question import Question
+from suanzhang.errors import Infeasible, InputError, unknown_name
+from suanzhang.spec.question import Question, TrainAsk
 from suanzhang.spec.serve import ServeResult
 from suanzhang.spec.train import TrainOption, TrainResult
+from suanzhang.spec.train_mixed import MixedResult
+from suanzhang.units import DAY_S
 
 Progress = Callable[[str], None]
 _RENTED = ("rent", "reserve")
@@ -34,13 +36,14 @@ _Ask = TypeVar("_Ask", bound=_Named)
 
 def train_question(
     question: Question | str | Path, name: str = "", *, chips: str = "", seed: int = 0, progress: Progress | None = None
-) -> TrainResult:
+) -> TrainResult | MixedResult:
     """Plan one training of a question file.
 
     Args:
         question: a question, or a file or text that holds one.
         name: which of its trainings; may be left out where there is one.
-        chips: ``CHIP:N`` to train on; when left out, the cheapest way to meet the deadline on the chips of the market.
+        chips: ``CHIP:N`` to train on, or pools ``CHIP:N+CHIP:N`` of one job; when left out, the cheapest way to meet the
+            deadline on the chips of the market.
         seed: printed in the header; that of the question when 0.
         progress: called with a line for each step.
 
@@ -52,6 +55,8 @@ def train_question(
     ask = named_ask(asked.train, name, "training", "train")
     if ask.method != "full":
         raise InputError(f"train.{ask.name}: {ask.method} is not planned alone", fix="use `suanzhang plan` with this question")
+    if "+" in chips:
+        return _over_pools(ask, asked, chips, seed)
     world = resolve_world(asked)
     price: float | None = None
     if not chips:
@@ -63,9 +68,29 @@ def train_question(
     answered: TrainResult = suanzhang.train(
         ask.model, ask.tokens, chips, global_batch=ask.global_batch, seq_len=ask.seq_len, precision=ask.precision,
         stack=ask.stack, optimizer=ask.optimizer, deadline_s=ask.deadline_s, price_per_chip_h=price,
-        currency=asked.currency, start=ask.start or asked.start, seed=seed or asked.seed,
+        currency=asked.currency, start=ask.start or asked.start, seed=seed or asked.seed, overlap=ask.overlap,
+        routing=ask.routing, offload=ask.offload,
     )  # fmt: skip
     return answered
+
+
+def _over_pools(ask: TrainAsk, asked: Question, chips: str, seed: int) -> MixedResult:
+    """One training over pools of unlike chips, within its deadline."""
+    if ask.offload:
+        raise InputError(f"train.{ask.name}: offload is not planned over pools", fix="leave it out, or give one kind of chips")
+    found: MixedResult = suanzhang.train_mixed(
+        ask.model, ask.tokens, chips, global_batch=ask.global_batch, seq_len=ask.seq_len, precision=ask.precision,
+        stack=ask.stack, optimizer=ask.optimizer, start=ask.start or asked.start, overlap=ask.overlap, routing=ask.routing,
+        seed=seed or asked.seed,
+    )  # fmt: skip
+    if ask.deadline_s is not None and found.best.days * DAY_S > ask.deadline_s:
+        raise Infeasible(
+            f"training {ask.name}: the pools take {found.best.days:.1f} days at best",
+            binding=[f"deadline: {ask.deadline_s / DAY_S:.1f} days"],
+            nearest={"days": found.best.days},
+            fix="allow a longer deadline, or more chips",
+        )
+    return found
 
 
 def serve_question(

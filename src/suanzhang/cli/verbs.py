@@ -194,14 +194,14 @@ def train(
         unused: dict[str, object] = {"--layout": layout, "--deadline": deadline, "--budget": budget}
         unused |= {"--price-per-chip-h": price_per_chip_h}
         unused |= {"--max-chips": max_chips, "--gang": gang, "--offload": offload}
-        unused |= {"--launch": launch, "--calibration": calibration, "--overlap": overlap, "--routing": routing}
+        unused |= {"--launch": launch, "--calibration": calibration}
         alone(unused, "train", "mixed pools")
         pooled = {
             "between_bytes_per_s": rate_of(between, "--between"),
             "between_s": positive(between_latency, "time", "--between-latency"),
             "global_batch": global_batch or None, "seq_len": seq_len or None, "precision": precision, "stack": stack,
             "optimizer": choose("optimizer", optimizer, ("adam", "adam8bit", "adafactor", "muon", "sgd")),
-            "start": start, "seed": seed or None,
+            "start": start, "overlap": overlap, "routing": routing, "seed": seed or None,
         }  # fmt: skip
         return Call("train_mixed", (model, tokens, chips), pooled, "searching layouts over pools")
     alone({"--between": between, "--between-latency": between_latency}, "train", "one kind of chips")

@@ -29,6 +29,9 @@ class TrainAsk:
         precision: dtype of the matrix arithmetic.
         optimizer, method, lora_rank: as in :class:`suanzhang.spec.job.TrainJob`.
         stack: id of the training software.
+        overlap: share of each communication that may hide behind compute, as ``"dp=0.5,tp=0"``.
+        routing: how tokens reach the experts, as ``"capacity=1.25,pad,imbalance=1.3"``.
+        offload: whether optimizer states and activations may live in host memory.
     """
 
     name: str
@@ -43,6 +46,9 @@ class TrainAsk:
     method: Literal["full", "lora", "qlora"] = "full"
     lora_rank: int = 0
     stack: str = ""
+    overlap: str = ""
+    routing: str = ""
+    offload: bool = False
 
 
 @dataclass(frozen=True, slots=True)

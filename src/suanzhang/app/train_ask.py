@@ -1,0 +1,44 @@
+"""A training of a question file as the job and the software that every verb estimates it with."""
+
+from __future__ import annotations
+
+from suanzhang.app.train_asked import with_overlap, with_routing
+from suanzhang.app.train_input import default_batch, default_precision
+from suanzhang.catalog.models import model as model_of
+from suanzhang.catalog.stacks import default_train_stack, train_stack
+from suanzhang.errors import InputError
+from suanzhang.spec.chip import ChipSpec
+from suanzhang.spec.job import TrainJob
+from suanzhang.spec.question import Question, TrainAsk
+from suanzhang.spec.stack import TrainStack
+
+
+def job_of(ask: TrainAsk, question: Question, chip: ChipSpec | None = None, deadline_s: float | None = None) -> TrainJob:
+    """The job of an ask; sizes that it leaves out are the usual ones of its model.
+
+    Args:
+        ask: the training that was asked.
+        question: the whole question, for its start.
+        chip: kind of chip, for the arithmetic where the ask names none; bf16 without one.
+        deadline_s: longest duration allowed.
+
+    Raises:
+        InputError: the routing cannot be that of the model.
+    """
+    model = model_of(ask.model)
+    seq = ask.seq_len or min(model.max_seq, 8192)
+    precision = ask.precision or (default_precision(chip) if chip else "bf16")
+    job = TrainJob(
+        ask.name, model, ask.tokens, seq, ask.global_batch or default_batch(model, seq), precision, ask.optimizer,
+        ask.method, ask.lora_rank, deadline_s, ask.start or question.start,
+    )  # fmt: skip
+    try:
+        return with_routing(job, ask.routing)
+    except InputError as error:
+        raise InputError(f"train.{ask.name}: {error.message}", fix=error.fix, details=error.details) from None
+
+
+def software_of(ask: TrainAsk, question: Question) -> TrainStack:
+    """The software of an ask, that of the question's first year where it names none, with the overlap it asks for."""
+    stack = train_stack(ask.stack) if ask.stack else default_train_stack(int(question.start[:4]))
+    return with_overlap(stack, ask.overlap)
