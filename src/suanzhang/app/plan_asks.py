@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from suanzhang.app.buy import USUAL_SITE, site_in
 from suanzhang.catalog.chips import chip as find_chip
+from suanzhang.catalog.currency import rate
 from suanzhang.catalog.markets import market as find_market
 from suanzhang.catalog.models import model as find_model
 from suanzhang.catalog.sites import site as find_site
@@ -107,8 +108,7 @@ def _offer(ask: OfferAsk, known: Offer | None, question: Question) -> Offer:
     name = ask.chip or (known.chip if known else "")
     price = known.price if known else Quoted(0.0, "", QUESTION, "assumed")
     if ask.price is not None:
-        unit = f"{ask.currency or question.currency}/{_PRICE_UNIT[kind]}"
-        price = Quoted(ask.price, unit, QUESTION, "assumed", question.start, "given in the question")
+        price = _asked_price(ask, ask.price, _PRICE_UNIT[kind], question)
     lead = known.lead if known else LeadTime(0.0 if kind in ("rent", "spot", "api") else 2.0, 4.0, QUESTION, "assumed")
     if ask.lead_months is not None:
         lead = LeadTime(ask.lead_months, max(ask.lead_p90_months or ask.lead_months, ask.lead_months), QUESTION, "assumed")
@@ -124,6 +124,16 @@ def _offer(ask: OfferAsk, known: Offer | None, question: Question) -> Offer:
     }  # fmt: skip
     given.update({key: getattr(ask, key) for key in ("first_month", "last_month") if getattr(ask, key)})
     return replace(base, kind=kind, chip=chip_id, price=price, lead=lead, **given)
+
+
+def _asked_price(ask: OfferAsk, amount: float, per: str, question: Question) -> Quoted:
+    """The price of a quote; one of a named day in another currency is turned at the rate of that day."""
+    given, words = ask.currency or question.currency, "given in the question"
+    if not ask.quoted or given == question.currency:
+        return Quoted(amount, f"{given}/{per}", QUESTION, "assumed", ask.quoted or question.start, words)
+    turned = rate(given, question.currency, ask.quoted)
+    words = f"{words}: {amount:g} {given}/{per} at {turned.value:.4f} {turned.unit} of {ask.quoted}"
+    return Quoted(amount * turned.value, f"{question.currency}/{per}", QUESTION, "assumed", ask.quoted, words)
 
 
 def question_site(ask: SiteAsk, region: str, question: Question) -> Site:

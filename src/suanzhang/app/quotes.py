@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import importlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from suanzhang.app.question_schema import HoldingModel, OfferModel
-from suanzhang.errors import InputError, nearest_names
+from suanzhang.app.tables import Kinds, Row, read_table
+from suanzhang.catalog.currency import rate
+from suanzhang.catalog.markets import market as find_market
+from suanzhang.errors import InputError
 from suanzhang.money.procurement.calendar import month_number
 from suanzhang.spec.buy import BuyResult
 from suanzhang.spec.buy_worth import ActualRow
@@ -22,71 +23,30 @@ from suanzhang.units import J_PER_KWH, parse_quantity
 
 Model = TypeVar("Model", bound=BaseModel)
 
-_OFFER_COLUMNS = (
-    "id", "kind", "chip", "price", "currency", "includes_host", "term_months", "lead_months", "lead_p90_months", "stock_chips",
-    "stock_per_month", "min_order_chips", "lot_chips", "first_month", "last_month", "interruption_per_month",
+_BESIDE = ("note", "vendor")
+"""Columns that a table may have for its reader alone."""
+_OFFERS = Kinds(
+    ("id", "kind", "chip", "price", "currency", "includes_host", "term_months", "lead_months", "lead_p90_months", "stock_chips",
+     "stock_per_month", "min_order_chips", "lot_chips", "first_month", "last_month", "interruption_per_month", "quoted",
+     "valid_until", *_BESIDE),
+    frozenset(("price", "term_months", "lead_months", "lead_p90_months", "stock_chips", "stock_per_month", "min_order_chips",
+               "lot_chips", "interruption_per_month")),
+    frozenset(("first_month", "last_month", "valid_until")),
+    frozenset(("quoted",)),
 )  # fmt: skip
-_HAVE_COLUMNS = ("chip", "chips", "kind", "since", "until", "price_per_chip_h", "site")
-_ACTUAL_COLUMNS = ("month", "paid", "chips", "energy_kwh")
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row of a table: its cells by column, empty ones left out, and where it stands for error lines."""
-
-    cells: Mapping[str, Any]
-    where: str
-
-
-def read_table(path: str | Path, columns: tuple[str, ...]) -> tuple[Row, ...]:
-    """The rows of a CSV file, or of the first sheet of a workbook (XLSX, with the package openpyxl).
-
-    Raises:
-        InputError: the file cannot be read, or has a column that is not known.
-    """
-    file = Path(path)
-    if not file.is_file():
-        raise InputError(f"{file}: there is no such file", fix="give the path of a CSV or XLSX file")
-    lines = _workbook_lines(file) if file.suffix.lower() == ".xlsx" else _csv_lines(file)
-    if not lines:
-        raise InputError(f"{file.name}: is empty", fix=f"start with a line of columns: {', '.join(columns)}")
-    names = [str(name).strip().lower() for name in lines[0] if name not in (None, "")]
-    for name in names:
-        if name not in columns:
-            near = nearest_names(name, columns)
-            fix = f"did you mean {near[0]}?" if near else f"it may have {', '.join(columns)}"
-            raise InputError(f"{file.name}: unknown column {name!r}", fix=fix)
-    rows = []
-    for number, line in enumerate(lines[1:], start=2):
-        cells = {name: value for name, value in zip(names, line, strict=False) if value not in (None, "")}
-        if cells:
-            rows.append(Row(cells, f"{file.name}, row {number}"))
-    return tuple(rows)
-
-
-def _csv_lines(file: Path) -> list[list[Any]]:
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            return [[cell.strip() for cell in line] for line in csv.reader(stream)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{file.name}: cannot be read as CSV ({error})", fix="save it as CSV in UTF-8") from None
-
-
-def _workbook_lines(file: Path) -> list[list[Any]]:
-    try:
-        openpyxl = importlib.import_module("openpyxl")
-    except ImportError:
-        raise InputError(f"{file.name}: reading XLSX needs the package openpyxl", fix="install it, or save as CSV") from None
-    try:
-        book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-        return [list(line) for line in book.worksheets[0].iter_rows(values_only=True)]
-    except Exception as error:  # noqa: BLE001 - openpyxl raises many kinds on a broken file
-        raise InputError(f"{file.name}: cannot be read as a workbook ({type(error).__name__})", fix="save it again") from None
+_HAVE = Kinds(
+    ("chip", "chips", "kind", "since", "until", "price_per_chip_h", "site", *_BESIDE),
+    frozenset(("chips", "price_per_chip_h")),
+    frozenset(("since", "until")),
+)
+_ACTUALS = Kinds(
+    ("month", "paid", "chips", "energy_kwh", *_BESIDE), frozenset(("paid", "chips", "energy_kwh")), frozenset(("month",))
+)
 
 
 def _checked(model: type[Model], cells: Mapping[str, Any], where: str) -> Model:
     try:
-        return model.model_validate({key: _scalar(value) for key, value in cells.items()})
+        return model.model_validate({key: _scalar(value) for key, value in cells.items() if key not in _BESIDE})
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -97,14 +57,12 @@ def _checked(model: type[Model], cells: Mapping[str, Any], where: str) -> Model:
 
 def _scalar(value: Any) -> Any:
     """A cell as the question file would hold it: numbers in texts become numbers, yes and no become truth values."""
-    if hasattr(value, "strftime"):
-        return value.strftime("%Y-%m")
     if not isinstance(value, str):
         return value
     if value.lower() in ("true", "yes", "false", "no"):
         return value.lower() in ("true", "yes")
     try:
-        number = float(value.replace(",", "")) if value.replace(",", "").replace(".", "", 1).isdigit() else None
+        number = float(value) if value.replace(".", "", 1).isdigit() else None
     except ValueError:
         number = None
     if number is None:
@@ -112,39 +70,62 @@ def _scalar(value: Any) -> Any:
     return int(number) if number.is_integer() and "." not in value else number
 
 
-def read_offers(path: str | Path) -> tuple[OfferAsk, ...]:
+def read_offers(path: str | Path, currency: str = "", date: str = "") -> tuple[OfferAsk, ...]:
     """Vendor quotes as offers: one row each, the id of an offer of the market changes it, another id adds one.
+
+    Args:
+        path: CSV file or workbook.
+        currency: of the question, in which every price must have a rate; not looked at when empty.
+        date: day of the rates for rows without a date of their own.
 
     Raises:
         InputError: a row cannot be used; names file, row and column.
     """
-    found = []
-    for row in read_table(path, _OFFER_COLUMNS):
-        cells = dict(row.cells)
-        leads = [cells.pop(name, None) for name in ("lead_months", "lead_p90_months")]
-        months = [None if lead is None else parse_quantity(_scalar(lead), "count", f"{row.where}, lead") for lead in leads]
-        part = _checked(OfferModel, cells, row.where)
-        found.append(
-            OfferAsk(
-                id=part.id,
-                kind=part.kind,
-                chip=part.chip or "",
-                price=part.price,
-                currency=part.currency or "",
-                includes_host=part.includes_host,
-                term_months=part.term_months,
-                stock_chips=part.stock_chips,
-                stock_per_month=part.stock_per_month,
-                min_order_chips=part.min_order_chips,
-                lot_chips=part.lot_chips,
-                lead_months=months[0],
-                lead_p90_months=months[1] if months[1] is not None else months[0],
-                first_month=part.first_month or "",
-                last_month=part.last_month or "",
-                interruption_per_month=part.interruption_per_month,
-            )
-        )
-    return tuple(found)
+    found: dict[str, OfferAsk] = {}
+    rows: dict[str, str] = {}
+    for row in read_table(path, _OFFERS):
+        offer = _offer_of(row)
+        if offer.id in found:
+            fix = "give each quote its own id"
+            raise InputError(f"{row.where}, id: {offer.id!r} stands in {rows[offer.id].rpartition(', ')[2]} too", fix=fix)
+        if currency and offer.currency not in ("", currency):
+            try:
+                rate(offer.currency, currency, offer.quoted or date)
+            except InputError as error:
+                raise InputError(f"{row.where}, currency {offer.currency}: {error.message}", fix=error.fix) from None
+        found[offer.id], rows[offer.id] = offer, row.where
+    return tuple(found.values())
+
+
+def _offer_of(row: Row) -> OfferAsk:
+    """The offer of a row."""
+    cells = dict(row.cells)
+    leads = [cells.pop(name, None) for name in ("lead_months", "lead_p90_months")]
+    months = [None if lead is None else parse_quantity(_scalar(lead), "count", f"{row.where}, lead") for lead in leads]
+    quoted, until = str(cells.pop("quoted", "")), str(cells.pop("valid_until", ""))
+    if isinstance(cells.get("currency"), str):
+        cells["currency"] = cells["currency"].upper()
+    part = _checked(OfferModel, cells, row.where)
+    last = part.last_month or until
+    return OfferAsk(
+        id=part.id,
+        kind=part.kind,
+        chip=part.chip or "",
+        price=part.price,
+        currency=part.currency or "",
+        includes_host=part.includes_host,
+        term_months=part.term_months,
+        stock_chips=part.stock_chips,
+        stock_per_month=part.stock_per_month,
+        min_order_chips=part.min_order_chips,
+        lot_chips=part.lot_chips,
+        lead_months=months[0],
+        lead_p90_months=months[1] if months[1] is not None else months[0],
+        first_month=part.first_month or "",
+        last_month=min(last, until) if until else last,
+        interruption_per_month=part.interruption_per_month,
+        quoted=quoted,
+    )
 
 
 def read_fleet(path: str | Path) -> tuple[Holding, ...]:
@@ -153,7 +134,7 @@ def read_fleet(path: str | Path) -> tuple[Holding, ...]:
     Raises:
         InputError: a row cannot be used; names file, row and column.
     """
-    parts = [_checked(HoldingModel, row.cells, row.where) for row in read_table(path, _HAVE_COLUMNS)]
+    parts = [_checked(HoldingModel, row.cells, row.where) for row in read_table(path, _HAVE)]
     return tuple(
         Holding(p.chip, p.chips, p.kind, p.since or "", p.until or "", p.price_per_chip_h, p.site or "") for p in parts
     )
@@ -162,7 +143,8 @@ def read_fleet(path: str | Path) -> tuple[Holding, ...]:
 def with_files(question: Question, offers: str | Path | None = None, have: str | Path | None = None) -> Question:
     """A question whose market and fleet are extended by files; an offer of a file replaces one of the same id."""
     if offers is not None:
-        quoted = read_offers(offers)
+        dated = find_market(question.market.id).date if question.market.id else question.start
+        quoted = read_offers(offers, question.currency, dated)
         ids = {offer.id for offer in quoted}
         kept = tuple(offer for offer in question.market.offers if offer.id not in ids)
         question = replace(question, market=replace(question.market, offers=(*kept, *quoted)))
@@ -181,7 +163,7 @@ def compare_actuals(result: BuyResult, path: str | Path) -> tuple[ActualRow, ...
     Raises:
         InputError: a row cannot be used, or its month is not one of the plan.
     """
-    given = {row.where: row for row in read_table(path, _ACTUAL_COLUMNS)}
+    given = {row.where: row for row in read_table(path, _ACTUALS)}
     by_month: dict[str, tuple[float, float | None, float | None]] = {}
     known = [state.month for state in result.months]
     for where, row in given.items():
@@ -208,7 +190,7 @@ def paid_before(path: str | Path, month: str) -> float:
         InputError: a row cannot be used.
     """
     total = 0.0
-    for row in read_table(path, _ACTUAL_COLUMNS):
+    for row in read_table(path, _ACTUALS):
         when = month_number(str(_scalar(row.cells.get("month", ""))), row.where)
         if "paid" not in row.cells:
             raise InputError(f"{row.where}: paid is missing", fix="give what was paid in the month")

@@ -146,6 +146,7 @@ class OfferAsk:
         lead_months, lead_p90_months: months from order to use, median and 90th percentile.
         first_month, last_month: months between which it can be ordered, ISO.
         interruption_per_month: probability that a spot chip is taken back in a month.
+        quoted: day or month of the price, ISO, whose rate turns another currency; empty for that of the market.
     """
 
     id: str
@@ -164,6 +165,7 @@ class OfferAsk:
     first_month: str = ""
     last_month: str = ""
     interruption_per_month: float | None = None
+    quoted: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,131 @@ def test_a_bad_table_is_one_line_that_names_the_cell(tmp_path, text, words):
         read_offers(tmp_path / "none.csv")
 
 
+PLAIN = "id,kind,chip,price,currency,lead_months\nv1,buy,h100-sxm-80,30500.5,USD,2.5\nv2,rent,h100-sxm-80,2.75,USD,\n"
+SEMICOLONS = "id;kind;chip;price;currency;lead_months\nv1;buy;h100-sxm-80;30.500,5;USD;2,5\nv2;rent;h100-sxm-80;2,75;USD;\n"
+QUOTED = 'id,kind,chip,price,currency,lead_months\nv1,buy,h100-sxm-80,"30.500,5",USD,"2,5"\nv2,rent,h100-sxm-80,"2,75",USD,\n'
+CHINESE = "编号;方式;芯片;价格;货币;交货期\nv1;采购;h100-sxm-80;30500,5;美元;2,5\nv2;租用;h100-sxm-80;2,75;USD;\n"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        SEMICOLONS.encode(),
+        b"\xef\xbb\xbf" + SEMICOLONS.encode(),
+        b"\xef\xbb\xbf" + PLAIN.encode(),
+        SEMICOLONS.encode("utf-16"),
+        ("sep=;\n" + SEMICOLONS).encode(),
+        PLAIN.replace(",", "\t").encode(),
+        PLAIN.replace(",", ";").replace("30500.5", "30 500.5").encode(),
+        QUOTED.encode(),
+        ("编号,方式,芯片,价格,币种,交货期(月)\nv1,购买,h100-sxm-80,30500.5,美元,2.5\nv2,租用,h100-sxm-80,2.75,usd,\n").encode("gbk"),
+        CHINESE.encode("utf-8-sig"),
+        CHINESE.encode("gbk"),
+        ("\n\n" + PLAIN.replace("\n", "\r\n")).encode(),
+    ],
+)  # fmt: skip
+def test_what_spreadsheets_of_many_countries_write_is_one_table(tmp_path, raw):
+    path = tmp_path / "quotes.csv"
+    path.write_bytes(raw)
+    first, second = read_offers(path)
+    assert (first.id, first.kind, first.chip, first.price, first.currency) == ("v1", "buy", "h100-sxm-80", 30500.5, "USD")
+    assert (first.lead_months, second.kind, second.price, second.currency) == (2.5, "rent", 2.75, "USD")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("id;kind;chip;price\nv1;buy;a800;98,000\n", ("row 2, price", "98000 or 98.000", "without a separator")),
+        ("id;kind;chip;price\nv1;buy;a800;98.000,5\nv2;buy;a100;98,000.5\n", ("row 2, price", "row 3, price", "two decimal")),
+        ("id,kind,chip,price\nv1,buy,a800,98,000\n", ("row 2", "more cells", "between quotes")),
+        ("id;kind;chip;price\nv1;buy;a800;1.2.3,4\n", ("row 2, price", "no number")),
+        ("id,kind,chip,price,first_month\nv1,buy,a800,1,05/06/2026\n", ("row 2, first_month", "two dates", "2026-05-06")),
+        ("id,kind,chip,price,first_month\nv1,buy,a800,1,soon\n", ("row 2, first_month", "no date", "2026-10")),
+        ("id,kind,chip,price\nv1,buy,a800,1\nv1,buy,a800,2\n", ("row 3, id", "row 2 too", "own id")),
+        ("id,price,price\nv1,1,2\n", ("'price' stands twice",)),
+    ],
+)
+def test_what_is_not_clear_is_refused_with_a_way_out(tmp_path, text, words):
+    path = tmp_path / "quotes.csv"
+    path.write_text(text)
+    with pytest.raises(InputError) as failure:
+        read_offers(path)
+    line = f"{failure.value} {failure.value.fix}"
+    assert all(word in line for word in words), line
+    assert "\n" not in line
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path):
+    path = tmp_path / "quotes.csv"
+    path.write_bytes(b"PK\x03\x04\x00\x00")
+    with pytest.raises(InputError, match="not CSV"):
+        read_offers(path)
+
+
+@pytest.mark.parametrize("number", ["98,000", "98,000.00", "98000", "98 000", "98'000", "９８０００"])
+def test_thousands_of_a_file_with_commas_are_read_as_before(tmp_path, number):
+    path = tmp_path / "quotes.csv"
+    path.write_text(f'id,kind,chip,price\nv1,buy,a800,"{number}"\n')
+    assert read_offers(path)[0].price == 98000.0
+
+
+@pytest.mark.parametrize(
+    ("written", "month"),
+    [
+        ("2026-12", "2026-12"),
+        ("2026/12/3", "2026-12"),
+        ("2026年12月", "2026-12"),
+        ("3.12.2026", "2026-12"),
+        ("12/31/2026", "2026-12"),
+    ],
+)
+def test_dates_are_read_as_people_write_them(tmp_path, written, month):
+    path = tmp_path / "quotes.csv"
+    path.write_text(f"id,kind,chip,price,first_month,note,vendor\nv1,buy,a800,1,{written},as agreed,one\n")
+    assert read_offers(path)[0].first_month == month
+
+
+def test_days_of_a_workbook_are_read(tmp_path):
+    import datetime
+
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.append(["id", "kind", "chip", "price", "currency", "quoted", "valid_until"])
+    book.active.append(["v1", "buy", "h100", 30000.5, "USD", datetime.datetime(2026, 9, 3), datetime.date(2026, 11, 30)])
+    book.save(tmp_path / "q.xlsx")
+    (offer,) = read_offers(tmp_path / "q.xlsx")
+    assert (offer.price, offer.quoted, offer.last_month) == (30000.5, "2026-09-03", "2026-11")
+
+
+def test_a_currency_without_a_rate_names_its_row(tmp_path):
+    from suanzhang.app.question import read_question
+
+    path = tmp_path / "q.csv"
+    path.write_text("id,kind,chip,price,currency\nv1,buy,a800,98000,CNY\nv2,buy,a800,14000,USD\nv3,buy,a800,14000,ZZZ\n")
+    asked = read_question("examples/gpu-rush-2023/question.yaml")
+    with pytest.raises(InputError, match=r"row 4, currency ZZZ: no exchange rate"):
+        with_files(asked, path)
+    path.write_text("id,kind,chip,price,currency,quoted\nv2,buy,a800,14000,USD,1980-01-01\n")
+    with pytest.raises(InputError, match=r"row 2, currency USD: no USD rate is known for 1980"):
+        with_files(asked, path)
+
+
+def test_a_dated_price_is_turned_at_the_rate_of_its_day(tmp_path):
+    from suanzhang.app.plan_asks import resolve_world
+    from suanzhang.app.question import read_question
+    from suanzhang.catalog.currency import rate
+
+    path = tmp_path / "q.csv"
+    path.write_text("id;kind;chip;price;currency;quoted\nv1;buy;a800;14000;USD;2023-01-16\nv2;buy;a800;99000;CNY;2023-02-01\n")
+    world = resolve_world(with_files(read_question("examples/gpu-rush-2023/question.yaml"), path))
+    first, second = (next(offer for offer in world.market.offers if offer.id == name) for name in ("v1", "v2"))
+    turned = rate("USD", "CNY", "2023-01-16").value
+    assert first.price.value == pytest.approx(14000 * turned)
+    assert (first.price.unit, first.price.date) == ("CNY/chip", "2023-01-16")
+    assert f"{turned:.4f} CNY/USD of 2023-01-16" in first.price.note
+    assert (second.price.value, second.price.date) == (99000.0, "2023-02-01")
+
+
 def test_quotes_and_fleet_join_the_question(tmp_path):
     from suanzhang.app.question import read_question
 
