@@ -77,11 +77,14 @@ def _row(claim: Claim) -> AuditRow:
         _, variant_low, variant_high = value_and_range(other, claim.result_key, claim.id)
         low, high = min(low, variant_low), max(high, variant_high)
     verdict, firm = judge(claim, low, high), decides(claim, low, high)
+    exact = claim.result_key in answer.get("exact", ())
+    span = None if exact and low == high else Interval(low, computed, high)
+    words = f"{answer.get('explanation', '')}{' Exact arithmetic over the stated figures.' if exact else ''}".strip()
     return AuditRow(
         claim.id, claim.says, claim.quantity, claim.unit, claim.relation, 0.5 * (claim.stated_low + claim.stated_high),
         claim.stated_low, claim.stated_high, computed, low, high, verdict,
-        _explain(claim, (computed, low, high), verdict, str(answer.get("explanation", "")), firm=firm),
-        claim.scenario.verb, dict(claim.scenario.inputs), Interval(low, computed, high), firm,
+        _explain(claim, (computed, low, high), verdict, words, firm=firm),
+        claim.scenario.verb, dict(claim.scenario.inputs), span, firm, exact,
     )  # fmt: skip
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from suanzhang.app.plan_asks import engines_of
 from suanzhang.app.plan_sizing import best_sizing, counts_for, train_options_within
+from suanzhang.app.scenario_draws import spread_of
 from suanzhang.app.scenario_inputs import Inputs
+from suanzhang.app.scenario_owning import rent_draws, rent_per_chip_h
 from suanzhang.app.scenarios import Answer, scenario
-from suanzhang.app.scenarios_money import rent_per_chip_h
+from suanzhang.app.serve_futures import COMMON_SHARE
 from suanzhang.app.spread import inverse, serving_interval
 from suanzhang.app.train import train_options
+from suanzhang.app.train_asked import with_overlap
 from suanzhang.app.train_input import default_batch, default_precision
+from suanzhang.app.train_model import estimate_train
+from suanzhang.app.train_spread import Errors, against, errors_of
 from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.catalog.markets import market as find_market
 from suanzhang.catalog.models import model as find_model
@@ -19,9 +25,10 @@ from suanzhang.catalog.stacks import default_train_stack
 from suanzhang.errors import Infeasible
 from suanzhang.money.procurement.calendar import month_name
 from suanzhang.spec.chip import ChipSpec
+from suanzhang.spec.draws import Floats, standard_normal, two_piece_lognormal
 from suanzhang.spec.job import LoadSpec, ServiceSpec, SloSpec, TrainJob
-from suanzhang.spec.result import Interval
 from suanzhang.spec.serve import Refusal, SizedService
+from suanzhang.spec.stack import TrainStack
 from suanzhang.spec.train import TrainOption
 from suanzhang.units import DAY_S, HOUR_S, MONTH_S, format_count, format_figure
 
@@ -64,7 +71,9 @@ def train_size(inputs: Inputs) -> Answer:
         "days": option.days,
         "days_interval": option.days_interval,
         "mfu": option.mfu,
+        "mfu_interval": option.mfu_interval,
         "energy_j": option.energy_j,
+        "energy_j_interval": option.energy_j_interval,
         "explanation": f"{format_count(option.chips)} {chip.name} take {option.days:.0f} days at {option.mfu:.0%} of peak.",
     }
 
@@ -76,23 +85,32 @@ def compare_training(inputs: Inputs) -> Answer:
     chip, other = find_chip(inputs.text("chip")), find_chip(inputs.text("other"))
     count = inputs.whole("chips")
     stack = default_train_stack(int(inputs.text("date", _DATE)[:4]))
-    first = _best(train_options(_job(inputs, chip), chip, (count,), stack), chip, count, inputs)
-    second = _best(train_options(_job(inputs, other, "other_precision"), other, (count,), stack), other, count, inputs)
+    job, other_job = _job(inputs, chip), _job(inputs, other, "other_precision")
+    first = _best(train_options(job, chip, (count,), stack), chip, count, inputs)
+    second = _best(train_options(other_job, other, (count,), stack), other, count, inputs)
     ratio = second.days / first.days
     price = inputs.number("price_ratio", "count", 1.0)
-    spread = _spread_of_ratio(first.days_interval, second.days_interval)
+    drawn = _errors(other_job, other, stack, second), _errors(job, chip, stack, first)
+    ratios = ratio * against(drawn[0], drawn[1], layouts=False).draws() / drawn[1].draws()
     return {
         "time_ratio": ratio,
-        "time_ratio_interval": spread.scaled(ratio),
+        "time_ratio_interval": spread_of(ratio, ratios),
         "cost_ratio": ratio * price,
-        "cost_ratio_interval": spread.scaled(ratio * price),
+        "cost_ratio_interval": spread_of(ratio * price, ratios * price),
         "days": first.days,
+        "days_interval": first.days_interval,
         "days_other": second.days,
+        "days_other_interval": second.days_interval,
         "explanation": (
             f"{format_count(count)} {chip.name} take {first.days:.1f} days, as many {other.name} {second.days:.1f}, "
             "each in its best layout."
         ),
     }
+
+
+def _errors(job: TrainJob, chip: ChipSpec, stack: TrainStack, option: TrainOption) -> Errors:
+    """Causes of error of the step of an option: those that two options share cancel in their ratio."""
+    return errors_of(job, chip, stack, option.layout, estimate_train(job, chip, option.layout, stack))
 
 
 def _best(options: tuple[TrainOption, ...], chip: ChipSpec, count: int, inputs: Inputs) -> TrainOption:
@@ -103,12 +121,6 @@ def _best(options: tuple[TrainOption, ...], chip: ChipSpec, count: int, inputs: 
             fix="take another number of chips",
         )
     return options[0]
-
-
-def _spread_of_ratio(a: Interval, b: Interval) -> Interval:
-    """Interval of a ratio of two predictions whose errors are mostly common: the wider spread, at half size."""
-    wide = max((a, b), key=lambda one: one.p95 / one.p05)
-    return Interval((wide.p05 / wide.p50) ** 0.5, 1.0, (wide.p95 / wide.p50) ** 0.5)
 
 
 @scenario("serve-size")
@@ -156,11 +168,12 @@ def train_and_serve(inputs: Inputs) -> Answer:
     """Chips to train a model by a deadline and serve the mean load: inputs of train-size and serve-size; answers chips."""
     chip = find_chip(inputs.text("chip"))
     training, sized = _size_training(inputs, chip), _size_service(inputs)
-    less = inverse(serving_interval(sized, chip, service=_service(inputs))).scaled(sized.chips_mean)
     chips = training.chips + sized.chips_mean
+    slower = two_piece_lognormal(training.days_interval.scaled(1.0 / training.days), standard_normal("step time"))
+    drawn = training.chips * slower + sized.chips_mean * _fewer(sized, inputs)
     return {
         "chips": chips,
-        "chips_interval": Interval(training.chips + less.p05, chips, training.chips + less.p95),
+        "chips_interval": spread_of(chips, drawn),
         "explanation": f"{format_count(training.chips)} train and {format_count(sized.chips_mean)} serve the mean load.",
     }
 
@@ -173,10 +186,10 @@ def response_cost(inputs: Inputs) -> Answer:
     rent = rent_per_chip_h(find_market(inputs.text("market")), sized.chip, currency)
     per_s = inputs.number("visits_per_day") * inputs.number("responses_per_visit", "count", 1.0) / DAY_S
     cost = sized.chips * rent / HOUR_S / per_s
-    factors = serving_interval(sized, find_chip(sized.chip), service=_service(inputs))
+    rents = rent_draws(find_market(inputs.text("market")), sized.chip)
     return {
         "cost_per_response": cost,
-        "cost_per_response_interval": inverse(factors).scaled(cost),
+        "cost_per_response_interval": spread_of(cost, cost * rents * _fewer(sized, inputs)),
         "energy_j_per_response": sized.energy_j_per_response,
         "explanation": f"{format_count(sized.chips)} chips at {rent:.1f} {currency} per hour, paid day and night.",
     }
@@ -188,25 +201,54 @@ def precision_saving(inputs: Inputs) -> Answer:
     narrow = _size_service(inputs)
     full = _size_service(Inputs({key: value for key, value in inputs.given.items() if key != "weight_dtype"}, inputs.where))
     words = [f"{format_count(sized.chips)} chips in {sized.weight_dtype}" for sized in (full, narrow)]
-    return {"saving_fraction": 1.0 - narrow.chips / full.chips, "explanation": ", ".join(words) + "."}
+    saving = 1.0 - narrow.chips / full.chips
+    drawn = 1.0 - (1.0 - saving) * _fewer(narrow, inputs, narrow.weight_dtype) / _fewer(full, inputs, full.weight_dtype)
+    return {
+        "saving_fraction": saving,
+        "saving_fraction_interval": spread_of(saving, drawn),
+        "explanation": ", ".join(words) + ".",
+    }
+
+
+def _fewer(sized: SizedService, inputs: Inputs, own: str = "") -> Floats:
+    """Chips that a service truly takes over the predicted ones, drawn.
+
+    Args:
+        sized: the service.
+        inputs: what was sized.
+        own: what is left of the error when two ways to serve one model on one chip are compared; empty for one alone.
+    """
+    factors = inverse(serving_interval(sized, find_chip(sized.chip), service=_service(inputs)))
+    z = standard_normal("serving capacity")
+    if own:
+        z = math.sqrt(COMMON_SHARE) * z + math.sqrt(1.0 - COMMON_SHARE) * standard_normal(f"serving {own}")
+    return two_piece_lognormal(factors, z)
 
 
 @scenario("portfolio")
 def portfolio(inputs: Inputs) -> Answer:
     """Trainings that fit a year or a budget: inputs model, tokens, chip, chips_per_run, and runs with months, or budget
-    with market; answers days_per_run, chip_hours_per_run, chips_busy or runs_affordable."""
+    with market, and overlap (as in ``suanzhang train``); answers days_per_run, chip_hours_per_run, chips_busy or
+    runs_affordable."""
     chip, count = find_chip(inputs.text("chip")), inputs.whole("chips_per_run")
     job = _job(inputs, chip)
-    run = _best(train_options(job, chip, (count,), default_train_stack(int(job.start[:4]))), chip, count, inputs)
+    stack = with_overlap(default_train_stack(int(job.start[:4])), inputs.text("overlap", ""))
+    run = _best(train_options(job, chip, (count,), stack), chip, count, inputs)
     hours = run.days * DAY_S / HOUR_S * count
     factors = run.days_interval.scaled(1.0 / run.days)
-    answer: Answer = {"days_per_run": run.days, "chip_hours_per_run": hours}
+    answer: Answer = {
+        "days_per_run": run.days,
+        "days_per_run_interval": run.days_interval,
+        "chip_hours_per_run": hours,
+        "chip_hours_per_run_interval": factors.scaled(hours),
+    }
     if inputs.has("budget"):
         market = find_market(inputs.text("market"))
         cost = hours * rent_per_chip_h(market, chip.id, market.currency)
         runs = inputs.number("budget") / cost
+        paid = rent_draws(market, chip.id) * two_piece_lognormal(factors, standard_normal("step time"))
         answer["runs_affordable"] = runs
-        answer["runs_affordable_interval"] = inverse(factors).scaled(runs)
+        answer["runs_affordable_interval"] = spread_of(runs, runs / paid)
         price = format_figure(cost, market.currency)
         answer["explanation"] = f"One run takes {run.days:.0f} days on {format_count(count)} chips and {price} of rent."
         return answer

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from suanzhang.app.scenario_draws import grade_factor, spread_of, whole_spread
 from suanzhang.app.scenario_inputs import Inputs
+from suanzhang.app.scenario_owning import Owning, owning, owning_draws
 from suanzhang.app.scenarios import Answer, scenario
-from suanzhang.app.scenarios_money import own_costs, running_per_month
 from suanzhang.catalog.chips import chip as find_chip
+from suanzhang.catalog.markets import PricePoint, price_history
 from suanzhang.catalog.markets import market as find_market
-from suanzhang.catalog.markets import price_history
-from suanzhang.errors import InputError
+from suanzhang.errors import Infeasible, InputError
 from suanzhang.money.procurement.calendar import month_number, orderable, stock_until
-from suanzhang.spec.chip import ChipSpec
-from suanzhang.spec.market import Market, Offer
+from suanzhang.spec.buy import BuyResult
+from suanzhang.spec.draws import Floats, standard_normal, two_piece_lognormal
+from suanzhang.spec.market import Offer
 from suanzhang.spec.result import Z95, Interval
 from suanzhang.units import format_count
 
+if TYPE_CHECKING:
+    from suanzhang.app.plan import Sized
+
+GAP = 5e-3
+"""How near to its bound the plan of one future must come: futures differ by far more."""
 _P90 = 1.2815515655446004
 
 
@@ -76,8 +86,10 @@ def recorded_change(inputs: Inputs) -> Answer:
         ends.append(min(points, key=lambda p: abs(month_number(p.price.date) - month)))
     first, last = ends
     fall = 1.0 - last.price.value / first.price.value
+    paid = [_recorded(point) for point in ends]
     return {
         "fall_fraction": fall,
+        "fall_fraction_interval": spread_of(fall, 1.0 - paid[1] / paid[0]),
         "explanation": (
             f"Recorded: {first.price.value:g} {first.price.unit} in {first.price.date}, {last.price.value:g} in "
             f"{last.price.date}, {'a fall' if fall >= 0.0 else 'a rise'} of {abs(fall):.0%}."
@@ -92,13 +104,18 @@ def older_chip(inputs: Inputs) -> Answer:
     market, months = find_market(inputs.text("market")), inputs.whole("months")
     chip, other = find_chip(inputs.text("chip")), find_chip(inputs.text("other"))
     speed = inputs.number("relative_performance", "fraction")
-    base, _ = _own_per_month(market, chip, months)
-    slow, price = _own_per_month(market, other, months)
+    base, slow = _per_month(owning(market, chip, months), months), _per_month(owning(market, other, months), months)
+    price = owning(market, other, months).price
     extra = slow / speed / base - 1.0
     even = price + (base * speed - slow) * months
+    bases, slows = (np.array([_per_month(own, months) for own in owning_draws(market, kind, months)]) for kind in (chip, other))
+    prices = np.array([own.price for own in owning_draws(market, other, months)])
     return {
         "extra_cost": extra,
+        "extra_cost_interval": spread_of(extra, slows / speed / bases - 1.0),
         "price_for_same_cost": even,
+        "price_for_same_cost_interval": spread_of(even, prices + (bases * speed - slows) * months),
+        "exact": ("chips_ratio",),
         "chips_ratio": 1.0 / speed,
         "explanation": (
             f"Over {months} months an owned {chip.name} costs {base:,.0f} {market.currency} a month in all, an owned "
@@ -107,13 +124,18 @@ def older_chip(inputs: Inputs) -> Answer:
     }
 
 
-def _own_per_month(market: Market, chip: ChipSpec, months: int) -> tuple[float, float]:
-    """Total cost of an owned chip per month, its worth at the end taken off, and its price."""
-    price, costs = own_costs(market, chip, months)
+def _per_month(own: Owning, months: int) -> float:
+    """Total cost of an owned chip per month, its worth at the end taken off."""
+    costs = own.costs
     left = max(1.0 - months / costs.infra_life_months, 0.0)
     infra = costs.host + costs.network + costs.storage
-    whole = price * (1.0 - costs.resale[months]) + infra * (1.0 - left)
-    return whole / months + running_per_month(costs), price
+    return (own.price - own.left + infra * (1.0 - left)) / months + own.run
+
+
+def _recorded(point: PricePoint) -> Floats:
+    """The typical price that a recorded point stands for, drawn by its grade."""
+    name = f"{point.series} {point.price.date}"
+    return two_piece_lognormal(grade_factor(point.price.grade), standard_normal(name)) * point.price.value
 
 
 @scenario("mixed-fleet")
@@ -124,6 +146,7 @@ def mixed_fleet(inputs: Inputs) -> Answer:
 
     from suanzhang.app.plan import schedule, size_question
     from suanzhang.app.question import read_question
+    from suanzhang.app.scenario_futures import futures
 
     market = find_market(inputs.text("market"))
     tokens = {"input": inputs.raw("input_tokens"), "output": inputs.raw("output_tokens")}
@@ -137,17 +160,44 @@ def mixed_fleet(inputs: Inputs) -> Answer:
         "months": inputs.whole("months"), "market": market.id, "serve": [service],
         "chips": {"allow": inputs.raw("chips") if inputs.has("chips") else []},
     }  # fmt: skip
-    found = schedule(size_question(read_question(yaml.safe_dump(asked)), lambda _: None), deep=False)
+    sized = size_question(read_question(yaml.safe_dump(asked)), lambda _: None)
+    found = schedule(sized, deep=False)
+    shares = _shares(found)
+    words = ", ".join(f"{share:.0%} {name}" for share, name in shares)
+    drawn = [_solved(other) for other in futures(sized)]
+    kinds = np.array([count for count, _ in drawn if count])
+    mixed = float(np.mean(kinds > 1)) if len(kinds) else 0.0
+    costs = np.array([cost for count, cost in drawn if count])
+    return {
+        "kinds": float(len(shares)),
+        "kinds_interval": whole_spread(float(len(shares)), kinds) if len(kinds) else None,
+        "cost": found.cost.amount,
+        "cost_interval": spread_of(found.cost.amount, costs) if len(kinds) else None,
+        "explanation": (
+            f"Of all chip-months of the cheapest plan: {words}; kinds below 1 % are not counted. Solved again in "
+            f"{len(drawn)} futures of prices, delays and capacities, {mixed:.0%} of the plans mix kinds."
+        ),
+    }
+
+
+def _solved(sized: Sized) -> tuple[int, float]:
+    """Kinds and cost of the cheapest plan of one future; no kinds where nothing can be had in time."""
+    from suanzhang.app.buy import RiskOptions
+    from suanzhang.app.plan import schedule
+
+    try:
+        found = schedule(sized, deep=False, risk=RiskOptions(gap=GAP))
+    except Infeasible:
+        return 0, 0.0
+    return len(_shares(found)), found.cost.amount
+
+
+def _shares(found: BuyResult) -> list[tuple[float, str]]:
+    """Share of each kind in the chip-months of a schedule, the largest first."""
     used: dict[str, float] = {}
     for state in found.months:
         for fleet in (state.owned, state.rented):
             for name, chips in fleet.items():
                 used[name] = used.get(name, 0.0) + chips
     total = sum(used.values()) or 1.0
-    shares = sorted(((chips / total, name) for name, chips in used.items() if chips / total >= 0.01), reverse=True)
-    words = ", ".join(f"{share:.0%} {name}" for share, name in shares)
-    return {
-        "kinds": float(len(shares)),
-        "cost": found.cost.amount,
-        "explanation": f"Of all chip-months of the cheapest plan: {words}; kinds below 1 % are not counted.",
-    }
+    return sorted(((chips / total, name) for name, chips in used.items() if chips / total >= 0.01), reverse=True)

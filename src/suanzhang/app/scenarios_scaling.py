@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+
+from suanzhang.app.scenario_draws import spread_of
 from suanzhang.app.scenario_inputs import Inputs
 from suanzhang.app.scenarios import Answer, scenario
 from suanzhang.app.train_input import default_precision
+from suanzhang.app.train_scaling_spread import LawSpread
 from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.perf.scaling import BESIROGLU_2024, FLOP_PER_PARAM_TOKEN, HOFFMANN_2022, LossLaw, best_params, loss
-from suanzhang.spec.result import Interval
+from suanzhang.spec.draws import standard_normal
 from suanzhang.units import DAY_S, format_count
 
 _LAWS = (BESIROGLU_2024, HOFFMANN_2022)
@@ -16,7 +22,8 @@ _LAWS = (BESIROGLU_2024, HOFFMANN_2022)
 @scenario("compute-to-loss")
 def compute_to_loss(inputs: Inputs) -> Answer:
     """Loss of the best model that chips train in a time: inputs chip, chips, days, mfu, times (how many times as many
-    chips to compare with); answers params, tokens, loss, loss_gain (with its interval over two published fits)."""
+    chips to compare with); answers params, tokens, loss, loss_gain (with its
+    interval: published fits lie round the first one as draws of one distribution)."""
     chip = find_chip(inputs.text("chip"))
     seconds = inputs.number("days") * DAY_S
     flop = inputs.number("chips") * chip.peak(default_precision(chip)) * inputs.number("mfu", "fraction") * seconds
@@ -26,13 +33,20 @@ def compute_to_loss(inputs: Inputs) -> Answer:
     tokens = flop / (FLOP_PER_PARAM_TOKEN * params)
     reached = _best_loss(flop, BESIROGLU_2024)
     above = reached - BESIROGLU_2024.e
+    spread = LawSpread.of(None)
+    sizes = params * spread.params(flop, 1.0)
+    apart = math.log(gains[1] / gains[0]) * standard_normal("scaling law, loss")
     return {
         "flop": flop,
         "params": params,
+        "params_interval": spread_of(params, sizes),
         "tokens": tokens,
+        "tokens_interval": spread_of(tokens, flop / (FLOP_PER_PARAM_TOKEN * sizes)),
         "loss": reached,
+        "loss_interval": spread_of(reached, reached + spread.loss(params, tokens)),
         "loss_gain": gains[0],
-        "loss_gain_interval": Interval(min(gains), gains[0], max(gains)),
+        "loss_gain_interval": spread_of(gains[0], gains[0] * np.exp(apart)),
+        "exact": ("flop",),
         "explanation": (
             f"{format_count(inputs.number('chips'))} chips train at best {params / 1e9:.0f} billion parameters on "
             f"{tokens / 1e12:.1f} trillion tokens; {times:g} times as many take {gains[0] / above:.0%} off what can still be "

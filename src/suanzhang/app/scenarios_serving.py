@@ -15,12 +15,14 @@ def improve_verb(inputs: Inputs) -> Answer:
 
     inputs.used.update(inputs.given)
     found = improve(question_from(inputs.given, inputs.where))
-    answer: Answer = {"saving_fraction": found.saving_fraction}
+    answer: Answer = {"saving_fraction": found.saving_fraction, "saving_fraction_interval": found.saving_fraction_interval}
     if found.saving_per_month is not None:
         answer["saving_per_month"] = found.saving_per_month.amount
+        answer["saving_per_month_interval"] = found.saving_per_month_interval
     for lever in found.levers:
         if lever.deployment is not None:
             answer[f"saving.{lever.name}"] = lever.saving_fraction
+            answer[f"saving.{lever.name}_interval"] = lever.saving_fraction_interval
     alone = ", ".join(
         f"{lever.name} {lever.saving_fraction:.0%}" for lever in found.levers if lever.deployment and lever.available
     )  # fmt: skip

@@ -96,13 +96,24 @@ def _table(rows: tuple[AuditRow, ...]) -> Table:
         Column("low", "in its unit"),
         Column("high", "in its unit"),
         Column("unit"),
+        Column("how"),
         Column("quantity", optional=True),
     )
     body = tuple(
         (
-            r.id, _verdict_word(r), _stated(r), _shown(r.computed, r), _shown(r.low, r), _shown(r.high, r), _scale(r)[1],
-            r.quantity,
+            r.id, _verdict_word(r), _stated(r), _shown(r.computed, r), *_ends(r), _scale(r)[1], _how(r), r.quantity,
         )
         for r in rows
     )  # fmt: skip
-    return Table("Claims", columns, body, "low to high: our uncertainty and all plausible variants")
+    return Table("Claims", columns, body, "low to high: our uncertainty and all plausible variants; exact arithmetic has none")
+
+
+def _ends(row: AuditRow) -> tuple[float | None, float | None]:
+    """The range of a row; none where arithmetic over the stated figures gives one value."""
+    if row.exact and row.low == row.high:
+        return None, None
+    return _shown(row.low, row), _shown(row.high, row)
+
+
+def _how(row: AuditRow) -> str:
+    return "exact arithmetic" if row.exact else "estimated"

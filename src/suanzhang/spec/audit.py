@@ -69,8 +69,9 @@ class AuditRow:
         explanation: one or two sentences in words.
         inputs: inputs of the main scenario.
         verb: name of the scenario.
-        computed_interval: ``low``, ``computed`` and ``high`` as an interval; None where nothing was computed.
+        computed_interval: ``low``, ``computed`` and ``high`` as an interval; None where nothing was computed or one exact value.
         decides: whether the range is narrow enough to decide: not where it is wide and one end contradicts the statement.
+        exact: arithmetic over the stated figures alone, which has no error of ours; a range is then that of the variants.
     """
 
     id: str
@@ -90,6 +91,7 @@ class AuditRow:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     computed_interval: Interval | None = None
     decides: bool = True
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -230,10 +231,11 @@ def test_over_many_futures_the_cost_holds_our_physics_too(question: Question) ->
 
 def test_audit() -> None:
     found = suanzhang.audit(EXAMPLES / "audit-2026" / "claims.yaml")
-    checked = [row for row in found.claims if row.computed is not None]
-    assert all(row.computed_interval is not None and row.computed_interval.p05 <= row.computed <= row.computed_interval.p95
-               for row in checked if row.computed is not None)  # fmt: skip
-    assert [line for line in findings(found, AUDIT) if "is a point" not in line] == []
+    exact = [row for row in found.claims if row.exact]
+    assert {row.verb for row in exact} == {"change", "product"}
+    assert all((row.computed_interval is None) == (row.low == row.high) for row in exact)
+    estimated = replace(found, claims=tuple(row for row in found.claims if not row.exact))
+    assert findings(estimated, AUDIT) == []
 
 
 def test_tables_show_the_interval_where_the_figure_stands(answer: PlanResult) -> None:
