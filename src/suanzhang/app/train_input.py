@@ -122,6 +122,24 @@ def complete_layout(given: dict[str, object], chips: int, defaults: TrainLayout)
     return layout
 
 
+def check_recompute(layout: TrainLayout, layers: int) -> None:
+    """Refuse a number of layers to recompute that does nothing or that no stage has.
+
+    Raises:
+        InputError: more layers than a stage holds, or a recompute mode that knows no number of layers.
+    """
+    fullest = math.ceil(layers / layout.pp)
+    if layout.recompute_layers and layout.recompute != "full":
+        raise InputError(
+            f"layout: recompute_layers={layout.recompute_layers} with recompute={layout.recompute}",
+            fix="write recompute=full beside it, or leave it out",
+        )
+    if layout.recompute_layers > fullest:
+        raise InputError(
+            f"layout: recompute_layers={layout.recompute_layers}, a stage holds {fullest} layers", fix=f"give at most {fullest}"
+        )
+
+
 def default_precision(chip: ChipSpec) -> str:
     """16-bit arithmetic of the chip: bf16 where it exists."""
     return "bf16" if "bf16" in chip.peak_flop_per_s else "fp16"

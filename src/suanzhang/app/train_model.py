@@ -143,11 +143,22 @@ def check_layout(packed: Packed, layout: TrainLayout) -> None:
     Raises:
         InputError: what does not divide, in words.
     """
-    reason = REASONS[int(layout_reason(packed.shape, packed.run, layout_args(layout)))]
+    reason = REASONS[int(layout_reason(packed.shape, packed.run, layout_args(layout)))] or _unmeant(packed, layout)
     if reason:
         raise InputError(
             f"layout {describe(layout)}: {reason}", fix="choose sizes that divide, or leave the layout out to search"
         )
+
+
+def _unmeant(packed: Packed, layout: TrainLayout) -> str:
+    """Why a layout says something that cannot be meant, empty when it does not. The search never makes such a layout."""
+    if layout.zero_stage > 3:
+        return f"there is no zero_stage {layout.zero_stage}"
+    if layout.shard_ranks and layout.dp * layout.cp % layout.shard_ranks:
+        return f"{layout.dp * layout.cp} data ranks do not divide by shard_ranks={layout.shard_ranks}"
+    if layout.etp not in (0, layout.tp) and not packed.shape.experts:
+        return "etp without experts"
+    return ""
 
 
 def describe(layout: TrainLayout) -> str:

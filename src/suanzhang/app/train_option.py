@@ -106,10 +106,12 @@ def stack_for(job: TrainJob, name: str) -> TrainStack:
     return train_stack(name) if name else default_train_stack(int((job.start or CATALOG_DATE)[:4]))
 
 
-def search(packed: Packed, job: TrainJob, chip: ChipSpec, stack: TrainStack, chips: int, offload: bool = False) -> Searched:
-    """The best layouts of a packed job on a number of chips."""
+def search(
+    packed: Packed, job: TrainJob, chip: ChipSpec, stack: TrainStack, chips: int, offload: bool = False, gang: int = 1
+) -> Searched:
+    """The best layouts of a packed job on a number of chips, of which it uses whole gangs."""
     domain = int(packed.run.domain)
     axes = default_axes(job, stack, chips, domain)
     if offload:
         axes = replace(axes, offload_optimizer=(0, 1), offload_activations=(0, 1))
-    return search_layouts(packed, job, axes, chip_counts(job, chips, axes), _KEEP)
+    return search_layouts(packed, job, axes, chip_counts(job, chips, axes, gang), _KEEP)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from suanzhang.app.train_counts import Bounds, fewest, grid, halvings
-from suanzhang.app.train_input import complete_layout, memory_there, parse_layout
+from suanzhang.app.train_counts import Bounds, fewest, grid, halvings, value_of
+from suanzhang.app.train_input import check_recompute, complete_layout, memory_there, parse_layout
 from suanzhang.app.train_model import Packed, check_layout, describe, estimate_packed, pack
 from suanzhang.app.train_option import option_of, search
 from suanzhang.app.train_search import Searched
@@ -18,6 +19,9 @@ from suanzhang.spec.result import Money
 from suanzhang.spec.stack import TrainStack
 from suanzhang.spec.train import TrainEstimate, TrainOption
 from suanzhang.units import format_count
+
+_ROUNDS = 4
+"""How often the gaps beside the best count of chips are halved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +68,13 @@ def over_counts(ask: Ask, most: int, bounds: Bounds, objective: str) -> list[Poo
     last: list[Searched] = []
 
     def holds(count: int) -> bool:
-        searched = search(packed, ask.job, ask.chip, ask.stack, count, ask.offload)
+        searched = search(packed, ask.job, ask.chip, ask.stack, count, ask.offload, bounds.gang)
         last.append(searched)
         if not searched.layouts:
             return False
         pool = _pool(ask, packed, searched)
         found[count] = pool
-        return pool.option.chips % bounds.gang == 0 and bounds.holds(pool.option)
+        return bounds.holds(pool.option)
 
     looked_at: dict[int, bool] = {}
     for count in grid(limit, bounds.gang):
@@ -79,10 +83,28 @@ def over_counts(ask: Ask, most: int, bounds: Bounds, objective: str) -> list[Poo
             break  # fewer chips hold the model even less
     if objective == "chips":
         fewest((), bounds.gang, holds, looked_at)
-    pools = [found[count] for count in sorted(found, reverse=True) if found[count].option.chips % bounds.gang == 0]
+    else:
+        _closer(found, bounds, objective, holds)
+    pools = [found[count] for count in sorted(found, reverse=True)]
     if not pools:
         raise _nothing_fits(ask.job, ask.chip, limit, last[0])
     return pools
+
+
+def _closer(found: dict[int, Pool], bounds: Bounds, objective: str, look: Callable[[int], bool]) -> None:
+    """Look at counts beside the best one that keeps the bounds, by halving the gaps to its neighbours."""
+    for _ in range(_ROUNDS):
+        kept = {count: pool.option for count, pool in found.items() if bounds.holds(pool.option)}
+        if not kept:
+            return
+        best = min(kept, key=lambda count: value_of(kept[count], objective))
+        looked_at = sorted(found)
+        place = looked_at.index(best)
+        gaps = [looked_at[place - 1 : place + 1], looked_at[place : place + 2]]
+        middles = [sum(gap) // 2 // bounds.gang * bounds.gang for gap in gaps if len(gap) == 2]
+        for middle in middles:
+            if middle not in found and middle >= bounds.gang:
+                look(middle)
 
 
 def at_count(ask: Ask, count: int, layout: str | TrainLayout | None) -> list[Pool]:
@@ -101,6 +123,7 @@ def at_count(ask: Ask, count: int, layout: str | TrainLayout | None) -> list[Poo
             pools.append(_pool(ask, packed, beside, aside=True))
         return pools
     given = layout if isinstance(layout, TrainLayout) else read_layout(layout, count, stack)
+    check_recompute(given, job.model.layers)
     check_layout(packed, given)
     estimate = estimate_packed(packed, given, chip)
     if not estimate.fits:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from suanzhang.app.train_input import default_precision, memory_there, parse_chips, sizes_of, tokens_of
+from suanzhang.app.train_input import check_recompute, default_precision, memory_there, parse_chips, sizes_of, tokens_of
 from suanzhang.app.train_model import Packed, check_layout, estimate_packed, pack
 from suanzhang.app.train_option import search, stack_for
 from suanzhang.app.train_pools import read_layout
@@ -201,6 +201,7 @@ def _plan(
 def _layout(packed: Packed, job: TrainJob, chip: ChipSpec, stack: TrainStack, count: int, text: str) -> TrainLayout:
     if text:
         given = read_layout(text, count, stack)
+        check_recompute(given, job.model.layers)
         check_layout(packed, given)
         if not estimate_packed(packed, given, chip).fits:
             raise Infeasible("the layout does not fit", binding=[f"memory: {memory_there(chip)}"], fix="leave it out")

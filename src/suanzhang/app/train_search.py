@@ -99,8 +99,8 @@ def sizes_of(job: TrainJob) -> Sizes:
     return Sizes(model.layers, model.heads, kv_heads, experts, job.seq_len, job.global_batch)
 
 
-def chip_counts(job: TrainJob, chips: int, axes: Axes) -> tuple[int, ...]:
-    """Counts of chips that a layout can use exactly, the most first, at most ``chips``.
+def chip_counts(job: TrainJob, chips: int, axes: Axes, gang: int = 1) -> tuple[int, ...]:
+    """Counts of chips that a layout can use exactly, whole gangs of them, the most first, at most ``chips``.
 
     The data ranks must divide the global batch: a count that is no such product leaves chips idle.
     """
@@ -110,7 +110,7 @@ def chip_counts(job: TrainJob, chips: int, axes: Axes) -> tuple[int, ...]:
         for pp in axes.pp:
             for cp in axes.cp:
                 cut = tp * pp * cp
-                fitting = [dp * cut for dp in ranks if dp * cut <= chips]
+                fitting = [dp * cut for dp in ranks if dp * cut <= chips and dp * cut % gang == 0]
                 counts.update(fitting[-2:])
     ordered = sorted(counts, reverse=True)
     return tuple(ordered[:1] if ordered[:1] == [chips] else ordered[:CHIP_COUNTS])
