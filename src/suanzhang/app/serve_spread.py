@@ -7,12 +7,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from suanzhang.app.spread import draw_factors, factors_by_metric, grade_of, grade_on, inverse
-from suanzhang.evidence.conformal import multipliers
+from suanzhang.evidence.conformal import Grade, multipliers
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.job import ServiceSpec
 from suanzhang.spec.model import ModelSpec
 from suanzhang.spec.result import Z95, Interval, Term
-from suanzhang.spec.serve import ChipCount, ClosedLoop, OpenLoop, Percentiles, Refusal, ServeEstimate, SizedService, Workload
+from suanzhang.spec.serve import (
+    ChipCount,
+    ClosedLoop,
+    OpenLoop,
+    Percentiles,
+    Refusal,
+    ServeEstimate,
+    ServeMemory,
+    SizedService,
+    Workload,
+)
 
 _RESOLUTION = 0.004
 """Half the width of a bucket of the histogram that simulated percentiles are read from, as a logarithm."""
@@ -28,6 +38,8 @@ class Off:
         capacity: the most that it carries.
         energy: energy of a token.
         draw: draw of a chip.
+        memory: what a chip holds beside the cache.
+        memory_basis: what that rests on.
     """
 
     ttft: Interval
@@ -37,6 +49,8 @@ class Off:
     capacity: Interval
     energy: Interval
     draw: Interval
+    memory: Interval
+    memory_basis: str
 
 
 def off_of(replica: ServeEstimate, work: Workload, model: ModelSpec, chip: ChipSpec) -> Off:
@@ -47,7 +61,46 @@ def off_of(replica: ServeEstimate, work: Workload, model: ModelSpec, chip: ChipS
     isl, osl = (work.input.mean, work.output.mean) if isinstance(work, OpenLoop) else (work.isl, work.osl)
     busy = ClosedLoop(max(replica.running_batch, 1.0), isl, osl)
     capacity = factors_by_metric(replica, busy, model, chip, names[3:4], grade)[names[3]]
-    return Off(ttft, tpot, e2e, rate, capacity, energy, draw_factors())
+    return Off(ttft, tpot, e2e, rate, capacity, energy, draw_factors(), *memory_factors(grade))
+
+
+def memory_factors(grade: Grade) -> tuple[Interval, str]:
+    """Measured over predicted memory of a chip beside the cache, and what that rests on.
+
+    No published row of a served model states its memory. The residuals of trainings do: there too most of it follows from the
+    architecture, and the working set, the runtime and the allocator make the error.
+    """
+    found = multipliers("training", grade, 0.0, "memory_bytes")
+    told = f"{found.rows} trainings of {found.sources} sources" if found.rows else "trainings on other chips"
+    return Interval(found.p05, found.p50, found.p95), f"measured memory of {told}; no served model states its memory"
+
+
+def spread_memory(memory: ServeMemory, factors: Interval, basis: str) -> ServeMemory:
+    """Where the memory goes, with an interval at each part that does not follow from the architecture.
+
+    Model:
+        Weights, working set and reserve together err by the factors. What they take more or less, the cache has less or more;
+        of the parts themselves the weights are known, so the others bear it in proportion.
+    """
+    loose = memory.activation_bytes + memory.reserve_bytes
+    used = memory.weights_bytes + loose
+    whole_ = used + memory.kv_bytes
+    takes = around(used, factors)
+    kv = Interval(*(max(whole_ - end, 0.0) for end in (takes.p95, takes.p50, takes.p05)))
+    shares = [
+        max((end - memory.weights_bytes) / loose, 0.0) if loose > 0.0 else 1.0 for end in (takes.p05, takes.p50, takes.p95)
+    ]
+    rest = Interval(*shares)
+    room = memory.kv_bytes > 0.0
+    return replace(
+        memory,
+        used_bytes_interval=takes,
+        activation_bytes_interval=rest.scaled(memory.activation_bytes),
+        reserve_bytes_interval=rest.scaled(memory.reserve_bytes),
+        kv_bytes_interval=kv if room else None,
+        kv_tokens_interval=kv.scaled(memory.kv_tokens / memory.kv_bytes) if room else None,
+        basis=basis,
+    )
 
 
 def times(*factors: Interval) -> Interval:
@@ -111,6 +164,7 @@ def spread_estimate(replica: ServeEstimate, off: Off) -> ServeEstimate:
     done, batch = replica.requests_simulated, replica.running_batch
     return replace(
         replica,
+        memory=spread_memory(replica.memory, off.memory, off.memory_basis),
         ttft_s=percentiles_around(replica.ttft_s, off.ttft, done, batch),
         tpot_s=percentiles_around(replica.tpot_s, off.tpot, done, batch),
         e2e_s=percentiles_around(replica.e2e_s, off.e2e, done, batch),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suanzhang.report.blocks import Chart, Column, Fact, Facts, Point, Report, Section, Table, money_fact, ranged
+from suanzhang.report.blocks import Block, Chart, Column, Fact, Facts, Notes, Point, Report, Section, Table, money_fact, ranged
 from suanzhang.report.common import layout_words, sources_section, terms_chart, terms_table, warnings_section
 from suanzhang.spec.memory import MEMORY_UNIT, in_gib
 from suanzhang.spec.result import Interval
@@ -30,7 +30,7 @@ def serve(result: ServeResult) -> Report:
                 terms_chart("Parts of a decode iteration", result.replica.terms, 1.0 / MILLI, "ms"),
             ),
         ),
-        Section("Memory of one chip", (memory_chart(result.replica),)),
+        Section("Memory of one chip", _memory(result.replica)),
         Section("How many chips", (counts_table(result.sized),) if result.sized else ()),
         warnings_section((*result.warnings, *result.replica.warnings), weak=result.weak_inputs),
         Section(
@@ -150,19 +150,26 @@ def replica_facts(replica: ServeEstimate) -> Facts:
             ),
             Fact("bound by", replica.bound_by),
             Fact("draw of a chip", replica.power_w_per_chip, "W", replica.power_w_per_chip_interval),
-            Fact("cache capacity", replica.memory.kv_tokens, "tokens"),
+            Fact("cache capacity", replica.memory.kv_tokens, "tokens", replica.memory.kv_tokens_interval),
         ),
     )  # fmt: skip
+
+
+def _memory(replica: ServeEstimate) -> tuple[Block, ...]:
+    """Where the memory goes, and what its intervals rest on."""
+    if not replica.memory.basis:
+        return (memory_chart(replica),)
+    return memory_chart(replica), Notes("What the intervals rest on", (replica.memory.basis,))
 
 
 def memory_chart(replica: ServeEstimate) -> Chart:
     """Where the memory of the fullest chip goes."""
     memory = replica.memory
     parts = (
-        ("weights", memory.weights_bytes),
-        ("cache", memory.kv_bytes),
-        ("activations", memory.activation_bytes),
-        ("reserve", memory.reserve_bytes),
+        ("weights", memory.weights_bytes, None),
+        ("cache", memory.kv_bytes, memory.kv_bytes_interval),
+        ("activations", memory.activation_bytes, memory.activation_bytes_interval),
+        ("reserve", memory.reserve_bytes, memory.reserve_bytes_interval),
     )
     return Chart(
         "Memory by part",
@@ -170,7 +177,10 @@ def memory_chart(replica: ServeEstimate) -> Chart:
         "part",
         "memory",
         MEMORY_UNIT,
-        tuple(Point(name, "", in_gib(max(0.0, amount))) for name, amount in parts),
+        tuple(
+            Point(name, "", in_gib(max(0.0, amount)), None if span is None else span.scaled(in_gib(1.0)))
+            for name, amount, span in parts
+        ),
     )
 
 

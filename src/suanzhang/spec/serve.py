@@ -138,6 +138,10 @@ class ServeMemory:
         state_bytes_per_seq: cache that a sequence needs whatever its length (linear attention, full windows).
         kv_tokens: cache capacity of the whole replica [tokens], whole pages.
         fits: whether weights and one sequence fit at all.
+        used_bytes_interval: our uncertainty about what weights, working set and reserve take together.
+        activation_bytes_interval, reserve_bytes_interval, kv_bytes_interval, kv_tokens_interval: what that leaves of each; the
+            weights and the bytes of a token follow from the architecture and have none.
+        basis: what the intervals rest on; empty without them.
     """
 
     weights_bytes: float
@@ -148,6 +152,12 @@ class ServeMemory:
     state_bytes_per_seq: float
     kv_tokens: float
     fits: bool
+    used_bytes_interval: Interval | None = None
+    activation_bytes_interval: Interval | None = None
+    reserve_bytes_interval: Interval | None = None
+    kv_bytes_interval: Interval | None = None
+    kv_tokens_interval: Interval | None = None
+    basis: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,10 @@ COUNTED = "a count of work done"
 REPLICA = {
     "ServeEstimate.chips": "follows from the layout",
     "ServeEstimate.batch_limit": "whole sequences that the cache and the settings of the engine allow",
-    "ServeMemory": "arithmetic of the architecture, the layout and the settings of the engine",
+    **dict.fromkeys(
+        (f"ServeMemory.{name}" for name in ("weights_bytes", "kv_bytes_per_token", "state_bytes_per_seq")),
+        "arithmetic of the architecture and the layout",
+    ),
     "ServeEstimate.requests_simulated": COUNTED,
     "ServeEstimate.simulated_s": COUNTED,
     "ServeEstimate.wall_s": CLOCK,

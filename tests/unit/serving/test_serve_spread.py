@@ -10,7 +10,16 @@ import pytest
 from suanzhang.app.serve_futures import COMMON_SHARE, Futures, common_share
 from suanzhang.app.serve_improve_judge import Judge
 from suanzhang.app.serve_size_way import prepare
-from suanzhang.app.serve_spread import around, percentiles_around, replicas_for, spread_refusal, times, whole
+from suanzhang.app.serve_spread import (
+    around,
+    memory_factors,
+    percentiles_around,
+    replicas_for,
+    spread_memory,
+    spread_refusal,
+    times,
+    whole,
+)
 from suanzhang.catalog.chips import chip
 from suanzhang.catalog.models import model
 from suanzhang.catalog.stacks import serve_stack
@@ -18,7 +27,7 @@ from suanzhang.spec.draws import two_piece_lognormal
 from suanzhang.spec.job import LengthSpec, LoadSpec, ServiceSpec, SloSpec
 from suanzhang.spec.layout import ServeLayout
 from suanzhang.spec.result import Interval
-from suanzhang.spec.serve import Percentiles, Refusal
+from suanzhang.spec.serve import Percentiles, Refusal, ServeMemory
 from suanzhang.spec.serve_way import Way
 
 OFF = Interval(0.7, 1.0, 1.4)
@@ -89,3 +98,23 @@ def test_whatever_a_refusal_comes_near_to_has_an_interval(name: str, kind: str) 
     refused = spread_refusal(Refusal("chat", kind, "too many", (name,), {name: 400.0}, 1), chip(kind))
     found = refused.nearest_interval[name]
     assert found.p05 < 400.0 < found.p95
+
+
+def test_memory_that_is_taken_more_is_missing_in_the_cache() -> None:
+    memory = ServeMemory(40.0, 4.0, 6.0, 30.0, 0.5, 0.0, 60.0, True)
+    found = spread_memory(memory, Interval(0.9, 1.0, 1.2), "measured somewhere")
+    assert found.used_bytes_interval == Interval(45.0, 50.0, 60.0)
+    assert found.kv_bytes_interval == Interval(20.0, 30.0, 35.0)
+    assert found.kv_tokens_interval == Interval(40.0, 60.0, 70.0)
+    assert found.activation_bytes_interval == Interval(2.0, 4.0, 8.0)
+    assert found.reserve_bytes_interval == Interval(3.0, 6.0, 12.0)
+    full = spread_memory(memory, Interval(0.9, 1.0, 2.0), "measured somewhere")
+    assert full.kv_bytes_interval is not None and full.kv_bytes_interval.p05 == 0.0
+    nothing = spread_memory(ServeMemory(90.0, 4.0, 6.0, -20.0, 0.5, 0.0, 0.0, False), Interval(0.9, 1.0, 1.2), "x")
+    assert nothing.kv_bytes_interval is None
+
+
+def test_memory_rests_on_measured_trainings_and_says_so() -> None:
+    factors, basis = memory_factors("calibrated")
+    assert factors.p05 < 1.0 < factors.p95
+    assert "trainings of" in basis and "no served model states its memory" in basis
