@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from suanzhang.app.buy_monte import MonteOptions, try_plan
+from suanzhang.app.buy_tax import shield_of, tax_terms, tax_words
 from suanzhang.app.buy_worth import decision_of, firm_delivery, held_offers, rent_or_buy, swings
 from suanzhang.app.header import header
 from suanzhang.catalog.chips import chip
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 _CROSSING_MONTHS = 1.0
 """Chips that take longer to come are not in the country yet."""
+_NO_GAP = 1e-9
+"""A gap below the rounding of the solver is none."""
 USUAL_SITE = {"CN": "cn-east", "US": "us-virginia"}
 """The site of a market when none is named."""
 
@@ -144,6 +147,7 @@ def plan_purchases(
         time_limit_s=chosen.time_limit_s,
         places=tuple(other.place for other in sites),
         moving=moving,
+        tax=tax_terms(),
     )
     lines = (*warnings, *unpowered, *_site_lines(sites, wanted))
     return solve_problem(problem, where, chosen, lines, watch=watch, progress=progress)
@@ -222,7 +226,7 @@ def solve_problem(
         cost_interval=spread,
         cash=paid(plan.cash),
         lines={name: paid(amount) for name, amount in plan.lines.items()},
-        gap=plan.gap,
+        gap=plan.gap if plan.gap > _NO_GAP else 0.0,
         bound=plan.bound,
         solve_s=plan.solve_s,
         vss=money(worth.vss),
@@ -248,6 +252,7 @@ def solve_problem(
         outcomes=scenario_outcomes(solved) if len(scenarios) > 1 else (),
         stopped=seen.stop(),
         monte_carlo=tried,
+        tax=shield_of(problem, plan.rows),
     )
 
 
@@ -332,13 +337,13 @@ _MOVING = ("chips", "rent", "tokens", "value left")
 def _price_interval(problem: PurchaseProblem, plan: ProcurementPlan, market: Market) -> Interval:
     """Spread of the cost of one schedule when all prices move together as a random walk from the first month on."""
     sigma = market.price_sigma_per_year.value if market.price_sigma_per_year else 0.0
-    first = month_number(problem.start)
+    first, keep = month_number(problem.start), 1.0 if problem.tax is None else 1.0 - problem.tax.rate
 
     def total(z: float) -> float:
         cost = plan.cost
         for row in plan.rows:
             months = problem.months if row.action == "value left" else month_number(row.month) - first
-            moving = sum(amount for name, amount in row.lines if name in _MOVING)
+            moving = keep * sum(amount for name, amount in row.lines if name in _MOVING)
             cost += moving * (float(np.exp(z * sigma * np.sqrt(months / 12.0))) - 1.0)
         return cost
 
@@ -428,4 +433,5 @@ def _assumptions(problem: PurchaseProblem, plan: ProcurementPlan) -> tuple[str, 
         if quoted.grade == "assumed"
     ]
     interest = figure("interest_per_year")
-    return (*lines, f"interest on tied capital: {interest.value:g} a year ({interest.quoted.note})")
+    taxes = () if problem.tax is None else (tax_words(problem.tax),)
+    return (*lines, f"interest on tied capital: {interest.value:g} a year ({interest.quoted.note})", *taxes)

@@ -9,18 +9,23 @@ from dataclasses import dataclass, replace
 from suanzhang.errors import Infeasible
 from suanzhang.money.economics import break_even
 from suanzhang.money.procurement.calendar import HOURS_PER_MONTH, month_name, month_number
+from suanzhang.money.procurement.places import base_name
 from suanzhang.money.procurement.solve import ProcurementPlan, describe, solve_shape
 from suanzhang.money.procurement.watch import Watch
 from suanzhang.spec.buy import ChipCosts, Demand, PurchaseProblem, Scenario
 from suanzhang.spec.buy_worth import RentOrBuy, Swing, TwoWay
 from suanzhang.spec.market import Offer
 from suanzhang.spec.result import Money
+from suanzhang.units import format_figure
 
 RENTED = ("rent", "spot", "lease", "reserve")
 _LONGEST_MONTHS = 120.0
 _SWING_GAP = 2e-3
 _STEP = 0.25
 _TREND_STEP = 0.15
+_WORTH_SAYING = 1e-3
+NO_PLAN = "no plan exists"
+"""The decision where there is none."""
 
 
 def rent_or_buy(problem: PurchaseProblem) -> tuple[RentOrBuy, ...]:
@@ -93,6 +98,8 @@ class _Fact:
     high: str
     change: Callable[[PurchaseProblem, float], PurchaseProblem]
     step: float = _STEP
+    dearer: int = 1
+    """1 where more of it is expected to raise the cost, -1 where it is expected to lower it, 0 where both may be."""
 
 
 def _offers(problem: PurchaseProblem, kinds: tuple[str, ...], factor: float) -> PurchaseProblem:
@@ -144,8 +151,8 @@ _FACTS = (
     _Fact("rents", "25 % lower", "25 % higher", lambda p, f: _offers(p, RENTED, f)),
     _Fact("size of the services", "25 % smaller", "25 % larger", _demand),
     _Fact("delivery", "25 % faster", "25 % slower", _delivery),
-    _Fact("what used chips fetch", "25 % less", "25 % more", _resale),
-    _Fact("trend of prices", "15 points a year lower", "15 points a year higher", _trend, _TREND_STEP),
+    _Fact("what used chips fetch", "25 % less", "25 % more", _resale, dearer=-1),
+    _Fact("trend of prices", "15 points a year lower", "15 points a year higher", _trend, _TREND_STEP, 0),
     _Fact(
         "price of energy", "25 % lower", "25 % higher",
         lambda p, f: _costs(p, lambda c: replace(c, energy_per_kwh=c.energy_per_kwh * f)),
@@ -160,37 +167,115 @@ _FACTS = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """The plan under a changed fact, None where there is none, and its decision in words."""
+
+    plan: ProcurementPlan | None
+    decision: str
+
+    def cost(self, problem: PurchaseProblem) -> Money | None:
+        """Its cost."""
+        return None if self.plan is None else Money(self.plan.cost, problem.currency, problem.start)
+
+
+def _swing(problem: PurchaseProblem, fact: _Fact, base: _Tried, low: _Tried, high: _Tried) -> Swing:
+    """What one fact does, with words for what a reader would not expect."""
+    words, whys = [], []
+    for side, tried, sign in ((fact.low, low, -1), (fact.high, high, 1)):
+        why = "" if base.plan is None or tried.plan is None else moved_words(problem, base.plan, tried.plan)
+        whys.append(why)
+        if tried.decision == NO_PLAN:
+            words.append(f"{fact.name} {side}: {NO_PLAN}")
+        if base.plan is None or tried.plan is None:
+            continue
+        change = tried.plan.cost - base.plan.cost
+        if sign * fact.dearer * change < -_WORTH_SAYING * abs(base.plan.cost):
+            verb, amount = "raise" if change > 0.0 else "lower", format_figure(abs(change), problem.currency)
+            words.append(f"{fact.name} {side} {verb} the cost by {amount}: {why}")
+        if _main_of(tried.decision) != _main_of(base.decision):
+            words.append(f"{fact.name} {side}: {tried.decision}, instead of {base.decision}")
+    flips = any(_main_of(tried.decision) != _main_of(base.decision) for tried in (low, high))
+    return Swing(
+        fact.name, fact.low, fact.high, low.cost(problem), high.cost(problem), low.decision, high.decision, flips,
+        words=tuple(words), why_low=whys[0], why_high=whys[1],
+    )  # fmt: skip
+
+
+_PURCHASE = ("chips", "hosts", "network", "storage")
+_GROUPS = {
+    "rent": "rents cost", "tokens": "tokens cost", "power": "power costs", "finance": "interest costs",
+    "waiting": "waiting costs", "moving": "moves cost", "site": "works cost",
+}  # fmt: skip
+
+
+def moved_words(problem: PurchaseProblem, plan: ProcurementPlan, other: ProcurementPlan) -> str:
+    """What makes another plan cost more or less: the largest changes in that direction, then those against it."""
+    old = {base_name(problem, held.chip) for held in problem.have if held.owned}
+    before, after = _parts(plan, old), _parts(other, old)
+    changes = {name: after.get(name, 0.0) - before.get(name, 0.0) for name in {**before, **after}}
+    least = max(0.2 * abs(other.cost - plan.cost), _WORTH_SAYING * abs(plan.cost))
+    said = [name for name in changes if abs(changes[name]) > least]
+    said.sort(key=lambda name: (name != _OWNED_FETCHED, -abs(changes[name])))
+    up = other.cost > plan.cost
+    words = []
+    for names in ([name for name in said if (changes[name] > 0.0) == up], [n for n in said if (changes[n] > 0.0) != up]):
+        parts = []
+        for name in names[:_MOST_PARTS]:
+            more = (changes[name] > 0.0) != (name in (_FETCHED, _OWNED_FETCHED))
+            parts.append(f"{name} {format_figure(abs(changes[name]), problem.currency)} {'more' if more else 'less'}")
+        words.append(", ".join(parts))
+    return "; against it ".join(part for part in words if part) or "the same plan"
+
+
+_MOST_PARTS = 3
+_FETCHED = "bought chips fetch"
+_OWNED_FETCHED = "chips that are there already fetch"
+
+
+def _parts(plan: ProcurementPlan, old: set[str]) -> dict[str, float]:
+    """Cost of a plan by what a reader would call it; a sold chip is one that was there where there were any of its kind."""
+    parts: dict[str, float] = {}
+    for row in plan.rows:
+        sold = row.action in ("resell", "retire")
+        for name, amount in row.lines:
+            if name == "value left" or (name == "chips" and sold):
+                part = _OWNED_FETCHED if row.chip in old and (sold or row.offer == "own") else _FETCHED
+            else:
+                part = "purchases cost" if name in _PURCHASE else _GROUPS.get(name, "running costs are")
+            parts[part] = parts.get(part, 0.0) + amount
+    return parts
+
+
 def swings(
     problem: PurchaseProblem, watch: Watch, tell: Callable[[str], None]
 ) -> tuple[str, tuple[Swing, ...], tuple[TwoWay, ...]]:
     """The decision as expected; each fact lower and higher, the largest swing first; purchase price and rent together."""
     case = replace(problem, gap=max(problem.gap, _SWING_GAP), cvar_weight=0.0)
 
-    def again(changed: PurchaseProblem) -> tuple[Money | None, str]:
+    def again(changed: PurchaseProblem) -> _Tried:
         if watch.stop():
-            return None, "stopped"
+            return _Tried(None, "stopped")
         try:
             plan = describe(solve_shape(changed, (Scenario(1.0),), Watch(watch.clock, watch.stop)))
         except Infeasible:
-            return None, "no plan exists"
-        return Money(plan.cost, problem.currency, problem.start), decision_of(plan)
+            return _Tried(None, NO_PLAN)
+        return _Tried(plan, decision_of(plan))
 
-    _, base = again(case)
+    base = again(case)
     found = []
     for fact in _FACTS:
         tell(f"what if: {fact.name}")
-        (low, low_words), (high, high_words) = (again(fact.change(case, f)) for f in (1.0 - fact.step, 1.0 + fact.step))
-        flips = any(_main_of(words) != _main_of(base) for words in (low_words, high_words))
-        found.append(Swing(fact.name, fact.low, fact.high, low, high, low_words, high_words, flips))
+        found.append(_swing(problem, fact, base, *(again(fact.change(case, f)) for f in (1.0 - fact.step, 1.0 + fact.step))))
     found.sort(key=lambda swing: -_size(swing))
     cells = []
     buy, rent = _FACTS[0], _FACTS[1]
     for a in (1.0 - _STEP, 1.0, 1.0 + _STEP):
         for b in (1.0 - _STEP, 1.0, 1.0 + _STEP):
             tell(f"what if: purchase prices x {a:g}, rents x {b:g}")
-            cost, words = again(rent.change(buy.change(case, a), b))
-            cells.append(TwoWay(buy.name, rent.name, a, b, cost, words))
-    return base, tuple(found), tuple(cells)
+            tried = again(rent.change(buy.change(case, a), b))
+            cells.append(TwoWay(buy.name, rent.name, a, b, tried.cost(problem), tried.decision))
+    return base.decision, tuple(found), tuple(cells)
 
 
 def _size(swing: Swing) -> float:

@@ -22,6 +22,8 @@ def buy(result: BuyResult) -> Report:
         verdict += f" Of all chip-months {result.decision}."
     if result.binding:
         verdict += f" What binds most: {result.binding[0].limit}."
+    elif result.schedule:
+        verdict += " No limit of budget, power or stock binds the orders."
     sections = (
         Section("Cost", (cost_facts(result), lines_chart(result.lines, intervals=result.lines_interval))),
         Section("Schedule", (schedule_table(result),)),
@@ -29,7 +31,7 @@ def buy(result: BuyResult) -> Report:
         Section("What binds", (binding_table(result),)),
         Section("Rent or buy", (_rent_or_buy(result),)),
         *((Section("In many futures", monte_blocks(result)),) if result.monte_carlo else ()),
-        Section("What would change it", (tornado(result), _swings(result), _two_way(result))),
+        Section("What would change it", (tornado(result), _surprises(result), _swings(result), _two_way(result))),
         Section("Whose cost it is", (_charge_back(result),)),
         Section("Plan against actuals", (_actuals(result),)),
         Section("Trainings and services", (_runs(result), _shares(result))),
@@ -45,6 +47,8 @@ def buy(result: BuyResult) -> Report:
 
 
 def _empty(block: Block) -> bool:
+    if isinstance(block, Notes):
+        return not block.lines
     return (isinstance(block, Table) and not block.rows) or (isinstance(block, Chart) and not block.points)
 
 
@@ -130,6 +134,11 @@ def tornado(result: BuyResult) -> Chart:
     )  # fmt: skip
 
 
+def _surprises(result: BuyResult) -> Notes:
+    """What the bars do not say: no plan, another decision, a cost that moves the other way."""
+    return Notes("In words", tuple(line for swing in result.swings for line in swing.words))
+
+
 def _swings(result: BuyResult) -> Table:
     currency = result.cost.currency
     columns = (
@@ -141,11 +150,13 @@ def _swings(result: BuyResult) -> Table:
         Column("flips the decision"),
         Column("decision if lower", optional=True),
         Column("decision if higher", optional=True),
+        Column("what moves it if lower", optional=True),
+        Column("what moves it if higher", optional=True),
     )
     rows = tuple(
         (
             s.fact, s.low, _amount(s.cost_low, s.cost_low_interval), s.high, _amount(s.cost_high, s.cost_high_interval),
-            s.flips, s.decision_low, s.decision_high,
+            s.flips, s.decision_low, s.decision_high, s.why_low, s.why_high,
         )
         for s in result.swings
     )  # fmt: skip

@@ -43,6 +43,8 @@ class Swing:
         cost_low, cost_high: cost of the best plan then; None when there is none.
         decision_low, decision_high: how most chip-months are had then, in words.
         flips: whether one of them is another decision than that of the plan.
+        words: what a reader would not expect (no plan, another decision, a cost that moves the other way), and why.
+        why_low, why_high: what the cost changes by most, the largest first.
     """
 
     fact: str
@@ -55,6 +57,9 @@ class Swing:
     flips: bool
     cost_low_interval: Interval | None = None
     cost_high_interval: Interval | None = None
+    words: tuple[str, ...] = ()
+    why_low: str = ""
+    why_high: str = ""
 
 
 @dataclass(frozen=True, slots=True)
