@@ -15,12 +15,14 @@ from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.errors import SolverError
 from suanzhang.money.figures import figure
 from suanzhang.money.procurement.calendar import month_number
-from suanzhang.money.procurement.solve import NOT_CASH
-from suanzhang.spec.buy import LINES, Binding, BuyResult, MonthState, RunWindow, ScheduleRow
+from suanzhang.money.procurement.orders import SHIELD
+from suanzhang.money.tax import NOT_DEDUCTED
+from suanzhang.spec.buy import LINES, NOT_CASH, Binding, BuyResult, MonthState, RunWindow, ScheduleRow
 from suanzhang.spec.buy_worth import ActualRow, ChargeBack, RentOrBuy, Swing, TwoWay
 from suanzhang.spec.draws import Floats, two_piece_lognormal
 from suanzhang.spec.result import Z95, Interval, Money
 from suanzhang.spec.serve import SizedService
+from suanzhang.spec.tax import TaxShield
 from suanzhang.spec.train import TrainOption
 
 if TYPE_CHECKING:
@@ -137,9 +139,16 @@ class Spread:
             key = (row.offer if row.offer in self.names else "", row.chip)
             if key not in known:
                 known[key] = self._mix(row, used) @ self.physics
-            for name, amount in row.lines:
+            deducted = np.zeros(DRAWS)
+            for name, amount in sorted(row.lines, key=lambda line: line[0] == SHIELD):
                 level = self.line[name] if name not in PRICED else self.walk[when] if walks else _ONE
                 part = amount * level * known[key]
+                if name == SHIELD and bought.tax is not None:  # follows what is deducted; the rest is what comes late
+                    back = bought.tax.terms.rate
+                    late = amount + back * sum(other for line, other in row.lines if line not in NOT_DEDUCTED)
+                    part = late * known[key] - back * deducted
+                elif name not in NOT_DEDUCTED:
+                    deducted += part
                 rows[index] += part
                 lines[name] += part
                 if name not in NOT_CASH:
@@ -224,6 +233,7 @@ def spread_bought(bought: BuyResult, sized: Sized, drawn: Spread | None = None) 
         swings=tuple(_swing(one, bought, whole) for one in bought.swings),
         two_way=tuple(_two_way(one, bought, whole) for one in bought.two_way),
         charge_back=tuple(_charged(one, bought, whole, cash) for one in bought.charge_back),
+        tax=_shield(bought, lines),
         actuals=_actuals(bought, paid),
     )
 
@@ -320,6 +330,15 @@ def _charged(one: ChargeBack, bought: BuyResult, whole: Interval, cash: Interval
         cost_interval=shifted(one.cost.amount, bought.cost.amount, whole),
         cost_per_chip_h_interval=_moved(one.cost_per_chip_h, bought, whole),
     )
+
+
+def _shield(bought: BuyResult, lines: Mapping[str, Interval]) -> TaxShield | None:
+    """The relief with the spread of its line; a part errs by as large a share as the whole does."""
+    if bought.tax is None:
+        return None
+    whole, amount = lines[SHIELD], bought.tax.amount.amount
+    parts = tuple(replace(one, amount_interval=shifted(one.amount.amount, amount, whole)) for one in bought.tax.parts)
+    return replace(bought.tax, parts=parts, amount_interval=whole)
 
 
 def _actuals(bought: BuyResult, paid: Floats) -> tuple[ActualRow, ...]:

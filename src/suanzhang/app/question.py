@@ -20,9 +20,6 @@ from suanzhang.spec.job import LengthSpec, LoadSpec, SloSpec
 from suanzhang.spec.question import ChipFilter, Holding, MarketAsk, OfferAsk, Question, ServeAsk, SiteAsk, TrainAsk, WorksAsk
 from suanzhang.units import MONTH_S
 
-_NO_PART_OF_PLANS = frozenset(("tax_shield",))
-"""Figures that bear on the chip-hour alone."""
-
 
 def read_question(source: str | Path) -> Question:
     """The question in a file, or in a text of several lines.
@@ -89,8 +86,6 @@ def _question(document: Document, origin: str) -> Question:
     _check_models(question, document)
     for key, amount in question.costs:
         try:
-            if key in _NO_PART_OF_PLANS:
-                raise InputError(f"costs.{key}: a plan counts no taxes", fix="leave it out")
             check_given(key, amount)
         except InputError as error:
             raise InputError(f"{document.where(('costs', key))}: {error.message}", fix=error.fix) from None

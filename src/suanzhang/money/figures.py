@@ -66,7 +66,8 @@ _SHARE = (0.0, 1.0)
 _LIMITS: Mapping[str, tuple[float, float]] = {
     RESALE: (0.0, 2.0), "price_change_per_year": (-0.95, 5.0), "interest_per_year": _SHARE, "spares_per_year": _SHARE,
     "support_per_year": _SHARE, "idle_draw": _SHARE, "busy_draw": _SHARE, "peak_draw": _SHARE, "fleet_draw": _SHARE,
-    "used_discount": _SHARE, "tax_shield": _SHARE, "infra_life_months": (1.0, 600.0), "site_life_months": (1.0, 1200.0),
+    "used_discount": _SHARE, "tax_shield": (0.0, 0.9), "tax_life_years": (1.0, 100.0),
+    "tax_declining_per_year": (0.0, 0.95), "infra_life_months": (1.0, 600.0), "site_life_months": (1.0, 1200.0),
     "server_over_chip_power": (1.0, 10.0), "rack_power_w": (1.0, 1e7), "network_port_bytes_per_s": (1.0, 1e13),
 }  # fmt: skip
 """What a figure may be; from 0 where it is not named."""

@@ -12,6 +12,7 @@ from suanzhang.spec.buy_worth import ActualRow, ChargeBack, Outcome, RentOrBuy, 
 from suanzhang.spec.market import Offer
 from suanzhang.spec.place import Moving, Place, PlaceState
 from suanzhang.spec.result import Header, Interval, Money, SourceUse
+from suanzhang.spec.tax import TaxShield, TaxTerms
 from suanzhang.spec.trust import Flag
 
 Action = Literal[
@@ -36,8 +37,11 @@ LINES = (
     "moving",
     "waiting",
     "value left",
+    "tax shield",
 )
 """The lines of a total, in the order in which they are printed."""
+NOT_CASH = ("finance", "waiting", "value left", "tax shield")
+"""Lines that are priced and not paid within the plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +213,7 @@ class PurchaseProblem:
         places: the sites; empty for one site of which only ``power_limit_w`` is known. Chips of others work together with
             those of the first site.
         moving: terms of moves between sites; None when chips stay where they are.
+        tax: what taxes give back of deductible costs; None when no taxes are counted.
     """
 
     demands: tuple[Demand, ...]
@@ -230,6 +235,7 @@ class PurchaseProblem:
     time_limit_s: float = 60.0
     places: tuple[Place, ...] = ()
     moving: Moving | None = None
+    tax: TaxTerms | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,6 +375,7 @@ class BuyResult:
         monte_carlo: the plan held while all that is uncertain is drawn; None when not asked.
         *_interval: our uncertainty, from prices, the figures of the cost lines and our physics; filled by the verbs.
         weak_inputs: figures of grade unverified or assumed that weigh more than 5 % of an answer, the heaviest first.
+        tax: what the tax shield is made of; None when no taxes are counted.
     """
 
     header: Header
@@ -418,3 +425,4 @@ class BuyResult:
     value_of_waiting_interval: Interval | None = None
     value_of_firm_delivery_interval: Interval | None = None
     weak_inputs: tuple[Flag, ...] = ()
+    tax: TaxShield | None = None

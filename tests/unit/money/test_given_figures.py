@@ -42,6 +42,7 @@ ELSEWHERE = {
     "server_over_chip_power": "the draw of chips whose server nobody has measured",
     "spot_replace_months": "spares of spot chips",
     "staff_per_chip_month_cny": "plans in yuan",
+    "tax_life_years": "plans with a tax shield", "tax_declining_per_year": "plans with a tax shield",
 }  # fmt: skip
 """Figures that the cost of a chip-hour of one's own in dollars does not hold, and what they bear on."""
 
@@ -85,7 +86,7 @@ def test_a_question_gives_its_own_figures_and_explain_says_so(tmp_path):
         ("costs: {storage_per_chip: -1}", "at least 0"),
         ("costs: {infra_life_months: 0}", "from 1 to 600"),
         ("costs: {resale_per_year: 3}", "from 0 to 2"),
-        ("costs: {tax_shield: 0.2}", "counts no taxes"),
+        ("costs: {tax_shield: 1}", "from 0 to 0.9"),
     ],
 )
 def test_a_figure_that_cannot_be_is_one_line(costs, says, tmp_path):

@@ -85,7 +85,7 @@ def solve_decomposed(
     sales = np.zeros((len(shape.chips), shape.months))
     outcome = Outcome(lots, starts, sales, site, hosted, np.maximum(answer.columns, 0.0))
     constant = sum(sum(holding_lines(shape, k).values()) for k in range(len(shape.chips)))
-    held = float(np.einsum("k,kt->", shape.hold + shape.energy_idle, shape.have_site))
+    held = float(np.einsum("k,kt->", shape.keep * (shape.hold + shape.energy_idle), shape.have_site))
     objective, bound = search.best_cost + constant + held, search.bound + constant + held
     gap = max(objective - bound, 0.0) / max(abs(objective), 1e-9)
     return outcome, cell, objective, gap, bound, search.bindings()

@@ -11,7 +11,7 @@ from suanzhang.money.procurement.calendar import month_name
 from suanzhang.money.procurement.columns import Columns, columns_of
 from suanzhang.money.procurement.highs import Programme, compress
 from suanzhang.money.procurement.monthcell import INF, Cell, Ints, cell_costs, cell_of, rent_lots, run_months
-from suanzhang.money.procurement.orders import Floats
+from suanzhang.money.procurement.orders import Floats, relieved
 from suanzhang.money.procurement.places import base_name
 from suanzhang.money.procurement.shape import Shape
 from suanzhang.money.procurement.siteform import Mark, add_sites, taken_away
@@ -186,11 +186,12 @@ def _sales(form: Form, cols: Columns) -> None:
 def sale_lines(shape: Shape, chip: int, month: int, rate: float) -> dict[str, float]:
     """Cost by line of one chip sold at the end of a month: its price, less its worth at the end, and interest saved."""
     curve = shape.resale[0, chip]
-    return {
+    lines = {
         "chips": -float(curve[month + 1]),
         "value left": float(curve[shape.months]),
         "finance": -rate * float(curve[month + 1 : shape.months].sum()),
     }
+    return relieved(shape.problem, lines)
 
 
 def _stock(form: Form, cols: Columns) -> None:
@@ -216,7 +217,7 @@ def _stock(form: Form, cols: Columns) -> None:
         for t in range(t_count - 1):
             if form.upper[cols.sale(k, t)] > 0.0:
                 form.add(first + k * t_count + t + 1, cols.sale(k, t), float(shape.sale_lot[k]))
-    hold = shape.hold + shape.energy_idle
+    hold = shape.keep * (shape.hold + shape.energy_idle)
     form.cost[cols.site : cols.hosted] = (shape.weights[:, None, None] * hold[None, :, None] * np.ones(t_count)).ravel()
 
 
@@ -313,11 +314,11 @@ def _budget(form: Form, cols: Columns) -> None:
                     form.add(row, cols.sale(k, u), -float(shape.sale_lot[k] * shape.resale[0, k, u + 1]) / 1e6)
         for s in range(shape.count):
             site = (cols.site_at(s, 0, 0) + np.arange(cols.chips)[:, None] * cols.months + np.arange(t + 1)).ravel()
-            form.add(row, site, form.cost[site] / 1e6)
+            form.add(row, site, form.cost[site] / shape.keep / 1e6)
             cells = cols.cell_at(s, 0) + np.arange(t + 1)[:, None] * cols.cell_cols
             for begin, end in ((cell.tokens, cell.wait), (cell.hours, cell.lacking)):
                 columns = (cells + np.arange(begin, end)).ravel()
-                form.add(row, columns, form.cost[columns] / 1e6)
+                form.add(row, columns, form.cost[columns] / shape.keep / 1e6)
 
 
 def _tail(form: Form, cols: Columns) -> None:

@@ -49,9 +49,9 @@ class Master:
         for j, order in enumerate(shape.orders):
             if order.kind >= 0 and not order.hosted:
                 stay = np.clip(np.minimum(order.leave, shape.months) - order.arrival, 0, None)
-                self.hold[:, j] = order.lot * stay * float(shape.hold[order.kind] + shape.energy_idle[order.kind])
+                self.hold[:, j] = order.lot * stay * shape.keep * float(shape.hold[order.kind] + shape.energy_idle[order.kind])
             if order.source >= 0:
-                gone = float(shape.hold[order.source] + shape.energy_idle[order.source])
+                gone = shape.keep * float(shape.hold[order.source] + shape.energy_idle[order.source])
                 self.hold[:, j] -= order.lot * (shape.months - order.month) * gone
         form.cost[: len(shape.orders)] += shape.weights @ self.hold
         form.cost[self.theta : self.theta + self.groups] = self.share * _MILLION
@@ -60,7 +60,7 @@ class Master:
             self._tail()
 
     def _budget(self) -> None:
-        """Orders, running and all recourse, waiting at its price, within the budget on average."""
+        """Orders, running and all recourse, waiting at its price and before taxes, within the budget on average."""
         shape, problem, form = self.shape, self.shape.problem, self.form
         limits = {shape.months - 1: problem.budget} if problem.budget is not None else {}
         for t, amount in enumerate(problem.budget_by_month[: problem.months]):
@@ -70,12 +70,12 @@ class Master:
             form.marks[budget_name(problem, t)] = Mark(row, float(limit or 0.0), problem.currency, "budget", 1e6)
             members = [j for j, order in enumerate(shape.orders) if order.month <= t]
             if members:
-                paid = [shape.orders[j].paid_by(t, problem.months) + self.hold[:, j] for j in members]
+                paid = [shape.orders[j].paid_by(t, problem.months) + self.hold[:, j] / shape.keep for j in members]
                 cash = [float(shape.weights @ amounts) / 1e6 for amounts in paid]
                 form.add(row, members, cash)
             whole = self.by_scenario
             used = np.arange(self.groups) if whole else np.arange(t + 1)
-            form.add(row, self.theta + used, self.share[used])
+            form.add(row, self.theta + used, self.share[used] / shape.keep)
 
     def _tail(self) -> None:
         shape, form, weight = self.shape, self.form, self.shape.problem.cvar_weight

@@ -12,7 +12,7 @@ from suanzhang.money.procurement.orders import Floats
 from suanzhang.money.procurement.outcome import Outcome, really_there, standing
 from suanzhang.money.procurement.recourse import Recourse
 from suanzhang.money.procurement.scenarios import MOST, Uncertainty, draw_scenarios
-from suanzhang.money.procurement.schedule import holding_lines, scenario_totals
+from suanzhang.money.procurement.schedule import holding_lines, running_totals, scenario_totals
 from suanzhang.money.procurement.shape import Shape, Start, build, may_wait
 from suanzhang.money.procurement.solve import NOT_CASH, Solved
 from suanzhang.spec.buy import PurchaseProblem, Scenario
@@ -170,15 +170,18 @@ def _amounts(shape: Shape, cell: Cell, outcome: Outcome, decided: Decided) -> tu
     for j, order in enumerate(shape.orders):
         if outcome.lots[j] > 0.0:
             owed += outcome.lots[j] * sum(amounts for name, amounts in order.lines if name in NOT_CASH)
+    owed -= (1.0 - shape.keep) * running_totals(shape, cell, bare)
     cash = paid_and_owed - owed
     rate = shape.problem.interest_per_year / 12.0
     for k in range(len(shape.chips)):
         worth = shape.resale[:, k, :]
-        owed += rate * worth[:, : shape.months] @ shape.have_site[k] - worth[:, -1] * shape.have_site[k, -1]
+        held = rate * worth[:, : shape.months] @ shape.have_site[k] - worth[:, -1] * shape.have_site[k, -1]
+        owed += shape.keep * held
         for month in np.flatnonzero(outcome.sales[k]):
             sold = outcome.sales[k, month]
             cash -= sold * worth[:, month + 1]
-            owed += sold * (worth[:, -1] - rate * worth[:, month + 1 : shape.months].sum(axis=1))
+            later = sold * (worth[:, -1] - rate * worth[:, month + 1 : shape.months].sum(axis=1))
+            owed += shape.keep * later + (1.0 - shape.keep) * sold * worth[:, month + 1]
     early = np.zeros((len(shape.services), shape.months))
     for d, demand in enumerate(shape.services):
         early[d] = [demand.wait_price if may_wait(demand, t) else 0.0 for t in range(shape.months)]

@@ -115,15 +115,15 @@ def run_months(start: int, months: float) -> list[tuple[int, float]]:
 
 
 def cell_costs(shape: Shape, cell: Cell) -> tuple[Floats, Floats]:
-    """Costs and upper bounds of the columns of all cells: scenario, month, column. Standing chips bound no column here."""
+    """Costs (after tax) and upper bounds of the columns of all cells: scenario, month, column. Standing chips bound none."""
     size = (shape.count, shape.months, cell.cols)
     cost, upper = np.zeros(size), np.full(size, INF)
-    cost[:, :, cell.tokens : cell.wait] = shape.token_cost.transpose(0, 2, 1)
+    cost[:, :, cell.tokens : cell.wait] = shape.keep * shape.token_cost.transpose(0, 2, 1)
     cost[:, :, cell.wait : cell.hours] = shape.wait_cost.T
     upper[:, :, cell.wait : cell.hours] = np.where(shape.wait_allowed.T, INF, 0.0)
     upper[:, :, cell.hours : cell.busy] = shape.rent_stock.T
-    cost[:, :, cell.hours : cell.busy] = shape.rent_cost.transpose(0, 2, 1)
-    cost[:, :, cell.busy : cell.lacking] = shape.energy_busy
+    cost[:, :, cell.hours : cell.busy] = shape.keep * shape.rent_cost.transpose(0, 2, 1)
+    cost[:, :, cell.busy : cell.lacking] = shape.keep * shape.energy_busy
     cost[:, :, cell.lacking : cell.taken] = shape.lacking_cost
     upper[:, :, cell.lacking : cell.taken] = INF if shape.lateness_priced and shape.starts else 0.0
     return cost, upper

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,11 +13,13 @@ from numpy.typing import NDArray
 from suanzhang.errors import InputError
 from suanzhang.money.procurement.calendar import FOREVER, HOURS_PER_MONTH, nominal_delay, orderable, stock_until
 from suanzhang.money.procurement.places import base_name, site_of
-from suanzhang.spec.buy import PurchaseProblem, Scenario
+from suanzhang.money.tax import NOT_DEDUCTED, later_relief
+from suanzhang.spec.buy import NOT_CASH, PurchaseProblem, Scenario
 from suanzhang.spec.market import Offer
 
 Floats = NDArray[np.float64]
 ORDERED = ("buy", "lease", "reserve")
+SHIELD = "tax shield"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +102,31 @@ def orders_of(
                 continue
             leave = np.where(arrival < FOREVER, arrival + (offer.term_months or FOREVER), FOREVER)
             lines = _order_lines(problem, offer, month, arrival, scenarios, resale[:, chips.index(offer.chip), :])
-            cash = np.sum([amounts for name, amounts in lines if name not in ("finance", "value left")], axis=0)
+            cash = np.sum([amounts for name, amounts in lines if name not in NOT_CASH], axis=0)
             limit = stock_until(offer, problem.start, month)
             lots = math.floor(limit / offer.lot_chips + 1e-9) if math.isfinite(limit) else math.inf
             kind, hosted = chips.index(offer.chip), offer.kind == "reserve"
             order = Order(index, month, float(offer.lot_chips), lots, lines, cash, arrival, leave, offer.id, kind, hosted)
             found.append(_leased(problem, order, offer, scenarios) if offer.kind == "lease" else order)
-    return (*found, *_moves(problem, len(scenarios), chips), *_works(problem, len(scenarios)))
+    found += [*_moves(problem, len(scenarios), chips), *_works(problem, len(scenarios))]
+    return tuple(found) if problem.tax is None else tuple(_relieved(problem, order) for order in found)
+
+
+def relieved(problem: PurchaseProblem, lines: Mapping[str, float]) -> dict[str, float]:
+    """Lines with what taxes give back of all that is deducted, beside any shield that is there already."""
+    if problem.tax is None:
+        return dict(lines)
+    deducted = sum(amount for name, amount in lines.items() if name not in NOT_DEDUCTED)
+    return {**lines, SHIELD: lines.get(SHIELD, 0.0) - problem.tax.rate * deducted}
+
+
+def _relieved(problem: PurchaseProblem, order: Order) -> Order:
+    """An order with what taxes give back of it; a shield that is there already is what comes late of it."""
+    lines = dict(order.lines)
+    late = lines.pop(SHIELD, np.zeros(len(order.arrival)))
+    deducted = np.sum(list(lines.values()), axis=0)
+    rate = problem.tax.rate if problem.tax else 0.0
+    return replace(order, lines=(*lines.items(), (SHIELD, late - rate * deducted)))
 
 
 def _moves(problem: PurchaseProblem, scenarios: int, chips: tuple[str, ...]) -> list[Order]:
@@ -186,7 +207,7 @@ def _leased(problem: PurchaseProblem, order: Order, offer: Offer, scenarios: tup
         ("finance", paid * rate * tied),
         ("value left", instalment * (max(offer.term_months, 1) - within) - paid * left),
     )
-    cash = np.sum([amounts for name, amounts in lines if name not in ("finance", "value left")], axis=0)
+    cash = np.sum([amounts for name, amounts in lines if name not in NOT_CASH], axis=0)
     return replace(order, lines=lines, cash=cash, instalment=instalment)
 
 
@@ -220,6 +241,7 @@ def _order_lines(
             tied[s] = resale[s, first : problem.months].sum() + owned_infra[s] * wear.sum()
     waiting = path * offer.price.value * np.minimum(arrival - month, problem.months - month)
     left = resale[:, problem.months] + owned_infra * np.maximum(1.0 - months_left / costs.infra_life_months, 0.0)
+    late = _later(problem, path * offer.price.value + infra, tied, problem.months - arrival)
     return tuple(
         (name, delivered * lot * amount)
         for name, amount in (
@@ -229,5 +251,15 @@ def _order_lines(
             ("storage", np.full(len(path), costs.storage)),
             ("finance", rate * (tied + waiting)),
             ("value left", -left),
+            *(((SHIELD, late),) if problem.tax else ()),
         )
     )
+
+
+def _later(problem: PurchaseProblem, paid: Floats, tied: Floats, months: NDArray[np.int64]) -> Floats:
+    """Price of relief that comes later than chips lose their worth, by scenario; 0 without taxes."""
+    if problem.tax is None:
+        return np.zeros(len(paid))
+    tax, rate = problem.tax, problem.interest_per_year / 12.0
+    used = zip(paid, tied, months, strict=True)
+    return np.array([later_relief(tax, float(p), float(w), max(int(m), 0), rate) for p, w, m in used])

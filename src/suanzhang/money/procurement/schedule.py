@@ -9,11 +9,11 @@ import numpy as np
 from suanzhang.money.procurement.calendar import HOURS_PER_MONTH, month_name
 from suanzhang.money.procurement.form import sale_lines
 from suanzhang.money.procurement.monthcell import Cell
-from suanzhang.money.procurement.orders import Floats, Order
+from suanzhang.money.procurement.orders import SHIELD, Floats, Order, relieved
 from suanzhang.money.procurement.outcome import Outcome, rented_chips
 from suanzhang.money.procurement.places import KW, base_name, limits_of, site_of
 from suanzhang.money.procurement.shape import Shape
-from suanzhang.spec.buy import Action, MonthState, RunWindow, ScheduleRow, ServiceShare
+from suanzhang.spec.buy import NOT_CASH, Action, MonthState, RunWindow, ScheduleRow, ServiceShare
 from suanzhang.spec.place import PlaceState
 from suanzhang.spec.result import Money
 from suanzhang.units import HOUR_S
@@ -30,8 +30,8 @@ _ON_SITE = ("buy", "lease", "instalment", "run", "resell", "retire")
 def _row(
     shape: Shape, month: int, offer: str, action: Action, chip: str, chips: float, lines: Mapping[str, float], note: str = ""
 ) -> ScheduleRow:
-    cents = {name: round(amount * 100.0) for name, amount in lines.items()}
     problem = shape.problem
+    cents = {name: round(amount * 100.0) for name, amount in relieved(problem, lines).items()}
     return ScheduleRow(
         month_name(problem.start, month),
         base_name(problem, offer),
@@ -65,7 +65,7 @@ def _order_rows(shape: Shape, outcome: Outcome) -> list[ScheduleRow]:
         if outcome.lots[j] <= 0.0 or order.offer < 0:
             continue
         offer, chips = shape.problem.offers[order.offer], outcome.lots[j] * order.lot
-        lines = {name: float(shape.weights @ amounts) * outcome.lots[j] for name, amounts in order.lines}
+        lines = _paid_lines(shape, order, float(outcome.lots[j]))
         lines.pop("value left", 0.0)
         if order.instalment is not None:
             lines.pop("rent")
@@ -74,6 +74,18 @@ def _order_rows(shape: Shape, outcome: Outcome) -> list[ScheduleRow]:
         text = f"in use from {month_name(shape.problem.start, int(np.median(arrival)))}" if len(arrival) else "not delivered"
         rows.append(_row(shape, order.month, offer.id, offer.kind, offer.chip, chips, lines, text))  # type: ignore[arg-type]
     return rows
+
+
+def _paid_lines(shape: Shape, order: Order, lots: float) -> dict[str, float]:
+    """Lines of an order, mean over scenarios; of the tax shield only what comes later or earlier than the deductions.
+
+    The rest of the shield follows the other lines, which a row may leave to another one.
+    """
+    lines = {name: float(shape.weights @ amounts) * lots for name, amounts in order.lines}
+    shield = lines.pop(SHIELD, 0.0)
+    if shape.problem.tax is not None:
+        lines[SHIELD] = shield - relieved(shape.problem, lines)[SHIELD]
+    return lines
 
 
 def _instalments(shape: Shape, order: Order, lots: float) -> list[ScheduleRow]:
@@ -106,7 +118,7 @@ def _site_rows(shape: Shape, outcome: Outcome) -> list[ScheduleRow]:
     for j, order in enumerate(shape.orders):
         if outcome.lots[j] <= 0.0 or order.offer >= 0:
             continue
-        lines = {name: float(shape.weights @ amounts) * outcome.lots[j] for name, amounts in order.lines}
+        lines = _paid_lines(shape, order, float(outcome.lots[j]))
         ready = f"in use from {month_name(start, int(order.arrival[0]))}"
         if order.source >= 0:
             (chip, begin), (_, end) = shape.label(order.source), shape.label(order.kind)
@@ -224,13 +236,14 @@ def _sum(table: dict[str, list[float]], key: str, chips: float, amount: float) -
 
 
 def holding_lines(shape: Shape, chip: int) -> dict[str, float]:
-    """Constant lines of the chips of one kind that are owned from the start."""
+    """Constant lines of the chips of one kind that are owned from the start; the books hold nothing of them."""
     value = np.einsum("s,st->t", shape.weights, shape.resale[:, chip])
     rate = shape.problem.interest_per_year / 12.0
-    return {
+    lines = {
         "finance": rate * float((value[: shape.months] * shape.have_site[chip]).sum()),
         "value left": -float(value[shape.months] * shape.have_site[chip, -1]),
     }
+    return relieved(shape.problem, lines)
 
 
 def scenario_totals(shape: Shape, cell: Cell, outcome: Outcome) -> Floats:
@@ -240,12 +253,9 @@ def scenario_totals(shape: Shape, cell: Cell, outcome: Outcome) -> Floats:
         if outcome.lots[j] > 0.0:
             totals += outcome.lots[j] * np.sum([amounts for _, amounts in order.lines], axis=0)
     totals += sum(start.wait_cost * outcome.starts[j] for j, start in enumerate(shape.starts))
-    totals += np.einsum("k,skt->s", shape.hold + shape.energy_idle, outcome.site)
+    totals += shape.keep * running_totals(shape, cell, outcome)
     cells = outcome.cells
-    totals += np.einsum("str,srt->s", cells[:, :, cell.hours : cell.busy], shape.rent_cost)
-    totals += np.einsum("sta,sat->s", cells[:, :, cell.tokens : cell.wait], shape.token_cost)
     totals += np.einsum("std,dt->s", cells[:, :, cell.wait : cell.hours], shape.wait_cost)
-    totals += np.einsum("stk,k->s", cells[:, :, cell.busy : cell.lacking], shape.energy_busy)
     totals += shape.lacking_cost * cells[:, :, cell.lacking : cell.taken].sum(axis=(1, 2))
     rate = shape.problem.interest_per_year / 12.0
     for k in range(len(shape.chips)):
@@ -254,6 +264,16 @@ def scenario_totals(shape: Shape, cell: Cell, outcome: Outcome) -> Floats:
                 totals += outcome.sales[k, t] * sum(sale_lines(shape, k, t, rate).values())
         totals += sum(holding_lines(shape, k).values())
     return totals
+
+
+def running_totals(shape: Shape, cell: Cell, outcome: Outcome) -> Floats:
+    """What is paid for chips that stand and work, rents by the hour and tokens, before taxes, in each scenario."""
+    cells = outcome.cells
+    totals = np.einsum("k,skt->s", shape.hold + shape.energy_idle, outcome.site)
+    totals += np.einsum("str,srt->s", cells[:, :, cell.hours : cell.busy], shape.rent_cost)
+    totals += np.einsum("sta,sat->s", cells[:, :, cell.tokens : cell.wait], shape.token_cost)
+    totals += np.einsum("stk,k->s", cells[:, :, cell.busy : cell.lacking], shape.energy_busy)
+    return np.asarray(totals)
 
 
 def run_windows(shape: Shape, outcome: Outcome) -> tuple[RunWindow, ...]:
@@ -311,13 +331,7 @@ def month_states(shape: Shape, cell: Cell, outcome: Outcome, rows: tuple[Schedul
             if site[k, t] > _SMALL:
                 owned[chip] = owned.get(chip, 0.0) + float(site[k, t])
         draw, peak = (float(sum(getattr(state, name) for state in states[t])) for name in ("draw_w", "peak_w"))
-        cash = sum(
-            amount
-            for row in rows
-            if row.month == month
-            for name, amount in row.lines
-            if name not in ("finance", "waiting", "value left")
-        )
+        cash = sum(amount for row in rows if row.month == month for name, amount in row.lines if name not in NOT_CASH)
         there = {chip: chips for chip, chips in away.items() if chips > _SMALL}
         places = states[t] if shape.problem.places else ()
         found.append(MonthState(month, owned, there, draw, peak, draw * HOURS_PER_MONTH * HOUR_S, cash, places=places))

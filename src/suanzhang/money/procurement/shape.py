@@ -86,6 +86,11 @@ class Shape:
         return 3.0 * max([*rents, *buys], default=1.0)
 
     @property
+    def keep(self) -> float:
+        """Share of a deductible cost that taxes do not give back."""
+        return 1.0 if self.problem.tax is None else 1.0 - self.problem.tax.rate
+
+    @property
     def most_busy(self) -> Floats:
         """Largest share of the time that chips of each kind can be at work, over all demands."""
         most = np.zeros(len(self.chips))

@@ -29,6 +29,7 @@ from suanzhang.money.procurement.shape import Shape, build
 from suanzhang.money.procurement.watch import QUIET, Watch
 from suanzhang.spec.buy import (
     LINES,
+    NOT_CASH,
     Binding,
     MonthState,
     PurchaseProblem,
@@ -41,7 +42,6 @@ from suanzhang.spec.buy import (
 FULL_SCENARIOS = 4
 """Up to this many scenarios the programme is solved in full."""
 _AGREE = 1e-4
-NOT_CASH = ("finance", "waiting", "value left")
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,4 +231,4 @@ def describe(solved: Solved) -> ProcurementPlan:
     )
 
 
-__all__ = ["ProcurementPlan", "Solved", "cell_of", "describe", "solve", "solve_shape"]
+__all__ = ["NOT_CASH", "ProcurementPlan", "Solved", "cell_of", "describe", "solve", "solve_shape"]

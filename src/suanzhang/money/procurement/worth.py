@@ -77,7 +77,7 @@ def cost_of_orders(
     answer = Recourse(shape, cell).answer(really_there(shape, site), hosted, *run_load(shape, begun))
     totals = Master(shape, cell, False).first_cost(lots, begun) + answer.value.sum(axis=1)
     constant = sum(sum(holding_lines(shape, k).values()) for k in range(len(shape.chips)))
-    held = float(np.einsum("k,kt->", shape.hold + shape.energy_idle, shape.have_site))
+    held = float(np.einsum("k,kt->", shape.keep * (shape.hold + shape.energy_idle), shape.have_site))
     return float(shape.weights @ totals) + constant + held
 
 
