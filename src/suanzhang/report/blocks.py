@@ -250,6 +250,45 @@ def _ends(interval: Interval, digits: int) -> str:
     return f"{low} to {high}" if "-" in low + high else f"{low}–{high}"
 
 
+_LARGE = ((1e10, 1e9, "billion"), (1e6, 1e6, "million"))
+"""From which largest amount on a column of money is shown in what."""
+
+
+def is_currency(unit: str) -> bool:
+    """Whether a unit is a currency alone."""
+    return len(unit) == _CURRENCY_LENGTH and unit.isalpha() and unit.isupper()
+
+
+def readable(table: Table) -> Table:
+    """A table for people: columns of large amounts of money in millions or billions, as their headers say."""
+    scales: dict[int, tuple[float, str]] = {}
+    for index, column in enumerate(table.columns):
+        cells = (row[index] for row in table.rows) if is_currency(column.unit) else ()
+        largest = max((abs(cell) for cell in cells if isinstance(cell, (int, float))), default=0.0)
+        for least, scale, word in _LARGE:
+            if least <= largest < math.inf:
+                scales[index] = (1.0 / scale, f"{word} {column.unit}")
+                break
+    if not scales:
+        return table
+    columns = tuple(
+        replace(column, unit=scales[index][1]) if index in scales else column for index, column in enumerate(table.columns)
+    )
+    rows = tuple(
+        tuple(_times(cell, scales[index][0]) if index in scales else cell for index, cell in enumerate(row))
+        for row in table.rows
+    )
+    return replace(table, columns=columns, rows=rows)
+
+
+def _times(cell: Scalar, scale: float) -> Scalar:
+    if scale == 1.0:
+        return cell
+    if isinstance(cell, Ranged):
+        return Ranged(float(cell) * scale, cell.interval.scaled(scale))
+    return cell * scale if isinstance(cell, (int, float)) and not isinstance(cell, bool) else cell
+
+
 def with_ends(table: Table) -> Table:
     """A table whose figures with an interval have its ends in columns of their own, for programs that read it."""
     wide = {index for row in table.rows for index, cell in enumerate(row) if isinstance(cell, Ranged)}
@@ -287,7 +326,7 @@ def show_fact(value: Scalar, unit: str) -> str:
         return f"{show_number(value)} days"
     if unit == "fraction":
         return f"{show_number(100.0 * value)} %"
-    if len(unit) == _CURRENCY_LENGTH and unit.isupper() and abs(value) >= 1e3:
+    if is_currency(unit) and abs(value) >= 1e3:
         return format_figure(value, unit)
     return f"{show_number(value)} {'' if unit == '1' else unit}".rstrip()
 

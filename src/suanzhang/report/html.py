@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from suanzhang.report.blocks import Chart, Facts, Report, Table, Tree, show_fact, show_interval, show_number
+from suanzhang.report.blocks import Chart, Facts, Report, Table, Tree, readable, show_fact, show_interval, show_number
 from suanzhang.report.figures import svg
 from suanzhang.report.jsonable import to_text
 
@@ -21,7 +21,7 @@ _JSON_LIMIT = 2_000_000
 @functools.cache
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    environment.filters.update(number=show_number, fact=show_fact, interval=show_interval, svg=_inline)
+    environment.filters.update(number=show_number, fact=show_fact, interval=show_interval, svg=_inline, readable=readable)
     environment.tests.update(
         facts=lambda block: isinstance(block, Facts),
         table=lambda block: isinstance(block, Table),

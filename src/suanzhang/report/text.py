@@ -27,6 +27,7 @@ from suanzhang.report.blocks import (
     Table,
     Tree,
     ranged,
+    readable,
     show_fact,
     show_interval,
     show_number,
@@ -116,7 +117,7 @@ def _print_block(block: Block, out: Console) -> None:
     if isinstance(block, Facts):
         out.print(Padding(_facts(block), (0, 0, 0, 2), expand=False))
     elif isinstance(block, Table):
-        out.print(Padding(_table(block, out.width - 2), (0, 0, 0, 2), expand=False))
+        out.print(Padding(_table(readable(block), out.width - 2), (0, 0, 0, 2), expand=False))
         hidden = len(block.rows) - block.limit
         notes = [block.below] if block.below else []
         if hidden > 0:

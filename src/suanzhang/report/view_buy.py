@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from suanzhang.report.blocks import Block, Chart, Column, Fact, Facts, Notes, Point, Report, Section, Table, money_fact, ranged
 from suanzhang.report.common import sources_section, warnings_section
@@ -277,12 +278,23 @@ def schedule_table(result: BuyResult, title: str = "Schedule") -> Table:
 
 
 def chips_chart(months: Iterable[MonthState], title: str = "Chips over time") -> Chart:
-    """Chips that stand in each month, by kind and by how they are had."""
-    points = []
+    """Chips that stand in each month, by kind and by how they are had; a month without any has an empty bar."""
+    points: list[Point] = []
     for state in months:
-        for how, chips in (("owned", state.owned), ("rented", state.rented)):
-            points += [Point(state.month, f"{chip} {how}", count) for chip, count in chips.items() if count > 0.0]
-    return Chart(title, "stacked", "month", "chips", "chips", tuple(points))
+        of_month = [
+            Point(state.month, f"{chip} {how}", count)
+            for how, chips in (("owned", state.owned), ("rented", state.rented))
+            for chip, count in chips.items()
+            if count > 0.0
+        ]
+        points += of_month or [Point(state.month, "", 0.0)]
+    return Chart(title, "stacked", "month", "chips", "chips", with_series(points))
+
+
+def with_series(points: Sequence[Point]) -> tuple[Point, ...]:
+    """Points of a stacked chart; empty ones belong to the first series that there is."""
+    first = next((point.series for point in points if point.series), "")
+    return () if not first else tuple(replace(point, series=first) if not point.series else point for point in points)
 
 
 def binding_table(result: BuyResult) -> Table:

@@ -13,6 +13,7 @@ from suanzhang.report.blocks import (
     Notes,
     Point,
     Report,
+    Scalar,
     Section,
     Table,
     money_fact,
@@ -20,15 +21,18 @@ from suanzhang.report.blocks import (
     show_interval,
 )
 from suanzhang.report.common import layout_words, sources_section, warnings_section
-from suanzhang.report.view_buy import binding_table, cost_facts, schedule_table
+from suanzhang.report.view_buy import binding_table, cost_facts, schedule_table, with_series
 from suanzhang.report.view_plan_service import service_details, service_section
 from suanzhang.report.view_train import options_table
 from suanzhang.spec.buy import ScheduleRow
-from suanzhang.spec.plan import PlanResult, ServicePlan, TrainingPlan
+from suanzhang.spec.plan import PlanResult, Risk, ServicePlan, TrainingPlan
 from suanzhang.spec.result import Interval, Money
 from suanzhang.units import DAY_S, J_PER_KWH, KILO, MEGA, format_count, format_figure
 
 _ARRIVES = "in use from "
+
+LEAST_CHANCE = 1e-4
+"""A smaller chance is printed as being below this one."""
 
 
 def plan(result: PlanResult) -> Report:
@@ -225,8 +229,13 @@ def _together(intervals: list[Interval | None]) -> Interval | None:
 
 
 def _chips_chart(result: PlanResult) -> Chart:
-    points = tuple(Point(row.month, f"{row.chip} {row.how}", float(row.chips)) for row in result.chips)
-    return Chart("Chips over time", "stacked", "month", "chips", "chips", points)
+    """Chips by month, those without any included."""
+    points: list[Point] = []
+    months = [state.month for state in result.buy.months] or sorted({row.month for row in result.chips})
+    for month in months:
+        rows = [row for row in result.chips if row.month == month]
+        points += [Point(month, f"{row.chip} {row.how}", float(row.chips)) for row in rows] or [Point(month, "", 0.0)]
+    return Chart("Chips over time", "stacked", "month", "chips", "chips", with_series(points))
 
 
 def _chips(result: PlanResult) -> Table:
@@ -336,8 +345,13 @@ def _flips(result: PlanResult) -> Table:
 
 def _risks(result: PlanResult) -> Table:
     columns = (Column("risk"), Column("size", "in its unit"), Column("unit"), Column("explanation"))
-    return Table(
-        "Risks",
-        columns,
-        tuple((risk.name, ranged(risk.value, risk.value_interval), risk.unit, risk.explanation) for risk in result.risks),
-    )
+    return Table("Risks", columns, tuple((risk.name, *_size(risk), risk.explanation) for risk in result.risks))
+
+
+def _size(risk: Risk) -> tuple[Scalar, str]:
+    """How large a risk is, with its unit: chances in percent, those of nobody's concern as a bound."""
+    if risk.unit != "fraction":
+        return ranged(risk.value, risk.value_interval), risk.unit
+    if abs(risk.value) < LEAST_CHANCE:
+        return f"below {100.0 * LEAST_CHANCE:g}", "%"
+    return ranged(risk.value, risk.value_interval, 100.0), "%"

@@ -1,43 +1,66 @@
-"""What a reader stumbles over: names broken over two lines, sums of what runs side by side, clock readings in a verdict."""
-
-from __future__ import annotations
+"""What people read: money in millions, chances in percent, months without chips; programs still get plain amounts."""
 
 import io
+from types import SimpleNamespace
 
-import suanzhang
+import pytest
+
+from suanzhang.report.blocks import Column, Ranged, Report, Section, Table, readable
+from suanzhang.report.csv import table_csv
 from suanzhang.report.html import page
-from suanzhang.report.text import print_report
-from suanzhang.report.views import report_of
+from suanzhang.report.text import chart_lines, print_report
+from suanzhang.report.view_buy import chips_chart
+from suanzhang.report.view_plan import _size
+from suanzhang.spec.plan import Risk
+from suanzhang.spec.result import Interval
+
+COLUMNS = (Column("month"), Column("cost", "USD"), Column("price", "USD/chip_h"), Column("chips", "chips"))
 
 
-def test_kinds_of_chips_keep_their_names_on_one_line() -> None:
-    result = suanzhang.scaling("h100-sxm-80,a100-sxm-80", budget="20M", deadline="220d")
+def table(*amounts: float) -> Table:
+    return Table("Costs", COLUMNS, tuple(("2023-05", amount, 2.0e7, 3_000_000) for amount in amounts))
+
+
+def test_large_amounts_of_money_are_shown_in_millions_or_billions() -> None:
+    shown = readable(table(Ranged(6_673_522.0, Interval(5.36e6, 7e6, 10.8e6)), 26_778.0, None))
+    assert [column.unit for column in shown.columns] == ["", "million USD", "USD/chip_h", "chips"]
+    first, second, third = (row[1] for row in shown.rows)
+    assert isinstance(first, Ranged)
+    assert (float(first), first.interval.p05) == pytest.approx((6.673522, 5.36))
+    assert (second, third) == (0.026778, None)
+    assert shown.rows[0][2:] == (2.0e7, 3_000_000)
+    assert readable(table(4.0e10)).columns[1].unit == "billion USD"
+
+
+def test_small_amounts_stay_as_they_are() -> None:
+    plain = table(999_999.0)
+    assert readable(plain) is plain
+
+
+def test_programs_get_the_amounts_themselves() -> None:
+    one = table(6_673_522.0)
+    assert "6673522" in table_csv(one)
+    report = Report("t", "v", (Section("Costs", (one,)),), main="Costs")
     out = io.StringIO()
-    print_report(report_of(result), file=out, width=110)
-    shown = out.getvalue()
-    table = shown[shown.index("Kinds of chips") : shown.index("Other sizes")]
-    assert "h100-sxm-80" in table
-    assert "[nats/token]" in table
-    assert "each for 220 days" in table
-    kinds = next(table for table in report_of(result).tables if table.title == "Kinds of chips")
-    assert "duration" in [column.name for column in kinds.columns], "programs read the same columns whatever was asked"
+    print_report(report, file=out, width=110)
+    assert "[million" in out.getvalue() and "6.67" in out.getvalue()
+    assert "cost [million USD]" in page(report) and "6.67" in page(report)
 
 
-def test_sides_that_work_at_the_same_time_are_not_summed() -> None:
-    result = suanzhang.post_train("llama-3.1-8b", "h100-sxm-80:64", response_tokens=2000, steps=500)
-    sides = next(table for table in report_of(result).tables if table.title == "Sides of the fleet")
-    assert max(row[1] for row in sides.rows) < result.best.step_s * 1.01
-    assert "sum" not in sides.note
+def test_chances_are_percent_and_tiny_ones_a_bound() -> None:
+    assert _size(Risk("x", 2.59e-10, "fraction", "why")) == ("below 0.01", "%")
+    assert _size(Risk("x", 0.316, "fraction", "why")) == (31.6, "%")
+    assert _size(Risk("x", 4.0, "months", "why")) == (4.0, "months")
 
 
-def test_the_verdict_of_a_day_holds_no_clock_reading() -> None:
-    result = suanzhang.simulate("llama-3.1-8b", "h100-sxm-80", isl=200, osl=40, rate=2.0, workers=1)
-    assert "per second" not in report_of(result).verdict
-
-
-def test_heads_of_wide_tables_wrap_on_a_page() -> None:
-    shown = page(report_of(suanzhang.scaling(flop=1e23)))
-    rules = [line for line in shown.splitlines() if line.startswith(".wide th")]
-    assert len(rules) == 1
-    assert ".wide th.n" in rules[0]
-    assert "white-space: normal" in rules[0]
+def test_a_month_without_chips_has_an_empty_bar() -> None:
+    months = [
+        SimpleNamespace(month=month, owned=owned, rented={})
+        for month, owned in (("2023-05", {}), ("2023-06", {"a": 8.0}), ("2023-07", {"a": 0.0}))
+    ]
+    chart = chips_chart(months)  # type: ignore[arg-type]
+    assert [(point.x, point.series, point.y) for point in chart.points] == [
+        ("2023-05", "a owned", 0.0), ("2023-06", "a owned", 8.0), ("2023-07", "a owned", 0.0)
+    ]  # fmt: skip
+    assert len(chart_lines(chart, 80, color=False)) == 3
+    assert chips_chart([months[0]]).points == ()  # type: ignore[list-item]
