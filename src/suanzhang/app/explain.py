@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,21 @@ from suanzhang.errors import InputError
 from suanzhang.money.figures import instead
 from suanzhang.spec.question import Question
 from suanzhang.spec.result import Header
-from suanzhang.spec.trust import AnswerWorth, ExplainResult, Given, Node
+from suanzhang.spec.trust import AnswerWorth, ExplainResult, Flag, Given, Node
 
 _BEST = 3
 """Measurements that are named for each answer."""
+_OWN: Mapping[str, str] = {
+    "train": "suanzhang.app.explain_train:explain_train",
+    "serve": "suanzhang.app.explain_serve:explain_serve",
+    "calibrate_runs": "suanzhang.app.explain_runs:explain_own_runs",
+    "examine": "suanzhang.app.explain_runs:explain_examine",
+    "goodput": "suanzhang.app.explain_runs:explain_goodput",
+    "launch_train": "suanzhang.app.explain_runs:explain_launch",
+    "scaling": "suanzhang.app.explain_scaling:explain_scaling",
+    "variants": "suanzhang.app.explain_runs:explain_variants",
+}
+"""Verb to what builds its trees and says where the formulas of this version give another value."""
 EXPLAINED = ("train", "serve", "plan", "buy", "audit", *FORMULAS)
 """Verbs whose results can be explained."""
 
@@ -52,10 +64,18 @@ def explain(result: str | Path | Mapping[str, Any]) -> ExplainResult:
         verb,
         made_with(body),
         shown,
-        any_flags(body) if verb in FORMULAS else flags_of(shown),
+        _flags(body, shown),
         tuple(warnings),
         _worth(verb, body),
     )
+
+
+def _flags(body: Mapping[str, Any], trees: tuple[Node, ...]) -> tuple[Flag, ...]:
+    """Weak figures of the trees, and those that the result names itself of answers that no tree shows."""
+    found = flags_of(trees)
+    known = {(flag.answer, flag.figure) for flag in found}
+    return tuple(sorted((*found, *(flag for flag in any_flags(body) if (flag.answer, flag.figure) not in known)),
+                        key=lambda flag: (-flag.share, flag.answer, flag.figure)))  # fmt: skip
 
 
 def _worth(verb: str, body: Mapping[str, Any]) -> tuple[AnswerWorth, ...]:
@@ -79,14 +99,10 @@ def made_with(body: Mapping[str, Any]) -> Header:
 
 
 def _trees(verb: str, body: Mapping[str, Any], inputs: Mapping[str, Any], where: str) -> tuple[list[Node], list[str]]:
-    if verb == "train":
-        from suanzhang.app.explain_train import explain_train
-
-        return explain_train(body, inputs)
-    if verb == "serve":
-        from suanzhang.app.explain_serve import explain_serve
-
-        return explain_serve(body, inputs)
+    if verb in _OWN:
+        home, _, name = _OWN[verb].partition(":")
+        found: tuple[list[Node], list[str]] = getattr(importlib.import_module(home), name)(body, inputs)
+        return found
     if verb == "audit":
         return audit_trees(body), []
     if verb in FORMULAS:

@@ -16,8 +16,8 @@ from suanzhang.money.costs import chip_costs
 from suanzhang.money.depreciation import resale_curve, resale_path
 from suanzhang.money.figures import figure
 from suanzhang.money.power import energy_cost_per_hour
+from suanzhang.money.procurement.orders import relieved
 from suanzhang.money.procurement.schedule import schedule_rows
-from suanzhang.money.tax import later_relief
 from suanzhang.spec.buy import ChipCosts
 from suanzhang.spec.market import Offer
 from suanzhang.spec.question import Question
@@ -51,8 +51,15 @@ _FORMULAS = {
     **dict.fromkeys(("hosts", "network", "storage", "room", "spares", "support", "staff"), dotted(chip_costs)),
     "power": dotted(energy_cost_per_hour),
     "value left": dotted(resale_path),
-    "tax shield": dotted(later_relief),
+    "tax shield": dotted(relieved),
 }
+
+_BOOKS = {
+    "tax_life_years": "years on the books",
+    "tax_declining_per_year": "declining balance a year",
+    "interest_per_year": "price of capital",
+}
+"""What the relief for something bought rests on beside the rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +165,9 @@ def _figures(line: str, offer: str, chip: str, bill: Bill) -> list[Given]:
         found.append(Given(f"yearly resale factor of {chip}", curve.factor_per_year, "times", curve.source, curve.grade))
         found.append(quoted("discount of used chips", figure("used_discount").quoted))
     if line == "tax shield":
-        keys = ("tax_shield", "tax_life_years", "tax_declining_per_year", "interest_per_year")
-        names = ("share that taxes give back", "years on the books", "declining balance a year", "price of capital")
-        found += [quoted(name, figure(key).quoted) for key, name in zip(keys, names, strict=True)]
+        found.append(quoted("share that taxes give back", figure("tax_shield").quoted))
+        if price is not None and price.kind == "buy":
+            found += [quoted(words, figure(key).quoted) for key, words in _BOOKS.items() if figure(key).value]
     if line == "waiting":
         words = "twice the dearest rent of the chips that it lacks"
         found.append(Given("price of a month of waiting", words, "", "planner-default", "assumed"))

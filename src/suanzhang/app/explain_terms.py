@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from suanzhang.app.explain_tree import asked, dotted, efficiencies, of_chip, of_stack
+from suanzhang.app.explain_tree import asked, dotted, efficiencies, named, of_chip, of_stack
 from suanzhang.app.physics import Physics, physics
 from suanzhang.app.train_coefficients import generation, shipped_coefficients
 from suanzhang.app.train_model import Packed, estimate_packed, pack, sixteen_bit
@@ -80,27 +80,39 @@ def run_on(job: TrainJob, chip: ChipSpec, stack: TrainStack, layout: TrainLayout
 
 def days_tree(run: Run, *, batch_given: bool, seq_given: bool, name: str = "days", layers: bool = True) -> Node:
     """Calendar days: steps times the step, and what failures and checkpoints add."""
-    job, option = run.job, run.option
     steps = steps_tree(run, batch_given=batch_given, seq_given=seq_given)
-    saved = checkpoint_s.py_func(job.model.params, float(option.chips))  # type: ignore[attr-defined]
+    step, params = step_tree(run, layers=layers), run.job.model.params
+    return calendar_tree(name, steps, step, run.option.days, run.option.goodput_fraction, params, run.option.chips)
+
+
+def calendar_tree(
+    name: str, steps: Node, step: Node, days: float, useful: float, params: float, chips: int, formula: str = dotted(option_of)
+) -> Node:
+    """Calendar days as the time of the steps, and what failures and checkpoints add to it.
+
+    Args:
+        name: of the answer.
+        steps, step: how many, and one of them.
+        days: calendar time.
+        useful: share of it in which steps count.
+        params, chips: of the model, and that train it: what failures and checkpoints follow from.
+        formula: what computes the days.
+    """
+    saved = checkpoint_s.py_func(params, float(chips))  # type: ignore[attr-defined]
     goodput = Node(
-        "useful share of the time", option.goodput_fraction, "fraction", "formula", dotted(goodput_fraction),
+        "useful share of the time", useful, "fraction", "formula", dotted(goodput_fraction),
         (
             Given("failures per chip and day", LLAMA3_FAILURES_PER_CHIP_DAY, "1/d", "llama3", "published"),
             Given("time to be back after a failure", RESTART_S, "s", "planner-default", "assumed"),
+            Given("chips", float(chips), "chips", "question", "asked"),
         ),
         (Node("one checkpoint", saved, "s", "formula", dotted(checkpoint_s)),),
     )  # fmt: skip
-    lost = 1.0 - option.goodput_fraction
-    step = step_tree(run, layers=layers)
     return Node(
-        name, option.days, "d", "sum", dotted(option_of),
+        name, days, "d", "sum", formula,
         parts=(
-            Node(
-                "time of the steps", option.days * option.goodput_fraction, "d", "product", dotted(option_of),
-                parts=(steps, step),
-            ),
-            Node("failures and checkpoints", option.days * lost, "d", "formula", dotted(goodput_fraction), parts=(goodput,)),
+            Node("time of the steps", days * useful, "d", "product", formula, parts=(steps, step)),
+            Node("failures and checkpoints", days * (1.0 - useful), "d", "formula", dotted(goodput_fraction), parts=(goodput,)),
         ),
         note="optimizer steps times the step, over the useful share of the time",
     )  # fmt: skip
@@ -233,9 +245,14 @@ def energy_tree(run: Run) -> Node:
     scale = option.chips * option.days * DAY_S
     plate = of_chip(chip, "tdp_w", "nameplate power")
     node = (plate, of_chip(chip, "node.power_w", "nameplate power of the node"))
+    count = named("chips", float(option.chips), "chips")
+    time = named("calendar time", option.days * DAY_S, "s", dotted(option_of))
+    busy = Given("mean utilisation of a chip", min(1.0, run.estimate.utilisation), "fraction", "derived", "derived")
+    draw = Node("draw of a chip", chip_w, "W", "formula", dotted(chip_power_w), (plate, busy))
+    host = Node("draw of the host per chip", host_w, "W", "formula", dotted(host_power_w), node)
     parts = (
-        Node("chips", chip_w * scale, "J", "formula", dotted(chip_power_w), (plate,), note=f"{chip_w:.0f} W each"),
-        Node("hosts", host_w * scale, "J", "formula", dotted(host_power_w), node, note=f"{host_w:.0f} W per chip"),
+        Node("chips", chip_w * scale, "J", "product", dotted(option_of), parts=(draw, count, time)),
+        Node("hosts", host_w * scale, "J", "product", dotted(option_of), parts=(host, count, time)),
     )
     return Node("energy", option.energy_j, "J", "sum", dotted(option_of), parts=parts, note="before the building's overhead")
 
@@ -244,7 +261,8 @@ def cost_tree(run: Run, price: float, currency: str) -> Node:
     """Chip-hours times their price."""
     hours = run.option.days * DAY_S / HOUR_S * run.option.chips
     rent = asked("price of a chip-hour", price, f"{currency}/chip_h", given=True)
-    return Node(
-        "cost", hours * price, currency, "product", "suanzhang.app.train.train", (rent,),
-        (Node("chip-hours", hours, "chip_h", "given", dotted(option_of), note="days times chips"),),
-    )  # fmt: skip
+    days = named("calendar time", run.option.days, "d", dotted(option_of))
+    return Node("cost", hours * price, currency, "product", "suanzhang.app.train.train", (rent,), (
+        Node("chip-hours", hours, "chip_h", "product", dotted(option_of), parts=(
+            named("chips", float(run.option.chips), "chips"), replace(days, value=run.option.days * DAY_S / HOUR_S, unit="h"))),
+    ))  # fmt: skip

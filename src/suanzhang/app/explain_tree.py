@@ -76,6 +76,17 @@ def asked(name: str, value: float | str, unit: str, *, given: bool, note: str = 
     return Given(name, value, unit, QUESTION if given else "planner-default", "asked" if given else "assumed", note)
 
 
+def named(name: str, value: float, unit: str, formula: str = "", note: str = "") -> Node:
+    """A value that is explained elsewhere."""
+    return Node(name, value, unit, "given", formula, note=note)
+
+
+def over(name: str, first: Node, other: Node, unit: str, formula: str = "") -> Node:
+    """The ratio of two values."""
+    below = other.value or 0.0
+    return Node(name, (first.value or 0.0) / below if below else None, unit, "ratio", formula, parts=(first, other))
+
+
 def summed(node: Node) -> Node:
     """The node and everything below it with shares.
 

@@ -76,7 +76,14 @@ def _shape(params: float, hidden: int, vocab: int) -> ModelSpec:
     ffn = int(3.5 * hidden)
     each = 2.0 * hidden * hidden + 2.0 * hidden * kv_heads * _HEAD_DIM + 3.0 * hidden * ffn
     step = 8 if hidden >= 4096 else 4
-    layers = max(step, step * round((params - 2.0 * vocab * hidden) / each / step))
+    return shape_of(max(step, step * round((params - 2.0 * vocab * hidden) / each / step)), hidden, vocab)
+
+
+def shape_of(layers: int, hidden: int, vocab: int) -> ModelSpec:
+    """The dense decoder of so many layers of a width, in the proportions of :func:`shape_for`."""
+    heads = max(1, hidden // _HEAD_DIM)
+    kv_heads = math.gcd(heads, _KV_HEADS)
+    ffn = int(3.5 * hidden)
     return ModelSpec("sized", "sized model", layers, hidden, heads, kv_heads, _HEAD_DIM, ffn, True, vocab, max_seq=8192)
 
 
@@ -265,7 +272,7 @@ def _round_chips(chips: int, node: int) -> int:
     return int(chips // unit * unit)
 
 
-def _batch(shape: ModelSpec, seq_len: int, chips: int) -> int:
+def batch_for(shape: ModelSpec, seq_len: int, chips: int) -> int:
     """Sequences of a step near the usual ones that the odd factors of the number of chips divide."""
     odd = chips
     while odd % 2 == 0:
@@ -322,7 +329,7 @@ def _of_chips(
 def _try(asked: _Asked, job: TrainJob, software: TrainStack, params: float, choice: _Choice) -> tuple[ScalingRow, Behind]:
     """The training of a model of so many parameters in all of the time."""
     shape = shape_for(params)
-    own = replace(job, model=shape, global_batch=_batch(shape, job.seq_len, asked.chips))
+    own = replace(job, model=shape, global_batch=batch_for(shape, job.seq_len, asked.chips))
     packed = pack(own, asked.chip, software)
     searched = search(packed, own, asked.chip, software, asked.chips)
     if not searched.layouts:

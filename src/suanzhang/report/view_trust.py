@@ -12,7 +12,9 @@ from suanzhang.units import in_words, unit_of_key
 _OPEN_TREES = 2
 _QUANTILES = ("p05", "p50", "p95", "mean", "p90", "p99")
 _WEAK = ("unverified", "assumed")
-_JOINED = {"sum": "sum of", "product": "product of", "formula": "from", "given": ""}
+_JOINED = {
+    "sum": "sum of", "product": "product of", "ratio": "ratio of", "largest": "largest of", "formula": "from", "given": "",
+}  # fmt: skip
 
 
 def explain(result: ExplainResult) -> Report:

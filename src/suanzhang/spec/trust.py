@@ -10,7 +10,7 @@ from suanzhang.source import Source
 from suanzhang.spec.result import Header
 from suanzhang.spec.trust_sensitivity import Worth
 
-Joined = Literal["sum", "product", "formula", "given"]
+Joined = Literal["sum", "product", "ratio", "largest", "formula", "given"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,9 @@ class Node:
         name: what it is, in words.
         value: its amount; None when it was not computed.
         unit: of the amount.
-        joined: how ``parts`` make it: their sum, their product with other things, a formula of them; "given" for none.
+        joined: how ``parts`` make it: their sum, their product with the numbers of ``inputs``, the first over all others, the
+            largest of them, or a formula of them; "given" for none. Sums, products, ratios and largest ones hold to the last
+            digits, units of time aside.
         formula: dotted name of the function that computes it.
         inputs: figures that enter it besides the parts.
         parts: the values that it is made of.
