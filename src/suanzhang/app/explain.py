@@ -10,7 +10,7 @@ from typing import Any
 from suanzhang.app.explain_any import FORMULAS, any_flags, any_trees
 from suanzhang.app.explain_tree import dotted, flags_of, summed
 from suanzhang.app.header import header
-from suanzhang.app.replay_inputs import given_back, read_result
+from suanzhang.app.replay_inputs import answering_verb, given_back, read_result
 from suanzhang.errors import InputError
 from suanzhang.money.figures import instead
 from suanzhang.spec.question import Question
@@ -48,7 +48,7 @@ def explain(result: str | Path | Mapping[str, Any]) -> ExplainResult:
         InputError: the file is no result, or of a verb that is not explained, or lacks what it was asked.
     """
     body = read_result(result)
-    verb = str(body["verb"]).removesuffix("_question")
+    verb = answering_verb(body)
     where = str(result) if isinstance(result, (str, Path)) else "result"
     if verb not in EXPLAINED:
         fix = f"give one of {', '.join(EXPLAINED)}"

@@ -192,6 +192,12 @@ def _argument(name: str, value: Any, folder: Path, where: str) -> Any:
     return dict(value)
 
 
+def answering_verb(body: Mapping[str, Any]) -> str:
+    """The verb whose answer a result is: that of a question file answers as the verb that it asks."""
+    verb = str(body["verb"]).removesuffix("_question")
+    return "train_mixed" if verb == "train" and "apart_tokens_per_s" in body else verb
+
+
 def read_result(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
     """The body of a result: of a file that ``--json`` wrote, or as it is.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import suanzhang
 from suanzhang.app.header import header
-from suanzhang.app.replay_inputs import given_back, read_result
+from suanzhang.app.replay_inputs import answering_verb, given_back, read_result
 from suanzhang.app.sensitivity_core import Subject, studied
 from suanzhang.errors import InputError
 from suanzhang.spec.question import Question
@@ -75,7 +75,7 @@ def subject_of(body: Mapping[str, Any]) -> Subject:
     Raises:
         InputError: it is of a verb that has no inputs to swing, or does not hold what it was asked.
     """
-    verb = str(body["verb"]).removesuffix("_question")
+    verb = answering_verb(body)
     if verb not in VERBS:
         raise InputError(f"answers of {verb or 'this kind'} have no inputs to swing", fix=f"give one of {', '.join(VERBS)}")
     if not body.get("inputs"):

@@ -191,6 +191,10 @@ def _memory(best: Pool) -> dict[str, object]:
         "by_part_interval": {part.name: factors.scaled(part.value) for part in fullest.parts},
         "by_stage": [stage.total_bytes for stage in estimate.memory],
         "by_stage_interval": [factors.scaled(stage.total_bytes) for stage in estimate.memory],
+        "parts_by_stage": [{part.name: part.value for part in stage.parts} for stage in estimate.memory],
+        "parts_by_stage_interval": [
+            {part.name: factors.scaled(part.value) for part in stage.parts} for stage in estimate.memory
+        ],
     }
 
 

@@ -15,6 +15,10 @@ from suanzhang.spec.memory import in_gib
 from suanzhang.spec.train import TrainResult
 from suanzhang.units import MILLI, TERA, format_count
 
+_SPENT = dict.fromkeys(("forward", "backward_input", "backward_weight", "recompute", "embedding_head"), "compute")
+_SPENT |= {"bubble": "bubble"}
+"""What a part of a step is spent on, communication apart."""
+
 
 def train_figures(result: TrainResult) -> list[Drawn]:
     """The larger figures of an answer of ``train``."""
@@ -25,7 +29,7 @@ def train_figures(result: TrainResult) -> list[Drawn]:
         made += [_roofline(result)] if result.seq_len else []
     stages = result.memory_bytes.get("by_stage")
     if isinstance(stages, (list, tuple)) and len(stages) > 1:
-        made.append(_memory([float(stage) for stage in stages]))
+        made.append(_memory([float(stage) for stage in stages], result.memory_bytes.get("parts_by_stage")))
     return made
 
 
@@ -44,7 +48,7 @@ def _timeline(result: TrainResult) -> Drawn:
     scale = alt.Scale(domain=shown_kinds, range=[colors[kind] for kind in shown_kinds])
     chart = (
         alt.Chart(alt.InlineData(values=rows))
-        .mark_bar(stroke="white", strokeWidth=0.15)
+        .mark_bar(stroke="white")
         .encode(
             x=alt.X(
                 "start:Q", title="time [ms]", scale=alt.Scale(nice=False), axis=alt.Axis(labelOverlap="greedy", tickCount=8)
@@ -52,6 +56,7 @@ def _timeline(result: TrainResult) -> Drawn:
             x2="end:Q",
             y=alt.Y("stage:N", sort=None, title=None),
             color=alt.Color("kind:N", scale=scale, legend=alt.Legend(title=None, orient="bottom")),
+            strokeWidth=alt.condition("datum.kind === 'communication'", alt.value(0.0), alt.value(0.15)),
             tooltip=["stage:N", "kind:N", "micro-batch:Q", "start:Q", "end:Q"],
         )
         .properties(title="Micro-batches through the pipeline", width=620, height=max(80, 24 * min(layout.pp, 16)))
@@ -59,9 +64,19 @@ def _timeline(result: TrainResult) -> Drawn:
     shown = len({span.micro_batch for span in spans})
     note = (
         f"{shown} of {format_count(micro)} micro-batches over {min(layout.pp, 16)} of {layout.pp} stages; the gaps are "
-        f"bubble, {100 * idle_share(spans):.0f} % of what is drawn."
+        f"bubble, {100 * idle_share(spans):.0f} % of what is drawn. {_whole_step(result)}"
     )
     return drawn("Micro-batches through the pipeline", chart, note)
+
+
+def _whole_step(result: TrainResult) -> str:
+    """What a step is spent on over all of its micro-batches, in one sentence."""
+    shares = {"compute": 0.0, "communication in the open": 0.0, "bubble": 0.0, "the rest": 0.0}
+    for term in result.terms:
+        name = term.name.removesuffix("_s")
+        kind = "communication in the open" if name.endswith("_comm") else _SPENT.get(name, "the rest")
+        shares[kind] += term.value / result.step_s
+    return f"Of the whole step: {', '.join(f'{kind} {100 * share:.1f} %' for kind, share in shares.items())}."
 
 
 def _roofline(result: TrainResult) -> Drawn:
@@ -97,17 +112,26 @@ def _roofline(result: TrainResult) -> Drawn:
     return drawn(title, chart, note)
 
 
-def _memory(stages: list[float]) -> Drawn:
-    rows = [{"stage": str(number), "memory": in_gib(value)} for number, value in enumerate(stages)]
+def _memory(stages: list[float], parts: object) -> Drawn:
+    held: list[Any] = [*parts] if isinstance(parts, (list, tuple)) else [{"memory": value} for value in stages]
+    names = [name for name in held[0] if any(stage[name] > 0.0 for stage in held)]
+    rows = [
+        {"stage": str(number), "part": name, "order": names.index(name), "memory": in_gib(stage[name])}
+        for number, stage in enumerate(held)
+        for name in names
+    ]
+    scale = alt.Scale(domain=names, range=[PALETTE[i % len(PALETTE)] for i in range(len(names))])
     chart = (
         alt.Chart(alt.InlineData(values=rows))
-        .mark_bar(color=PALETTE[0])
+        .mark_bar()
         .encode(
             x=alt.X("stage:O", sort=None, title="pipeline stage", axis=alt.Axis(labelAngle=0)),
-            y=alt.Y("memory:Q", title="memory [GiB]"),
-            tooltip=["stage:N", "memory:Q"],
+            y=alt.Y("memory:Q", stack="zero", title="memory [GiB]"),
+            color=alt.Color("part:N", scale=scale, legend=alt.Legend(title=None, orient="bottom")),
+            order="order:Q",
+            tooltip=["stage:N", "part:N", "memory:Q"],
         )
-        .properties(title="Memory by stage", width=620, height=200)
+        .properties(title="Memory by stage and part", width=620, height=200)
     )
     fullest = max(range(len(stages)), key=lambda index: stages[index])
-    return drawn("Memory by stage", chart, f"Stage {fullest} is the fullest; its parts stand above.")
+    return drawn("Memory by stage and part", chart, f"Stage {fullest} is the fullest, at {in_gib(stages[fullest]):,.1f} GiB.")

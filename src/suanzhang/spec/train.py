@@ -120,7 +120,8 @@ class TrainResult:
         steps: optimizer steps of the run.
         days, days_interval: calendar duration with failures.
         goodput_fraction: useful share of the calendar time.
-        memory_bytes: of the fullest chip in all (with its interval), by part, by stage, and what a chip has free (``usable``).
+        memory_bytes: of the fullest chip in all (with its interval), by part, by stage, by part of each stage, and what a chip
+            has free (``usable``).
         fits: whether the layout fits the memory.
         energy_j, energy_j_interval: chips and hosts over the whole run, before the building's overhead.
         power_w: mean power of chips and hosts.

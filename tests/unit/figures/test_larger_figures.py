@@ -164,7 +164,25 @@ def test_the_page_holds_the_figures_and_their_colours_follow_it(trained: TrainRe
 
 def test_a_model_from_a_file_has_the_figures_that_need_no_catalog(trained: TrainResult) -> None:
     titles = [drawing.title for drawing in more_figures(replace(trained, model="my-own-model"))]
-    assert titles == ["Micro-batches through the pipeline", "Memory by stage"]
+    assert titles == ["Micro-batches through the pipeline", "Memory by stage and part"]
+
+
+def test_parts_of_each_stage_add_up_to_the_stage(trained: TrainResult) -> None:
+    held = trained.memory_bytes
+    parts, stages = held["parts_by_stage"], held["by_stage"]
+    assert [sum(stage.values()) for stage in parts] == pytest.approx(stages)  # type: ignore[attr-defined]
+    fullest = stages.index(max(stages))  # type: ignore[attr-defined]
+    assert parts[fullest] == held["by_part"]  # type: ignore[index]
+    drawing = next(one for one in more_figures(trained) if one.title == "Memory by stage and part")
+    assert all(part in drawing.svg for part in ("weights", "activations"))
+
+
+def test_the_timeline_says_what_the_whole_step_is_spent_on(trained: TrainResult) -> None:
+    note = more_figures(trained)[0].note
+    shares = [float(share) for share in re.findall(r"([0-9.]+) %", note.partition("whole step")[2])]
+    assert len(shares) == 4 and sum(shares) == pytest.approx(100.0, abs=0.3)
+    bubble = next(term.value for term in trained.terms if term.name == "bubble_s")
+    assert shares[2] == pytest.approx(100 * bubble / trained.step_s, abs=0.06)
 
 
 def test_other_results_have_none() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from suanzhang.app.plan_sizing import size_training
 from suanzhang.app.question import read_question
 from suanzhang.app.train_ask import job_of, software_of
 from suanzhang.errors import Infeasible, InputError
+from suanzhang.report.jsonable import to_text
 
 BASE = """
 title: a mixture
@@ -128,3 +130,10 @@ def test_pools_that_miss_the_deadline_say_by_how_much() -> None:
     asked = read_question(question("deadline: 1 d"))
     with pytest.raises(Infeasible, match="pools take"):
         suanzhang.train_question(asked, chips="h100-sxm-80:8+a100-sxm-80:8")
+
+
+def test_an_answer_over_pools_can_be_explained() -> None:
+    body = json.loads(to_text(suanzhang.train_question(read_question(BASE), chips="h100-sxm-80:16+a100-sxm-80:16")))
+    explained = suanzhang.explain(body)
+    assert explained.verb == "train_mixed"
+    assert explained.trees
