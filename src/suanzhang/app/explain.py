@@ -26,6 +26,8 @@ _OWN: Mapping[str, str] = {
     "examine": "suanzhang.app.explain_runs:explain_examine",
     "goodput": "suanzhang.app.explain_runs:explain_goodput",
     "launch_train": "suanzhang.app.explain_runs:explain_launch",
+    "post_train": "suanzhang.app.explain_post:explain_post",
+    "train_mixed": "suanzhang.app.explain_mixed:explain_mixed",
     "scaling": "suanzhang.app.explain_scaling:explain_scaling",
     "variants": "suanzhang.app.explain_runs:explain_variants",
 }

@@ -108,7 +108,8 @@ def _params(row: Mapping[str, Any], inputs: Mapping[str, Any], law: LossLaw, com
     value, free = float(row["params"]), best_params(float(row["flop"]), law)
     if abs(value / free - 1.0) < _SAME:
         by = _constants(law, "a", "b", "alpha", "beta")
-        return Node("parameters", value, "parameters", "formula", dotted(best_params), by, (compute,), note="(alpha A / (beta B))^(1/(alpha+beta)) (C/6)^(beta/(alpha+beta))")  # fmt: skip
+        note = "(alpha A / (beta B))^(1/(alpha+beta)) (C/6)^(beta/(alpha+beta))"
+        return Node("parameters", value, "parameters", "formula", dotted(best_params), by, (compute,), note=note)
     given: list[Given] = []
     ratio = float(inputs.get("tokens_per_param") or 0.0)
     text = parse_quantity(inputs.get("unique_tokens") or 0.0, "count", "unique tokens")

@@ -90,8 +90,8 @@ def over(name: str, first: Node, other: Node, unit: str, formula: str = "") -> N
 def summed(node: Node) -> Node:
     """The node and everything below it with shares.
 
-    A part of a sum weighs by its size over that of the sum (at most in full: a sum may hold an income); a factor and an
-    argument of a formula weigh as much as what they make.
+    A part of a sum weighs by its size over that of the sum (at most in full: a sum may hold an income); of the largest of
+    several only that one weighs; a factor and an argument of a formula weigh as much as what they make.
     """
     share = 1.0 if node.share is None else node.share
     total = abs(node.value or 0.0) or sum(abs(part.value or 0.0) for part in node.parts)
@@ -100,6 +100,8 @@ def summed(node: Node) -> Node:
         own = share
         if node.joined == "sum":
             own = min(1.0, share * abs(part.value or 0.0) / total) if total else 0.0
+        elif node.joined == "largest":
+            own = share if part.value == max(one.value or 0.0 for one in node.parts) else 0.0
         parts.append(summed(replace(part, share=own)))
     return replace(node, share=share, parts=tuple(parts))
 
