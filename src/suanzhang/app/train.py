@@ -183,6 +183,14 @@ def _memory(best: Pool) -> dict[str, object]:
     estimate = best.estimate
     factors = memory_factors(best.chip, best.job, best.stack, estimate.chips, estimate)
     fullest = max(estimate.memory, key=lambda stage: stage.total_bytes)
+    by_stage = {
+        name: list(values)
+        for name, *values in zip(
+            [part.name for part in fullest.parts],
+            *([part.value for part in stage.parts] for stage in estimate.memory),
+            strict=True,
+        )
+    }
     return {
         "total": estimate.memory_bytes,
         "total_interval": factors.scaled(estimate.memory_bytes),
@@ -191,10 +199,8 @@ def _memory(best: Pool) -> dict[str, object]:
         "by_part_interval": {part.name: factors.scaled(part.value) for part in fullest.parts},
         "by_stage": [stage.total_bytes for stage in estimate.memory],
         "by_stage_interval": [factors.scaled(stage.total_bytes) for stage in estimate.memory],
-        "parts_by_stage": [{part.name: part.value for part in stage.parts} for stage in estimate.memory],
-        "parts_by_stage_interval": [
-            {part.name: factors.scaled(part.value) for part in stage.parts} for stage in estimate.memory
-        ],
+        "part_by_stage": by_stage,
+        "part_by_stage_interval": {name: [factors.scaled(value) for value in values] for name, values in by_stage.items()},
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -29,7 +30,7 @@ def train_figures(result: TrainResult) -> list[Drawn]:
         made += [_roofline(result)] if result.seq_len else []
     stages = result.memory_bytes.get("by_stage")
     if isinstance(stages, (list, tuple)) and len(stages) > 1:
-        made.append(_memory([float(stage) for stage in stages], result.memory_bytes.get("parts_by_stage")))
+        made.append(_memory([float(stage) for stage in stages], result.memory_bytes.get("part_by_stage")))
     return made
 
 
@@ -113,11 +114,11 @@ def _roofline(result: TrainResult) -> Drawn:
 
 
 def _memory(stages: list[float], parts: object) -> Drawn:
-    held: list[Any] = [*parts] if isinstance(parts, (list, tuple)) else [{"memory": value} for value in stages]
-    names = [name for name in held[0] if any(stage[name] > 0.0 for stage in held)]
+    held: Mapping[str, Sequence[float]] = parts if isinstance(parts, Mapping) else {"memory": stages}
+    names = [name for name, values in held.items() if any(value > 0.0 for value in values)]
     rows = [
-        {"stage": str(number), "part": name, "order": names.index(name), "memory": in_gib(stage[name])}
-        for number, stage in enumerate(held)
+        {"stage": str(number), "part": name, "order": names.index(name), "memory": in_gib(held[name][number])}
+        for number in range(len(stages))
         for name in names
     ]
     scale = alt.Scale(domain=names, range=[PALETTE[i % len(PALETTE)] for i in range(len(names))])

@@ -169,10 +169,10 @@ def test_a_model_from_a_file_has_the_figures_that_need_no_catalog(trained: Train
 
 def test_parts_of_each_stage_add_up_to_the_stage(trained: TrainResult) -> None:
     held = trained.memory_bytes
-    parts, stages = held["parts_by_stage"], held["by_stage"]
-    assert [sum(stage.values()) for stage in parts] == pytest.approx(stages)  # type: ignore[attr-defined]
+    parts, stages = held["part_by_stage"], held["by_stage"]
+    assert [sum(own) for own in zip(*parts.values(), strict=True)] == pytest.approx(stages)  # type: ignore[attr-defined]
     fullest = stages.index(max(stages))  # type: ignore[attr-defined]
-    assert parts[fullest] == held["by_part"]  # type: ignore[index]
+    assert {part: values[fullest] for part, values in parts.items()} == held["by_part"]  # type: ignore[attr-defined]
     drawing = next(one for one in more_figures(trained) if one.title == "Memory by stage and part")
     assert all(part in drawing.svg for part in ("weights", "activations"))
 
