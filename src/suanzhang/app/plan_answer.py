@@ -23,12 +23,13 @@ from suanzhang.app.header import header
 from suanzhang.app.plan_binding import binding_words
 from suanzhang.app.plan_flips import find_flips
 from suanzhang.app.plan_risks import find_risks
-from suanzhang.app.plan_shares import cost_by_demand
+from suanzhang.app.plan_shares import carried, cost_by_demand
 from suanzhang.app.plan_simulated import simulated_latencies
 from suanzhang.app.plan_sources import plan_sources
 from suanzhang.app.serve_spread import spread_refusal, spread_sized
 from suanzhang.app.serve_weak import weak_plan
 from suanzhang.app.spread import sum_interval
+from suanzhang.app.unit_costs import responses, unit_costs
 from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.money.figures import figure
 from suanzhang.money.power import chip_draw
@@ -36,7 +37,6 @@ from suanzhang.money.procurement.calendar import month_name
 from suanzhang.spec.buy import BuyResult
 from suanzhang.spec.plan import ChipsRow, CostLine, FleetShare, PlanResult, PowerRow, ServicePlan, TrainingPlan
 from suanzhang.spec.result import Z95, Interval, Money
-from suanzhang.units import MONTH_S
 
 if TYPE_CHECKING:
     from suanzhang.app.plan import Sized
@@ -62,6 +62,7 @@ def assemble(
             replace(part, simulated=simulated_latencies(one, part, question.seed, progress))
             for one, part in zip(sized.services, services, strict=True)
         )
+    charged = {part.name: (part.cost, part.cost_interval) for part in (*trainings, *services)}
     left, waiting = (_line(name, sized, bought, drawn) for name in ("value left", "waiting"))
     date = question.start
     found = PlanResult(
@@ -92,6 +93,7 @@ def assemble(
         value_left_interval=left[1].scaled(-1.0),
         waiting=waiting[0],
         waiting_interval=waiting[1],
+        unit_costs=unit_costs(sized, replace(bought, cost_interval=span(bought.cost.amount, drawn.cost)), charged),
     )
     return replace(found, weak_inputs=weak_plan(found, question))
 
@@ -157,16 +159,10 @@ def _service(
 ) -> ServicePlan:
     question, name = sized.question, one.ask.name
     main = main_option(one, bought)
-    stands = [0.0] * question.months
-    for share in bought.shares:
-        if share.demand == name and share.chip != "waiting":
-            stands[_index(question.start, share.month, question.months)] += share.share
     wanted = next(demand for demand in sized.demands if demand.name == name)
-    served = [min(share / level, 1.0) for share, level in zip(stands, wanted.level, strict=True)]
+    served = carried(name, wanted.level, question, bought)
     full = next((m for m in range(wanted.first_month, question.months) if all(s >= _WHOLE for s in served[m:])), None)
-    responses = sum(
-        one.service.requests_per_s * MONTH_S * level * share for level, share in zip(wanted.level, served, strict=True)
-    )
+    given = responses(one, sized, bought)
     cost, interval = _cost_of(name, sized, costs, factors)
     last = month_name(question.start, question.months - 1)
     fleet = tuple(
@@ -174,7 +170,7 @@ def _service(
         for share in bought.shares
         if share.demand == name and share.month == last and share.chip != "waiting"
     )
-    each = 1.0 / responses if responses else 0.0
+    each = 1.0 / given if given else 0.0
     draw = chip_draw(find_chip(main.chip))
     site = sized.world.site.pue.value
     mean_w = main.chips * (draw.idle_w + (draw.busy_w - draw.idle_w) * main.utilisation_mean) * site
@@ -192,10 +188,6 @@ def _service(
         tpot_s_interval=shown.peak.tpot_s.mean_interval, e2e_s_interval=shown.peak.e2e_s.mean_interval,
         idle_fraction_interval=idle,
     )  # fmt: skip
-
-
-def _index(start: str, month: str, months: int) -> int:
-    return next(index for index in range(months) if month_name(start, index) == month)
 
 
 def _chips(bought: BuyResult) -> tuple[ChipsRow, ...]:

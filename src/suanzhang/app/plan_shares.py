@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from suanzhang.money.procurement.calendar import month_name
 from suanzhang.spec.buy import BuyResult
+from suanzhang.spec.question import Question
+
+_MONTHLY = ("run", "rent", "spot", "instalment", "wait")
 
 
 def chip_months(bought: BuyResult) -> dict[str, dict[str, float]]:
@@ -19,6 +23,16 @@ def chip_months(bought: BuyResult) -> dict[str, dict[str, float]]:
     return {demand: dict(kinds) for demand, kinds in used.items()}
 
 
+def carried(name: str, level: Sequence[float], question: Question, bought: BuyResult) -> list[float]:
+    """Share of a service's demand that is carried in each month of the plan, at most all of it."""
+    months = {month_name(question.start, index): index for index in range(question.months)}
+    stands = [0.0] * question.months
+    for share in bought.shares:
+        if share.demand == name and share.chip != "waiting":
+            stands[months[share.month]] += share.share
+    return [min(share / size, 1.0) for share, size in zip(stands, level, strict=True)]
+
+
 def token_shares(bought: BuyResult, mtokens: Mapping[str, float]) -> dict[str, dict[str, float]]:
     """Share of each month's bought tokens by demand; ``mtokens`` says how many million each takes a month at level 1."""
     weight: dict[str, dict[str, float]] = defaultdict(dict)
@@ -28,37 +42,64 @@ def token_shares(bought: BuyResult, mtokens: Mapping[str, float]) -> dict[str, d
     return {month: {name: part / sum(parts.values()) for name, part in parts.items()} for month, parts in weight.items()}
 
 
+def chips_by_month(bought: BuyResult) -> dict[tuple[str, str], dict[str, float]]:
+    """Chips by job, for a month and kind of chip."""
+    found: dict[tuple[str, str], dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for share in bought.shares:
+        if share.chips > 0.0:
+            found[share.month, share.chip][share.demand] += share.chips
+    months = {state.month: number for number, state in enumerate(bought.months)}
+    names = list(months)
+    for run in bought.runs:
+        for month in names[months.get(run.start, 0) : months.get(run.end, len(names) - 1) + 1]:
+            found[month, run.chip][run.demand] += run.chips
+    return {key: dict(jobs) for key, jobs in found.items()}
+
+
+def row_shares(bought: BuyResult, mtokens: Mapping[str, float]) -> list[dict[str, float]]:
+    """Whose each row of the schedule is: weights by job; empty where it is nobody's.
+
+    What runs, is rented or paid by instalments in a month belongs to who uses such chips in that month, and else, like what
+    is bought, sold or left, to who uses them in the plan; waiting to who waits, tokens to the services that they answer.
+
+    Args:
+        bought: the schedule.
+        mtokens: every job with the million output tokens that it takes a month at level 1, for offers of tokens.
+    """
+    tokens, by_month = token_shares(bought, mtokens), chips_by_month(bought)
+    whole: dict[str, dict[str, float]] = defaultdict(dict)
+    for job, kinds in chip_months(bought).items():
+        for chip, months in kinds.items():
+            whole[chip][job] = months
+    found: list[dict[str, float]] = []
+    for row in bought.schedule:
+        if row.offer in mtokens and row.action == "wait":
+            found.append({row.offer: 1.0})
+        elif row.action == "api":
+            found.append(tokens.get(row.month, {}))
+        elif row.action in _MONTHLY and (row.month, row.chip) in by_month:
+            found.append(by_month[row.month, row.chip])
+        else:
+            found.append(whole.get(row.chip, {}))
+    return found
+
+
 def cost_by_demand(bought: BuyResult, mtokens: Mapping[str, float]) -> dict[str, float]:
     """The total cost divided over demands; the parts sum to the total.
 
-    What a kind of chip costs is divided by chip-months on it; waiting belongs to who waits, tokens to the services
-    that they answer; the rest (chips that nobody uses) by the cost so far.
+    Each row is divided by :func:`row_shares`; the rest (chips that nobody uses, works) by the cost so far.
 
     Args:
         bought: the schedule.
         mtokens: every demand with the million output tokens that it takes a month at level 1, for offers of tokens.
     """
-    used, tokens = chip_months(bought), token_shares(bought, mtokens)
-    by_chip: dict[str, float] = defaultdict(float)
-    parts = dict.fromkeys(mtokens, 0.0)
-    rest = 0.0
-    for row in bought.schedule:
-        if row.offer in parts and row.action == "wait":
-            parts[row.offer] += row.cost.amount
-        elif row.action == "api" and row.month in tokens:
-            for name, share in tokens[row.month].items():
-                parts[name] += share * row.cost.amount
-        elif row.chip:
-            by_chip[row.chip] += row.cost.amount
-        else:
-            rest += row.cost.amount
-    for chip, cost in by_chip.items():
-        total = sum(kinds.get(chip, 0.0) for kinds in used.values())
+    parts, rest = dict.fromkeys(mtokens, 0.0), 0.0
+    for row, weights in zip(bought.schedule, row_shares(bought, mtokens), strict=True):
+        total = sum(weights.values())
         if total <= 0.0:
-            rest += cost
-            continue
-        for demand, kinds in used.items():
-            parts[demand] += cost * kinds.get(chip, 0.0) / total
+            rest += row.cost.amount
+        for job, weight in weights.items():
+            parts[job] += row.cost.amount * weight / total
     return _with_rest(parts, rest)
 
 

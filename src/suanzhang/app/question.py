@@ -231,6 +231,7 @@ def _train(part: schema.TrainModel) -> TrainAsk:
         overlap=part.overlap.text if part.overlap else "",
         routing=part.routing.text if part.routing else "",
         offload=part.offload,
+        team=part.team or "",
     )
 
 
@@ -254,6 +255,7 @@ def _serve(part: schema.ServeModel) -> ServeAsk:
         lossy_precision=part.lossy_precision,
         start=part.start or "",
         stack=part.stack or "",
+        team=part.team or "",
     )
 
 

@@ -316,6 +316,7 @@ class TrainModel(_Part):
     )
     routing: Routing | None = Field(None, description="How tokens reach the experts of the model; dropless if left out.")
     offload: bool = Field(False, description="Whether optimizer states and activations may live in host memory.")
+    team: Name | None = Field(None, description="Who is charged for it.")
 
     @model_validator(mode="after")
     def _rank(self) -> TrainModel:
@@ -343,6 +344,7 @@ class ServeModel(_Part):
     lossy_precision: bool = Field(False, description="Whether 8-bit and 4-bit weights may be chosen for the sake of cost.")
     start: Month | None = Field(None, description="First month of service; the start of the plan if left out.")
     stack: Name | None = Field(None, description="Catalog id of the engine generation; chosen by date if left out.")
+    team: Name | None = Field(None, description="Who is charged for it.")
 
     @model_validator(mode="after")
     def _one_rate(self) -> ServeModel:

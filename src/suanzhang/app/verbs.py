@@ -73,6 +73,7 @@ def buy(
     from suanzhang.app.focus import charge_back, focus_csv
     from suanzhang.app.quotes import compare_actuals, with_files
     from suanzhang.app.serve_weak import weak_buying
+    from suanzhang.app.unit_costs import charging, with_unit_costs
     from suanzhang.app.watching import watched
 
     asked = with_files(question if isinstance(question, Question) else read_question(question), offers, have)
@@ -105,12 +106,12 @@ def buy(
         tell("schedule purchases")
         with watched(progress) as (watch, _):
             found = schedule(sized, deep=deep, risk=risk, watch=watch, progress=tell)
-        found = replace(found, charge_back=charge_back(found), warnings=(*notes, *found.warnings))
+        found = replace(found, charge_back=charge_back(found, *charging(sized)), warnings=(*notes, *found.warnings))
         if actuals is not None:
             found = replace(found, actuals=compare_actuals(found, actuals))
         if focus is not None:
             _write_text(Path(focus), focus_csv(found, asked.title or "plan"))
-        return replace(spread_bought(found, sized), weak_inputs=weak_buying(found, asked))
+        return replace(with_unit_costs(spread_bought(found, sized), sized), weak_inputs=weak_buying(found, asked))
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -9,6 +9,7 @@ from suanzhang.report.blocks import Block, Chart, Column, Fact, Facts, Notes, Po
 from suanzhang.report.common import sources_section, warnings_section
 from suanzhang.report.view_buy_monte import monte_blocks
 from suanzhang.report.view_buy_sites import has_sites, sites_table
+from suanzhang.report.view_costs import tax_table, teams_table, units_table
 from suanzhang.spec.buy import BuyResult, MonthState
 from suanzhang.spec.result import Interval, Money
 from suanzhang.units import J_PER_KWH, KILO, MEGA, format_figure
@@ -33,7 +34,9 @@ def buy(result: BuyResult) -> Report:
         Section("Rent or buy", (_rent_or_buy(result),)),
         *((Section("In many futures", monte_blocks(result)),) if result.monte_carlo else ()),
         Section("What would change it", (tornado(result), _surprises(result), _swings(result), _two_way(result))),
-        Section("Whose cost it is", (_charge_back(result),)),
+        Section("What a unit costs", (units_table(result.unit_costs),)),
+        Section("Taxes", (tax_table(result.tax),)),
+        Section("Whose cost it is", (_charge_back(result), teams_table(result.charge_back, result.cost.currency))),
         Section("Plan against actuals", (_actuals(result),)),
         Section("Trainings and services", (_runs(result), _shares(result))),
         warnings_section(result.warnings, weak=result.weak_inputs),
@@ -68,6 +71,10 @@ def cost_facts(result: BuyResult) -> Facts:
             *_optional(
                 "+ value left at the end", result.value_left, "what chips and servers would fetch, an income",
                 result.value_left_interval,
+            ),
+            *_optional(
+                "+ tax shield", result.tax.amount if result.tax else None, "what taxes give back, not in the cash",
+                result.tax.amount_interval if result.tax else None,
             ),
             money_fact("= cost", result.cost, result.cost_interval, spread),
             money_fact(f"95th percentile {spread}", result.cost_p95),

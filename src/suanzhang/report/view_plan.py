@@ -22,6 +22,7 @@ from suanzhang.report.blocks import (
 )
 from suanzhang.report.common import layout_words, sources_section, warnings_section
 from suanzhang.report.view_buy import binding_table, cost_facts, schedule_table, with_series
+from suanzhang.report.view_costs import tax_table, units_table
 from suanzhang.report.view_plan_service import service_details, service_section
 from suanzhang.report.view_train import options_table
 from suanzhang.spec.buy import ScheduleRow
@@ -44,6 +45,8 @@ def plan(result: PlanResult) -> Report:
         *(service_section(part) for part in result.serve),
         Section("Purchases and rents", (_schedule(result),)),
         Section("Power", (_power_facts(result), _power_chart(result))),
+        Section("What a unit costs", (units_table(result.unit_costs),)),
+        *((Section("Taxes", (tax_table(result.buy.tax),)),) if result.buy.tax else ()),
         Section("What decides the answer", (Notes("What binds", result.binding),)),
         Section("What would change the answer", (_flips(result),)),
         Section("Risks", (_risks(result),)),

@@ -14,6 +14,7 @@ from suanzhang.spec.place import Moving, Place, PlaceState
 from suanzhang.spec.result import Header, Interval, Money, SourceUse
 from suanzhang.spec.tax import TaxShield, TaxTerms
 from suanzhang.spec.trust import Flag
+from suanzhang.spec.unit_costs import UnitCosts
 
 Action = Literal[
     "buy", "lease", "instalment", "reserve", "rent", "spot", "api", "run", "wait", "resell", "retire", "move", "build",
@@ -376,6 +377,7 @@ class BuyResult:
         *_interval: our uncertainty, from prices, the figures of the cost lines and our physics; filled by the verbs.
         weak_inputs: figures of grade unverified or assumed that weigh more than 5 % of an answer, the heaviest first.
         tax: what the tax shield is made of; None when no taxes are counted.
+        unit_costs: of every job, and of the whole plan as the last one.
     """
 
     header: Header
@@ -426,3 +428,4 @@ class BuyResult:
     value_of_firm_delivery_interval: Interval | None = None
     weak_inputs: tuple[Flag, ...] = ()
     tax: TaxShield | None = None
+    unit_costs: tuple[UnitCosts, ...] = ()

@@ -129,7 +129,10 @@ class ActualRow:
 
 @dataclass(frozen=True, slots=True)
 class ChargeBack:
-    """What one training or service is charged: its part of the cash and of the whole cost, and the chips it used."""
+    """What one training or service is charged: its part of the cash and of the whole cost, and the chips it used.
+
+    What belongs to no job (chips that nobody uses) is named ``unassigned`` in the cash; in the cost it is divided.
+    """
 
     demand: str
     cash: Money
@@ -139,3 +142,4 @@ class ChargeBack:
     cash_interval: Interval | None = None
     cost_interval: Interval | None = None
     cost_per_chip_h_interval: Interval | None = None
+    team: str = ""

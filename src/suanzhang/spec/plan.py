@@ -9,6 +9,7 @@ from suanzhang.spec.result import Header, Interval, Money, SourceUse
 from suanzhang.spec.serve import Percentiles, Refusal, SizedService
 from suanzhang.spec.train import TrainOption
 from suanzhang.spec.trust import Flag
+from suanzhang.spec.unit_costs import UnitCosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +227,7 @@ class PlanResult:
         value_left, value_left_interval: what the chips that are still there would fetch at the end.
         waiting, waiting_interval: the price that is put on demand not carried; nothing is paid.
         weak_inputs: figures of grade unverified or assumed that weigh more than 5 % of an answer, the heaviest first.
+        unit_costs: of every job, and of the whole plan as the last one.
     """
 
     header: Header
@@ -256,3 +258,4 @@ class PlanResult:
     waiting: Money | None = None
     waiting_interval: Interval | None = None
     weak_inputs: tuple[Flag, ...] = ()
+    unit_costs: tuple[UnitCosts, ...] = ()

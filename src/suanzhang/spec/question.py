@@ -32,6 +32,7 @@ class TrainAsk:
         overlap: share of each communication that may hide behind compute, as ``"dp=0.5,tp=0"``.
         routing: how tokens reach the experts, as ``"capacity=1.25,pad,imbalance=1.3"``.
         offload: whether optimizer states and activations may live in host memory.
+        team: who is charged; empty when not said.
     """
 
     name: str
@@ -49,6 +50,7 @@ class TrainAsk:
     overlap: str = ""
     routing: str = ""
     offload: bool = False
+    team: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class ServeAsk:
         lossy_precision: whether the planner may choose 8-bit and 4-bit weights by itself.
         start: first month of service, ISO; empty for the start of the plan.
         stack: id of the engine generation.
+        team: who is charged; empty when not said.
     """
 
     name: str
@@ -80,6 +83,7 @@ class ServeAsk:
     lossy_precision: bool = False
     start: str = ""
     stack: str = ""
+    team: str = ""
 
 
 @dataclass(frozen=True, slots=True)
