@@ -9,17 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from suanzhang.report.view_validate import METRIC_WORDS
 from suanzhang.spec.validate import GroupError, MetricError, RowError, ValidateResult
 
-_TITLES: Mapping[str, str] = {
-    "step_s": "training step time",
-    "memory_bytes": "memory of the fullest chip",
-    "tpot_s": "time per output token",
-    "ttft_s": "time to first token",
-    "e2e_s": "end-to-end latency",
-    "output_tokens_per_s": "output tokens per second",
-    "j_per_output_token": "energy per output token",
-}
 _UNITS: Mapping[str, str] = {
     "step_s": "s",
     "memory_bytes": "B",
@@ -130,7 +122,7 @@ def interval_table(metrics: Mapping[str, MetricError]) -> str:
     """How often the 90 % interval of a source, drawn from the other sources, holds, and how wide it is."""
     rows = [
         [
-            f"{_TITLES.get(name, name)} (`{name}`)",
+            f"{METRIC_WORDS.get(name, name)} (`{name}`)",
             _share(item.interval90_coverage),
             f"{_share(item.coverage_low)} to {_share(item.coverage_high)}",
             _pct(item.interval_ratio, 2),
@@ -200,7 +192,7 @@ def metric_table(metrics: Mapping[str, MetricError], baseline: Mapping[str, Metr
         other = baseline.get(name)
         rows.append(
             [
-                f"{_TITLES.get(name, name)} (`{name}`)",
+                f"{METRIC_WORDS.get(name, name)} (`{name}`)",
                 f"{item.n:,}",
                 str(item.sources),
                 f"**{item.median_abs_pct:.1f}**",
@@ -314,7 +306,7 @@ def scatter(entries: Sequence[RowError]) -> Any:
     """Predicted against measured on logarithmic axes, one panel per metric; None without rows."""
     alt = _altair()
     points = [
-        {"metric": _TITLES.get(name, name), "measured": value, "predicted": entry.predicted[name]}
+        {"metric": METRIC_WORDS.get(name, name), "measured": value, "predicted": entry.predicted[name]}
         for entry in entries
         for name, value in entry.measured.items()
         if name in entry.predicted
@@ -343,7 +335,7 @@ def by_source(groups: Mapping[str, GroupError], fewest: int = 5) -> Any:
     """Median absolute error of each source with at least ``fewest`` rows, by metric; None without any."""
     alt = _altair()
     bars = [
-        {"source": f"{name[:60]}", "metric": _TITLES.get(metric, metric), "error": item.median_abs_pct, "rows": item.n}
+        {"source": f"{name[:60]}", "metric": METRIC_WORDS.get(metric, metric), "error": item.median_abs_pct, "rows": item.n}
         for name, group in groups.items()
         for metric, item in group.metrics.items()
         if item.n >= fewest

@@ -46,9 +46,10 @@ def term_words(term: Term) -> str:
 
 
 def terms_table(title: str, terms: Iterable[Term], note: str = "") -> Table:
-    """Named parts of a total with their share of it."""
+    """Named parts of a total with their share of it; remainders of floating point are left out."""
     terms = tuple(terms)
     total = sum(term.value for term in terms)
+    terms = tuple(term for term in terms if term.value == 0.0 or abs(term.value) > REMAINDER * abs(total))
     unit = terms[0].unit if terms else "s"
     rows = tuple(
         (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from suanzhang.report.blocks import Chart, Column, Fact, Facts, Notes, Point, Report, Section, Table, ranged
-from suanzhang.report.common import layout_words, warnings_section
+from suanzhang.report.common import REMAINDER, layout_words, warnings_section
 from suanzhang.spec.imports import BenchmarkResult, ExamineResult
 from suanzhang.units import DAY_S, format_count
 
@@ -73,10 +73,11 @@ def _job(result: ExamineResult) -> Facts:
 
 
 def _terms(result: ExamineResult) -> Chart:
+    least = REMAINDER * sum(result.terms.values())
     points = tuple(
         Point(name.removesuffix("_s").replace("_", " "), "", value, result.terms_interval.get(name))
         for name, value in result.terms.items()
-        if value
+        if value > least
     )
     return Chart("Parts of the step", "bars", "part", "time", "s", points)
 

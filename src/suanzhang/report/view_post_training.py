@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 from suanzhang.report.blocks import Column, Fact, Facts, Report, Section, Table, money_fact, ranged
 from suanzhang.report.common import layout_words, sources_section, terms_chart, terms_table, warnings_section
 from suanzhang.spec.memory import MEMORY_UNIT, in_gib
@@ -26,11 +29,11 @@ def post_training(result: PostResult) -> Report:
     place = words.get(best.placement, f"{best.rollout_chips} chips sampling beside {best.train_chips} training")
     low, high = result.days_interval.p05, result.days_interval.p95
     verdict = (
-        f"{format_count(result.chips)} x {result.chip} do {format_count(result.steps)} steps of {result.method} on "
+        f"{format_count(result.chips)} x {result.chip} do {format_count(_steps(result))} steps of {result.method} on "
         f"{result.model} in {_duration(result.days)} ({_duration(low)} to {_duration(high)}), {place}; "
         f"a step takes {best.step_s:,.1f} s."
     )
-    options = Table("Ways to place it", _COLUMNS, tuple(_row(option) for option in result.options))
+    options = _options(result.options)
     sections = (
         Section("Run", (_run(result),)),
         Section("Parts of a step", (terms_chart("Parts of a step", best.terms),)),
@@ -43,6 +46,16 @@ def post_training(result: PostResult) -> Report:
     return Report(f"{_NAMES[result.method]} of {result.model}", verdict, sections, main="Ways to place it")
 
 
+def _steps(result: PostResult) -> int:
+    """Steps, the last one counted whole even where its batch is not full."""
+    return math.ceil(result.steps - 1e-9)
+
+
+def _last_step(result: PostResult) -> str:
+    part = result.steps - math.floor(result.steps)
+    return f"the last one with {part:.0%} of a batch" if 1e-9 < part < 1.0 - 1e-9 else ""
+
+
 def _duration(days: float) -> str:
     return format_duration(days * DAY_S)
 
@@ -53,7 +66,7 @@ def _run(result: PostResult) -> Facts:
         "Run",
         (
             Fact("calendar time", result.days * DAY_S, "s", result.days_interval.scaled(DAY_S), "with failures and restarts"),
-            Fact("steps", result.steps, "steps"),
+            Fact("steps", _steps(result), "steps", note=_last_step(result)),
             Fact("step time", best.step_s, "s", result.step_s_interval),
             Fact("chip-hours", result.chip_hours, "chip-hours", result.chip_hours_interval),
             money_fact("cost", result.cost, result.cost_interval),
@@ -61,14 +74,25 @@ def _run(result: PostResult) -> Facts:
             Fact("throughput", result.tokens_per_s_per_chip, "tokens/s/chip", result.tokens_per_s_per_chip_interval),
             Fact("share of the chips' time at work", result.utilisation, "fraction", result.utilisation_interval),
             Fact("training", f"{best.train_chips} chips, {layout_words(best.layout)}", note=result.stack),
-            Fact(
-                "rollout",
-                f"{best.rollout_chips} chips, {layout_words(best.rollout)}" if best.rollout else None,
-                note=result.engine,
-            ),
+            *_rollout(result),
             Fact("memory of the fullest training chip", best.memory_bytes, "B", best.memory_bytes_interval),
         ),
     )
+
+
+def _rollout(result: PostResult) -> tuple[Fact, ...]:
+    """Where answers are sampled; nothing where none are."""
+    best = result.best
+    if best.rollout is None:
+        return ()
+    return (Fact("rollout", f"{best.rollout_chips} chips, {layout_words(best.rollout)}", note=result.engine),)
+
+
+def _options(options: Sequence[PostOption]) -> Table:
+    """Ways to place it; the columns of the rollout only where there is one."""
+    keep = [i for i, column in enumerate(_COLUMNS) if "rollout" not in column.name or any(one.rollout for one in options)]
+    rows = tuple(tuple(_row(option)[i] for i in keep) for option in options)
+    return Table("Ways to place it", tuple(_COLUMNS[i] for i in keep), rows)
 
 
 _COLUMNS = (

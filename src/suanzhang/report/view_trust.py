@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from suanzhang.report.blocks import Branch, Column, Fact, Facts, Notes, Report, Scalar, Section, Table, Tree, show_fact
 from suanzhang.spec.result import Header
@@ -154,9 +154,12 @@ def diff(result: DiffResult) -> Report:
         if count or result.inputs
         else "The two answers are the same."
     )
-    sections = [Section("What was asked otherwise", (_moved("Inputs", result.inputs),) if result.inputs else ())]
+    told: set[str] = set()
+    sections = [Section("What was asked otherwise", (_moved("Inputs", result.inputs, told),) if result.inputs else ())]
     sections += [Section("Why else", (Notes("Why else", result.why),) if result.why else ())]
-    sections += [Section(name.capitalize(), (_moved(name.capitalize(), moved),)) for name, moved in result.answers.items()]
+    sections += [
+        Section(name.capitalize(), (_moved(name.capitalize(), moved, told),)) for name, moved in result.answers.items()
+    ]
     sections += [Section("Everything else", (_moved("Everything else", result.rest),) if result.rest else (), folded=True)]
     return Report(f"Two answers of {result.verb}", verdict, tuple(sections))
 
@@ -167,26 +170,66 @@ _ENTRIES = ("train", "serve", "costs")
 """Lists whose entries are shown one by one."""
 
 
-def _moved(title: str, moved: tuple[Moved, ...]) -> Table:
-    """What moved: intervals beside their figures left out, long lists as one row with their largest move."""
+def _moved(title: str, moved: tuple[Moved, ...], told_elsewhere: set[str] | None = None) -> Table:
+    """What moved: intervals beside their figures left out, long lists as one row with their largest move.
+
+    Rows of a list that only one of the answers has are counted and named, once for all tables, and not taken apart.
+    """
     columns = (Column("key"), Column("before"), Column("after"), Column("change", "%"))
+    told_elsewhere = set() if told_elsewhere is None else told_elsewhere
     known = {item.key for item in moved}
     shown = [item for item in moved if not _beside(item.key, known)]
+    sides = _one_sided(shown)
     groups: dict[str, list[Moved]] = {}
     for item in shown:
         groups.setdefault(_list_of(item.key), []).append(item)
     rows: list[tuple[Scalar, ...]] = []
     told: set[str] = set()
     for item in shown:
-        name = _list_of(item.key)
-        long = bool(name) and len({_row_of(other.key) for other in groups[name]}) > _MOST_ROWS
-        if not long:
+        name, path = _list_of(item.key), item.key.partition("[")[0]
+        both = [other for other in groups[name] if _top_row(other.key) not in sides]
+        if _top_row(item.key) in sides:
+            if path not in told_elsewhere:
+                told_elsewhere.add(path)
+                rows.append(_sides_row(path, sides))
+        elif not name or len({_row_of(other.key) for other in both}) <= _MOST_ROWS:
             rows.append(_moved_row(item, in_words(item.key.replace(".", " · "))))
         elif name not in told:
             told.add(name)
-            rows.append(_summary_row(name, groups[name]))
+            rows.append(_summary_row(name, both))
     note = f"{len(moved) - len(rows):,} more values with --json" if len(rows) < len(moved) else ""
     return Table(title, columns, tuple(rows), note, limit=30)
+
+
+def _top_row(key: str) -> str:
+    """The row of the outermost list that a key lies in; empty for none."""
+    path, mark, rest = key.partition("[")
+    return f"{path}[{rest.partition(']')[0]}]" if mark else ""
+
+
+def _one_sided(moved: list[Moved]) -> dict[str, bool]:
+    """Rows of lists that only one of the answers has: row to whether it is the second one."""
+    rows: dict[str, list[Moved]] = {}
+    for item in moved:
+        if top := _top_row(item.key):
+            rows.setdefault(top, []).append(item)
+    found: dict[str, bool] = {}
+    for top, items in rows.items():
+        if all(item.before is None for item in items):
+            found[top] = True
+        elif all(item.after is None for item in items):
+            found[top] = False
+    return found
+
+
+def _sides_row(path: str, sides: Mapping[str, bool]) -> tuple[Scalar, ...]:
+    """How many rows of a list only one of the answers has, and which."""
+    names: dict[bool, list[str]] = {False: [], True: []}
+    for top, second in sides.items():
+        if top.partition("[")[0] == path:
+            names[second].append(top.partition("[")[2].rstrip("]"))
+    before, after = (f"{len(names[side])}: {', '.join(names[side])}" if names[side] else "none" for side in (False, True))
+    return f"{in_words(path.replace('.', ' · '))}: rows that only one has", before, after, None
 
 
 def _moved_row(item: Moved, words: str) -> tuple[Scalar, ...]:

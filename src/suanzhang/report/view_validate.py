@@ -26,10 +26,25 @@ _COLUMNS = (
 )
 
 
+METRIC_WORDS: Mapping[str, str] = {
+    "step_s": "training step time",
+    "memory_bytes": "memory of the fullest chip",
+    "tpot_s": "time per output token",
+    "ttft_s": "time to first token",
+    "e2e_s": "end-to-end latency",
+    "output_tokens_per_s": "output tokens per second",
+    "j_per_output_token": "energy per output token",
+}
+
+
 def validate(result: ValidateResult) -> Report:
     """Error by metric, by group, the worst rows, and what was not modelled."""
-    parts = [f"{name}: {error.median_abs_pct:.0f} % median error over {error.n} rows" for name, error in result.metrics.items()]
-    verdict = f"{result.modelled} of {result.rows} published rows are modelled. {'; '.join(parts) or 'Nothing to compare'}."
+    parts = [
+        f"{METRIC_WORDS.get(name, name)} {error.median_abs_pct:.0f} % over {error.n} rows"
+        for name, error in result.metrics.items()
+    ]
+    said = f"Median error: {'; '.join(parts)}" if parts else "Nothing to compare"
+    verdict = f"{result.modelled} of {result.rows} published rows are modelled. {said}."
     if result.changes:
         verdict += f" {_moved(result)}"
     if result.rows_total > result.rows:
@@ -137,7 +152,7 @@ def _moved(result: ValidateResult) -> str:
 def _changes(result: ValidateResult) -> Table:
     """All figures over all sources, and those of single sources that moved, the largest step first."""
     columns = (
-        Column("source"), Column("metric"), Column("recorded", "%"), Column("now", "%"), Column("allowed", "%"),
+        Column("source"), Column("metric"), Column("recorded", "%", 4), Column("now", "%", 4), Column("allowed", "%", 4),
         Column("verdict"),
     )  # fmt: skip
     shown = [(item, (item.now_pct if item.now_pct is not None else math.inf) - item.recorded_pct) for item in result.changes]

@@ -69,7 +69,7 @@ class AuditRow:
         explanation: one or two sentences in words.
         inputs: inputs of the main scenario.
         verb: name of the scenario.
-        computed_interval: ``low``, ``computed`` and ``high`` as an interval; None where nothing was computed or one exact value.
+        computed_interval: ``low``, ``computed`` and ``high`` as an interval; None without, or for one exact value.
         decides: whether the range is narrow enough to decide: not where it is wide and one end contradicts the statement.
         exact: arithmetic over the stated figures alone, which has no error of ours; a range is then that of the variants.
     """

@@ -152,3 +152,29 @@ def test_an_answer_that_was_asked_nothing_comes_again(tmp_path: Path, monkeypatc
     del held["inputs"]
     with pytest.raises(InputError, match="what it was asked"):
         suanzhang.replay(held)
+
+
+def test_rows_that_only_one_answer_has_are_counted_and_not_taken_apart() -> None:
+    from suanzhang.app.header import header
+    from suanzhang.report.views import report_of
+    from suanzhang.spec.trust import DiffResult, Moved
+
+    def row(name: str, first: bool, *fields: str) -> list[Moved]:
+        return [Moved(f"pareto[{name}].layout.{field}", 1 if first else None, None if first else 2) for field in fields]
+
+    moved = (
+        Moved("layout.tp", 2, 1, -0.5),
+        Moved("pareto[both].layout.tp", 4, 8, 1.0),
+        *row("h100", True, "tp", "pp", "dp"),
+        *row("a100", False, "tp", "pp", "dp"),
+    )
+    times = (Moved("days", 18.8, 50.9, 1.7), Moved("pareto[h100].days", 18.8, None), Moved("pareto[a100].days", None, 50.9))
+    result = DiffResult(header(0), "train", (), (), {"layouts": moved, "times": times}, ())
+    tables = {table.title: table for table in report_of(result).tables}
+    assert [row[:3] for row in tables["Layouts"].rows] == [
+        ("layout · tp", "2", "1"),
+        ("pareto[both] · layout · tp", "4", "8"),
+        ("pareto: rows that only one has", "1: h100", "1: a100"),
+    ]
+    assert [row[0] for row in tables["Times"].rows] == ["days"]
+    assert "2 more values" in tables["Times"].note
