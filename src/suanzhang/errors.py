@@ -86,6 +86,13 @@ class SolverError(PlannerError):
     kind = "solver"
 
 
+class Interrupted(PlannerError):
+    """The user ended the work before there was an answer."""
+
+    exit_code = 130
+    kind = "interrupted"
+
+
 def nearest_names(name: str, known: Iterable[str], count: int = 3) -> tuple[str, ...]:
     """The known names closest to a misspelt one, best first."""
     by_folded = {item.lower(): item for item in known}

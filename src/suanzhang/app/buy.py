@@ -18,7 +18,7 @@ from suanzhang.catalog.currency import rate
 from suanzhang.catalog.markets import market as find_market
 from suanzhang.catalog.sites import site as find_site
 from suanzhang.catalog.sources import sources as all_sources
-from suanzhang.errors import Infeasible, InputError
+from suanzhang.errors import Infeasible, InputError, SolverError
 from suanzhang.money.costs import chip_costs, edited
 from suanzhang.money.figures import figure, figures
 from suanzhang.money.procurement.calendar import month_number
@@ -32,6 +32,7 @@ from suanzhang.spec.buy import BuyResult, ChipCosts, Demand, Holding, PurchasePr
 from suanzhang.spec.market import Market, Offer, Site
 from suanzhang.spec.place import Moving
 from suanzhang.spec.result import Z95, Interval, Money, SourceUse
+from suanzhang.units import format_figure
 
 if TYPE_CHECKING:
     from suanzhang.app.buy_sites import PlacedSite
@@ -193,9 +194,12 @@ def solve_problem(
     tell, seen = progress or (lambda _: None), watch or Watch(time.perf_counter)
     scenarios = _futures(problem, market, risk)
     solved = solve_shape(problem, scenarios, seen)
-    plan = describe(solved)
+    plan, stopped_search = describe(solved), False
     if seen.stop():
-        warnings = (*warnings, f"stopped early: the plan is at most {plan.gap:.2%} above the best there can be")
+        least = format_figure(plan.bound, problem.currency)
+        words = f"the search was stopped: no plan costs less than {least}, so this one is at most {plan.gap:.2%} above the best"
+        warnings = (*warnings, words)
+        stopped_search = True
 
     def money(amount: float | None) -> Money | None:
         return None if amount is None else Money(round(amount, 2), problem.currency, problem.start)
@@ -208,8 +212,10 @@ def solve_problem(
         worth = _values(problem, scenarios, plan, market, risk, tell, seen)
     tried = None
     if risk.monte is not None and not seen.stop():
-        tried = try_plan(problem, solved, uncertainty_of(problem, market), risk.monte, tell)
+        tried = try_plan(problem, solved, uncertainty_of(problem, market), risk.monte, tell, seen.stop)
     swung = swings(problem, seen, tell) if risk.sensitivity and not seen.stop() else ("", (), ())
+    if seen.stop() and not stopped_search:
+        warnings = (*warnings, "stopped after the search: some of what stands beside the plan was not computed")
     spread = _price_interval(problem, plan, market)
     if len(scenarios) > 1:
         spread = Interval(*(_weighted_quantile(plan, scenarios, level) for level in (0.05, 0.5, 0.95)))
@@ -375,22 +381,29 @@ def _values(
 
     asides = Watch(watch.clock, watch.stop)
 
-    def known(value: float | None) -> float | None:
-        return None if watch.stop() else value
+    def worth(words: str, value: Callable[[], float | None]) -> float | None:
+        if watch.stop():
+            return None
+        tell(words)
+        try:
+            found = value()
+        except SolverError:  # what a stopped solve without a plan raises
+            if watch.stop():
+                return None
+            raise
+        return None if watch.stop() else found
 
-    tell("what waiting a month is worth")
-    waiting = known(waiting_value(problem, scenarios, plan, asides))
-    if len(scenarios) == 1 or watch.stop():
+    def dated() -> float:
+        firm = firm_delivery(problem)
+        return plan.cost - describe(solve_shape(firm, _futures(firm, market, risk), asides)).cost
+
+    waiting = worth("what waiting a month is worth", lambda: waiting_value(problem, scenarios, plan, asides))
+    if len(scenarios) == 1:
         return _Values(waiting=waiting)
-    tell("what planning with many futures, and knowing them, is worth")
-    vss = known(stochastic_solution(problem, scenarios, plan, asides))
-    evpi = None if watch.stop() else known(perfect_information(problem, scenarios, plan))
-    if watch.stop():
-        return _Values(vss, evpi, waiting)
-    tell("what firm delivery dates are worth")
-    firm = firm_delivery(problem)
-    sure = describe(solve_shape(firm, _futures(firm, market, risk), asides))
-    return _Values(vss, evpi, waiting, known(plan.cost - sure.cost))
+    words = "what planning with many futures is worth"
+    vss = worth(words, lambda: stochastic_solution(problem, scenarios, plan, asides))
+    evpi = worth("what knowing the future is worth", lambda: perfect_information(problem, scenarios, plan))
+    return _Values(vss, evpi, waiting, worth("what firm delivery dates are worth", dated))
 
 
 def waiting_value(

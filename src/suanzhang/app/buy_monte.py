@@ -50,8 +50,9 @@ def try_plan(
     uncertainty: Uncertainty,
     options: MonteOptions,
     tell: Callable[[str], None] = lambda _: None,
-) -> MonteCarlo:
-    """Hold a plan's orders and starts, and draw all else.
+    stop: Callable[[], bool] = lambda: False,
+) -> MonteCarlo | None:
+    """Hold a plan's orders and starts, and draw all else; what is there when ``stop`` says so, None where that is nothing.
 
     Raises:
         InputError: the number of draws or of workers cannot be used, or the file belongs to another plan or is not one.
@@ -70,8 +71,12 @@ def try_plan(
     for index, draws in _batches(problem, decided, uncertainty, physics, options, missing):
         done[index] = draws
         _keep(options.resume, mark, index, draws)
+        if stop():
+            break
         tell(f"futures drawn: {sum(sizes[one] for one in done):,} of {options.draws:,}")
-    return _summary([done[index] for index in range(len(sizes))], problem, options.seed, resumed)
+    if not done:
+        return None
+    return _summary([done[index] for index in sorted(done)], problem, options.seed, resumed)
 
 
 def _batches(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from suanzhang.errors import Infeasible
+from suanzhang.errors import Infeasible, SolverError
 from suanzhang.money.economics import break_even
 from suanzhang.money.procurement.calendar import HOURS_PER_MONTH, month_name, month_number
 from suanzhang.money.procurement.places import base_name
@@ -259,8 +259,12 @@ def swings(
         try:
             plan = describe(solve_shape(changed, (Scenario(1.0),), Watch(watch.clock, watch.stop)))
         except Infeasible:
-            return _Tried(None, NO_PLAN)
-        return _Tried(plan, decision_of(plan))
+            return _Tried(None, "stopped" if watch.stop() else NO_PLAN)
+        except SolverError:
+            if watch.stop():
+                return _Tried(None, "stopped")
+            raise
+        return _Tried(None, "stopped") if watch.stop() else _Tried(plan, decision_of(plan))
 
     base = again(case)
     found = []

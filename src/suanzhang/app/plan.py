@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from suanzhang.app.buy import RiskOptions, plan_purchases, usable_offers
@@ -20,8 +20,9 @@ from suanzhang.app.plan_sizing import (
 )
 from suanzhang.app.question import read_question
 from suanzhang.app.spread import inverse, serving_interval
+from suanzhang.app.watching import watched
 from suanzhang.catalog.chips import chip as find_chip
-from suanzhang.errors import InputError
+from suanzhang.errors import InputError, SolverError
 from suanzhang.money.figures import instead
 from suanzhang.money.procurement.calendar import HOURS_PER_MONTH
 from suanzhang.money.procurement.watch import Watch
@@ -61,14 +62,29 @@ def plan(question: Question | str | Path, *, deep: bool = False, progress: Calla
     Raises:
         InputError: the question cannot be used.
         Infeasible: no plan exists; names what binds and the nearest feasible limits.
+        Interrupted: Ctrl-C came before there was a plan; later it gives the best plan so far, with its bound and gap.
     """
     asked = question if isinstance(question, Question) else read_question(question)
     tell = progress or (lambda _: None)
     with instead(dict(asked.costs)):
         sized = size_question(asked, tell)
         tell("schedule purchases")
-        bought = schedule(sized, deep=deep or asked.deep)
-        return assemble(sized, bought, lambda change: schedule(change, deep=False, risk=WHAT_IF), tell, deep=deep or asked.deep)
+        with watched(progress) as (watch, stop):
+            bought = replace(schedule(sized, deep=deep or asked.deep, watch=watch, progress=tell), interrupted=stop.early)
+            aside = Watch(watch.clock, watch.stop)
+
+            def again(change: Sized) -> BuyResult:
+                try:
+                    found = None if aside.stop() else schedule(change, deep=False, risk=WHAT_IF, watch=aside)
+                except SolverError:
+                    if not aside.stop():
+                        raise
+                    found = None
+                if found is None or aside.stop():
+                    raise SolverError("stopped", fix="let it run longer")
+                return found
+
+            return assemble(sized, bought, again, tell, deep=deep or asked.deep)
 
 
 def size_question(question: Question, progress: Callable[[str], None]) -> Sized:

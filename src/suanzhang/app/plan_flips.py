@@ -75,8 +75,9 @@ def _flip(change: str, changed: Sized, compare: _Compare, again: Solve) -> Flip:
         other = again(changed)
     except Infeasible as failure:
         return Flip(change, None, None, None, f"no plan exists: {first_clause(_why(failure))}")
-    except SolverError:
-        return Flip(change, None, None, None, "not answered: the optimiser ran out of time")
+    except SolverError as failure:
+        why = "stopped" if failure.message == "stopped" else "the optimiser ran out of time"
+        return Flip(change, None, None, None, f"not answered: {why}")
     return compare.flip(change, other)
 
 

@@ -41,7 +41,8 @@ def buy(
 ) -> BuyResult:
     """Schedule purchases and rents for everything that a question asks.
 
-    The first Ctrl-C stops the search at the best plan so far, with its gap.
+    The first Ctrl-C stops the search at the best plan so far, with its bound and gap; a search that has none yet goes on for a
+    few seconds until it has one.
 
     Args:
         question: a question, or a file or text that holds one.
@@ -66,6 +67,7 @@ def buy(
     Raises:
         InputError: the question, a file or a number cannot be used.
         Infeasible: no schedule meets the demands; names what binds and the nearest feasible limits.
+        Interrupted: Ctrl-C came before there was a plan.
     """
     from suanzhang.app.buy import RiskOptions
     from suanzhang.app.buy_monte import MonteOptions
@@ -104,14 +106,15 @@ def buy(
             kept = None if resume is None else Path(resume)
             risk = replace(risk, monte=MonteOptions(monte_carlo, asked.seed, physics_spreads(sized), workers, kept))
         tell("schedule purchases")
-        with watched(progress) as (watch, _):
+        with watched(progress) as (watch, stop):
             found = schedule(sized, deep=deep, risk=risk, watch=watch, progress=tell)
-        found = replace(found, charge_back=charge_back(found, *charging(sized)), warnings=(*notes, *found.warnings))
-        if actuals is not None:
-            found = replace(found, actuals=compare_actuals(found, actuals))
-        if focus is not None:
-            _write_text(Path(focus), focus_csv(found, asked.title or "plan"))
-        return replace(with_unit_costs(spread_bought(found, sized), sized), weak_inputs=weak_buying(found, asked))
+            charged = charge_back(found, *charging(sized))
+            found = replace(found, charge_back=charged, warnings=(*notes, *found.warnings), interrupted=stop.early)
+            if actuals is not None:
+                found = replace(found, actuals=compare_actuals(found, actuals))
+            if focus is not None:
+                _write_text(Path(focus), focus_csv(found, asked.title or "plan", mtokens=charging(sized)[0]))
+            return replace(with_unit_costs(spread_bought(found, sized), sized), weak_inputs=weak_buying(found, asked))
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -6,10 +6,14 @@ import functools
 import importlib
 import inspect
 import shlex
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -90,11 +94,40 @@ def faced(verb: Callable[..., Any]) -> Callable[..., None]:
         _check_files(options)
         call = verb(**values)
         if call is not None:
-            _render(call, call.run(), options)
+            result = call.run()
+            with _once_more():
+                _render(call, result, options)
+            if getattr(getattr(result, "buy", result), "interrupted", False):
+                raise FirstPlanOnly
 
     run.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
     run.__annotations__ = {**{p.name: p.annotation for p in own}, **_SHARED, "return": None}
     return run
+
+
+class FirstPlanOnly(Exception):
+    """An answer was given, but the search was ended before it had a plan by itself."""
+
+
+@contextmanager
+def _once_more() -> Iterator[None]:
+    """Let the first Ctrl-C pass while an answer is written, so that a plan that was found is not lost; the second one ends."""
+    asked = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _check_files(options: dict[str, Any]) -> None:

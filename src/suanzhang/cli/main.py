@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -11,9 +12,9 @@ import typer
 
 from suanzhang import __version__
 from suanzhang.cli import verbs, verbs_import, verbs_money, verbs_post_training, verbs_serve, verbs_train, verbs_trust
-from suanzhang.cli.faces import faced
+from suanzhang.cli.faces import FirstPlanOnly, faced
 from suanzhang.cli.failures import EXIT_INTERRUPTED, report_failure, unexpected
-from suanzhang.errors import InputError, PlannerError
+from suanzhang.errors import InputError, Interrupted, PlannerError
 
 app = typer.Typer(
     name="suanzhang",
@@ -127,9 +128,11 @@ def run(arguments: Sequence[str]) -> int:
         return report_failure(error, as_json=as_json)
     except typer.Exit as exit_:
         code = int(exit_.exit_code)
-    except (typer.Abort, KeyboardInterrupt):
-        sys.stderr.write("interrupted\n")
+    except FirstPlanOnly:
+        sys.stderr.write("interrupted before the search had a plan: the first one that was found is given\n")
         return EXIT_INTERRUPTED
+    except (typer.Abort, KeyboardInterrupt):
+        return _interrupted(arguments, as_json=as_json)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -144,12 +147,21 @@ def run(arguments: Sequence[str]) -> int:
         failure.__cause__ = error
         return report_failure(failure, as_json=as_json)
     if code == EXIT_INTERRUPTED:  # what the parser makes of Ctrl-C
-        sys.stderr.write("interrupted\n")
+        return _interrupted(arguments, as_json=as_json)
     return code if isinstance(code, int) else 0
+
+
+def _interrupted(arguments: Sequence[str], *, as_json: bool) -> int:
+    """One line for work that was ended before there was an answer."""
+    if not {"buy", "plan"} & set(arguments[:1]):
+        sys.stderr.write("interrupted\n")
+        return EXIT_INTERRUPTED
+    return report_failure(Interrupted("interrupted before there was a plan", fix="let it run longer"), as_json=as_json)
 
 
 def main() -> None:
     """Entry point of the command."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")

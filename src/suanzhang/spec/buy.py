@@ -370,7 +370,8 @@ class BuyResult:
         swings: what each fact does to the plan, the largest first; empty when not computed.
         two_way: purchase price and rent changed together; empty when not computed.
         outcomes: the plan in each scenario; empty with one scenario.
-        stopped: whether the user stopped the search at the best plan so far.
+        stopped: whether the user stopped the search at the best plan so far, or what is computed beside the plan.
+        interrupted: whether the user stopped it before it had a plan: this is then the first one that was found.
         charge_back: cash and cost by training and service.
         actuals: the plan against what really happened; empty when nothing was given.
         monte_carlo: the plan held while all that is uncertain is drawn; None when not asked.
@@ -413,6 +414,7 @@ class BuyResult:
     two_way: tuple[TwoWay, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
     stopped: bool = False
+    interrupted: bool = False
     charge_back: tuple[ChargeBack, ...] = ()
     actuals: tuple[ActualRow, ...] = ()
     monte_carlo: MonteCarlo | None = None

@@ -94,8 +94,9 @@ def test_the_first_interrupt_asks_for_the_best_plan_so_far_and_the_second_ends()
     assert signal.getsignal(signal.SIGINT) is before
     assert found.stopped
     assert found.vss is None
-    assert any("stopped early" in line for line in found.warnings)
-    assert any("best plan so far" in line for line in said)
+    assert any("the search was stopped: no plan costs less than" in line for line in found.warnings)
+    assert stop.early
+    assert any("first plan that is found" in line for line in said)
 
 
 def test_sensitivities_name_the_fact_and_the_decision_and_firm_dates_have_a_worth():

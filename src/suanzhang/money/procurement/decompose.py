@@ -74,7 +74,10 @@ def solve_decomposed(
         form.cost, (form.lower, form.upper), form.integer, rows,
         (triplets[0].astype(np.int64), triplets[1].astype(np.int64), triplets[2]),
     )  # fmt: skip
-    search = _Search(master, recourse, programme, problem.gap, begin + problem.time_limit_s, watch)
+    constant = sum(sum(holding_lines(shape, k).values()) for k in range(len(shape.chips)))
+    held = float(np.einsum("k,kt->", shape.keep * (shape.hold + shape.energy_idle), shape.have_site))
+    told = watch.raised(constant + held)
+    search = _Search(master, recourse, programme, problem.gap, begin + problem.time_limit_s, told)
     search.relaxed()
     search.whole()
     if search.best is None:
@@ -84,8 +87,6 @@ def solve_decomposed(
     site, hosted = standing(shape, lots)
     sales = np.zeros((len(shape.chips), shape.months))
     outcome = Outcome(lots, starts, sales, site, hosted, np.maximum(answer.columns, 0.0))
-    constant = sum(sum(holding_lines(shape, k).values()) for k in range(len(shape.chips)))
-    held = float(np.einsum("k,kt->", shape.keep * (shape.hold + shape.energy_idle), shape.have_site))
     objective, bound = search.best_cost + constant + held, search.bound + constant + held
     gap = max(objective - bound, 0.0) / max(abs(objective), 1e-9)
     return outcome, cell, objective, gap, bound, search.bindings()
@@ -133,7 +134,7 @@ class _Search:
             if status not in ("Optimal", "Infeasible"):
                 raise SolverError(f"the optimiser stopped with {status!r}", fix="report the question")
             if status == "Infeasible":
-                raise explain_infeasible(shape.problem)
+                raise explain_infeasible(shape.problem, self.watch)
             self.bound = max(self.bound, solver.getInfo().objective_function_value / scale)
             found = solver.getSolution()
             self.duals = np.array(found.row_dual) / scale
@@ -145,7 +146,7 @@ class _Search:
             cost = master.objective(lots, starts, answer)
             if cost < inner_cost:
                 inner, inner_cost = (lots, starts), cost
-            self.watch.tell(inner_cost, self.bound)
+            self.watch.tell(INF, self.bound)
             if inner_cost - self.bound <= self.gap / 3.0 * abs(inner_cost) or self._over():
                 break
             row = master.add_cuts(*master.cuts(lots, starts, answer))
@@ -238,7 +239,7 @@ class _Search:
                     return
                 raise
             if found.status == "infeasible":
-                raise explain_infeasible(self.master.shape.problem)
+                raise explain_infeasible(self.master.shape.problem, self.watch)
             self.bound = max(self.bound, found.bound)
             lots, starts = self.master.point(found.values)
             lots, starts = np.round(lots), np.round(starts)

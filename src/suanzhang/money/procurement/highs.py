@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,9 @@ class Solution:
     row_duals: Floats
     col_duals: Floats
     seconds: float
+
+
+_NO_PLAN = 1e25
 
 
 def compress(
@@ -114,23 +118,31 @@ def solve_programme(
         model.integrality_ = [kinds[int(flag)] for flag in programme.integer]
     solver.passModel(model)
     if watch is not QUIET:
-        _watched(solver, scale, watch)
+        _watched(solver, scale, watch, programme)
     solver.run()
     return _read(solver, highspy, scale, programme, relax)
 
 
-def _watched(solver: Any, scale: float, watch: Watch) -> None:
-    """Tell of progress, and stop when asked."""
+def _watched(solver: Any, scale: float, watch: Watch, programme: Programme) -> None:
+    """Tell of progress, and stop when asked: at once, or once there is a plan and a bound."""
+
+    found, asked = [False], [math.inf]
 
     def ask(event: Any) -> None:
-        if watch.stop():
+        if not watch.stop():
+            return
+        asked[0] = min(asked[0], watch.clock())
+        if found[0] or watch.clock() - asked[0] >= watch.patience_s:
             event.interrupt()
 
     def tell(event: Any) -> None:
         out = event.data_out
-        watch.tell(float(out.mip_primal_bound) * scale, float(out.mip_dual_bound) * scale)
+        cost, bound = float(out.mip_primal_bound), float(out.mip_dual_bound)
+        found[0] = found[0] or (abs(cost) < _NO_PLAN and math.isfinite(bound))
+        watch.tell(cost * scale if abs(cost) < _NO_PLAN else math.inf, bound * scale)
 
-    solver.cbSimplexInterrupt += ask
+    if not programme.integer.any() or watch.patience_s <= 0.0:
+        solver.cbSimplexInterrupt += ask
     solver.cbMipInterrupt += ask
     solver.cbMipImprovingSolution += tell
     solver.cbMipLogging += tell

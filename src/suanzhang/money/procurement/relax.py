@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from suanzhang.errors import Infeasible
+from suanzhang.errors import Infeasible, SolverError
 from suanzhang.money.procurement.form import Form, build_form, demand_rows, programme_of
 from suanzhang.money.procurement.highs import solve_programme
 from suanzhang.money.procurement.shape import build
+from suanzhang.money.procurement.watch import QUIET, Watch
 from suanzhang.spec.buy import Demand, PurchaseProblem, Scenario
 from suanzhang.spec.market import Offer
 from suanzhang.units import format_figure
@@ -23,11 +24,27 @@ _ROW_UNIT = {"budget": 1e6, "power": 1000.0, "room": 1.0}
 """What one unit of a row of limits is."""
 
 
-def explain_infeasible(problem: PurchaseProblem) -> Infeasible:
-    """The error for a problem without a plan: what binds, and the nearest point for each limit alone."""
+def explain_infeasible(problem: PurchaseProblem, watch: Watch = QUIET) -> Infeasible:
+    """The error for a problem without a plan: what binds, and the nearest point for each limit alone.
+
+    When the user stops the search for the nearest points, the error says that there is no plan and no more.
+    """
+    asides = Watch(watch.clock, watch.stop)
+    try:
+        return _explained(problem, asides)
+    except SolverError:
+        if not watch.stop():
+            raise
+        return Infeasible(NO_PLAN, binding=(), fix="stopped before the nearest feasible limits were found")
+
+
+NO_PLAN = "no purchase plan meets every demand under these limits"
+
+
+def _explained(problem: PurchaseProblem, watch: Watch) -> Infeasible:
     binding: list[str] = []
     nearest: dict[str, Any] = {}
-    later = _months_later(problem)
+    later = _months_later(problem, watch)
     if later is not None:
         nearest["due_months_later"] = later
         binding.append(f"due dates: every run and service would have to be allowed {later} more months")
@@ -36,26 +53,27 @@ def explain_infeasible(problem: PurchaseProblem) -> Infeasible:
         ("power", "power_limit_w", "W"),
     ):
         limit = problem.budget if kind == "budget" else None if problem.places else problem.power_limit_w
-        extra = _least_slack(problem, kind) if limit is not None or (kind == "budget" and problem.budget_by_month) else None
+        limited = limit is not None or (kind == "budget" and bool(problem.budget_by_month))
+        extra = _least_slack(problem, kind, watch) if limited else None
         if extra is not None:
             base = limit if limit is not None else max(problem.budget_by_month)
             need = (base + extra) * (1.0 + 2e-6)
             nearest[key] = need
             binding.append(f"{kind} of {format_figure(base, unit)}: at least {format_figure(need, unit)} needed")
-    _relax_sites(problem, binding, nearest)
+    _relax_sites(problem, binding, nearest, watch)
     if not binding:
-        line, found = _supply(problem)
+        line, found = _supply(problem, watch)
         binding.append(line)
         nearest.update(found)
     relaxed = [name for name in nearest if name != "demand_share"]
     fix = "relax one of: " + ", ".join(relaxed) if relaxed else "add offers, or ask for less"
-    return Infeasible("no purchase plan meets every demand under these limits", binding=binding, nearest=nearest, fix=fix)
+    return Infeasible(NO_PLAN, binding=binding, nearest=nearest, fix=fix)
 
 
-def _relax_sites(problem: PurchaseProblem, binding: list[str], nearest: dict[str, Any]) -> None:
+def _relax_sites(problem: PurchaseProblem, binding: list[str], nearest: dict[str, Any], watch: Watch) -> None:
     """Power and room by site and month: the smallest amount by which all of them must rise together."""
     for kind, key, unit in (("power", "power_more_w", "W"), ("room", "racks_more", "racks")):
-        extra = _least_slack(problem, kind) if problem.places else None
+        extra = _least_slack(problem, kind, watch) if problem.places else None
         if extra is not None:
             nearest[key] = extra * (1.0 + 2e-6)
             binding.append(f"{kind} of the sites: at least {format_figure(nearest[key], unit)} more needed in every month")
@@ -65,7 +83,7 @@ def _slack_rows(form: Form, kind: str) -> list[int]:
     return [mark.row for mark in form.marks.values() if mark.kind == kind]
 
 
-def _least_slack(problem: PurchaseProblem, kind: str) -> float | None:
+def _least_slack(problem: PurchaseProblem, kind: str, watch: Watch) -> float | None:
     """Smallest amount by which all limits of one kind must rise together; None when that does not help."""
     shape = build(problem, (Scenario(1.0),))
     form, _ = build_form(shape)
@@ -77,7 +95,7 @@ def _least_slack(problem: PurchaseProblem, kind: str) -> float | None:
     form.lower, form.upper = np.append(form.lower, 0.0), np.append(form.upper, float("inf"))
     form.integer = np.append(form.integer, False)
     form.add(rows, column, -1.0)
-    found = solve_programme(programme_of(form), gap=1e-3, time_limit_s=_TIME_S)
+    found = solve_programme(programme_of(form), gap=1e-3, time_limit_s=_TIME_S, watch=watch)
     if found.status == "infeasible":
         return None
     return float(found.objective * _ROW_UNIT[kind] * (1.0 + 1e-6))
@@ -107,26 +125,26 @@ def _smallest(low: int, high: int, works: Callable[[int], bool]) -> int | None:
     return low
 
 
-def _months_later(problem: PurchaseProblem) -> int | None:
+def _months_later(problem: PurchaseProblem, watch: Watch) -> int | None:
     """Smallest number of months by which all due dates must move together; None when that does not help."""
 
     def works(months: int) -> bool:
-        return feasible(_shifted(problem, months))
+        return feasible(_shifted(problem, months), watch)
 
     return _smallest(1, max(problem.months - 1, 1), works)
 
 
-def feasible(problem: PurchaseProblem) -> bool:
+def feasible(problem: PurchaseProblem, watch: Watch = QUIET) -> bool:
     """Whether any plan exists."""
     shape = build(problem, (Scenario(1.0),))
     if {start.demand for start in shape.starts} != set(range(len(shape.runs))):
         return False
     form, _ = build_form(shape)
     form.cost = np.zeros_like(form.cost)
-    return solve_programme(programme_of(form), gap=1.0, time_limit_s=_TIME_S).status != "infeasible"
+    return solve_programme(programme_of(form), gap=1.0, time_limit_s=_TIME_S, watch=watch).status != "infeasible"
 
 
-def _supply(problem: PurchaseProblem) -> tuple[str, dict[str, Any]]:
+def _supply(problem: PurchaseProblem, watch: Watch) -> tuple[str, dict[str, Any]]:
     """The line for a problem that no budget or power makes feasible, and how much of its demand can be carried."""
     chips = sorted({need.chip for demand in problem.demands for need in demand.options})
     offers = [offer for offer in problem.offers if offer.chip in chips]
@@ -134,7 +152,7 @@ def _supply(problem: PurchaseProblem) -> tuple[str, dict[str, Any]]:
         return f"supply: no offer of {', '.join(chips)} is open in these months", {}
     open_sites = tuple(replace(place, power_w=(), racks=()) for place in problem.places)
     free = replace(problem, budget=None, budget_by_month=(), power_limit_w=None, places=open_sites)
-    if feasible(free):
+    if feasible(free, watch):
         return "budget and power together: neither alone gives a plan", {}
     share, short = carried_share(free)
     scarce = "; ".join(short[:_MOST_NAMED]) or "lead times leave nothing in time"

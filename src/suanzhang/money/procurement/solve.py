@@ -122,7 +122,7 @@ def solve_shape(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], watch
     begin = watch.clock()
     shape = build(problem, scenarios)
     if {start.demand for start in shape.starts} != set(range(len(shape.runs))):
-        raise explain_infeasible(problem)
+        raise explain_infeasible(problem, watch)
     if len(scenarios) <= FULL_SCENARIOS:
         return _solve_full(shape, begin, watch)
     from suanzhang.money.procurement.decompose import solve_decomposed
@@ -135,21 +135,22 @@ def _solve_full(shape: Shape, begin: float, watch: Watch) -> Solved:
     problem = shape.problem
     form, cols = build_form(shape)
     programme = programme_of(form)
-    found = solve_programme(programme, gap=problem.gap, time_limit_s=problem.time_limit_s, watch=watch)
+    constant = sum(sum(holding_lines(shape, k).values()) for k in range(len(shape.chips)))
+    told = watch.raised(constant)
+    found = solve_programme(programme, gap=problem.gap, time_limit_s=problem.time_limit_s, watch=told)
     if found.status == "infeasible":
-        raise explain_infeasible(problem)
+        raise explain_infeasible(problem, watch)
     try:
         exact = _fix(programme, found, programme.integer)
     except SolverError:  # a whole number or a limit held only within the tolerance of the search
-        found = solve_programme(programme, gap=problem.gap, time_limit_s=problem.time_limit_s, strict=True, watch=watch)
+        found = solve_programme(programme, gap=problem.gap, time_limit_s=problem.time_limit_s, strict=True, watch=told)
         if found.status == "infeasible":
-            raise explain_infeasible(problem) from None
+            raise explain_infeasible(problem, watch) from None
         exact = _fix(programme, found, programme.integer)
     column = np.arange(len(programme.cost))
     taken = (column >= len(shape.orders)) & (column < cols.sales)
     priced = _fix(programme, found, programme.integer & taken)
     outcome = outcome_of(shape, form.cell, cols, exact.values)
-    constant = sum(sum(holding_lines(shape, k).values()) for k in range(len(shape.chips)))
     seconds = watch.clock() - begin
     objective, bound = exact.objective + constant, found.bound + constant
     gap = max(objective - bound, 0.0) / max(abs(objective), 1e-9)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 def _no_clock() -> float:
@@ -28,11 +28,19 @@ class Watch:
         stop: whether the user wants the best plan so far.
         tell: called with the cost of the best plan so far and the bound proved so far; the cost is infinite before
             there is a plan.
+        patience_s: how long a search that has no plan yet goes on after the wish to stop; 0 to stop at once.
     """
 
     clock: Callable[[], float] = _no_clock
     stop: Callable[[], bool] = _go_on
     tell: Callable[[float, float], None] = _nobody
+    patience_s: float = 0.0
+
+    def raised(self, constant: float) -> Watch:
+        """The same watch for a programme that leaves out a constant of the cost."""
+        if self is QUIET:
+            return self
+        return replace(self, tell=lambda cost, bound: self.tell(cost + constant, bound + constant))
 
 
 QUIET = Watch()
