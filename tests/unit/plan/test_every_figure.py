@@ -108,6 +108,10 @@ BUY = {
     "MonthState.rented": _DECIDED,
     "RentOrBuy.rent_per_chip_h": "a quoted price",
     "ChargeBack.chip_months": _DECIDED,
+    "UnitCosts.chip_hours": _DECIDED,
+    "UnitCosts.useful_flop": "arithmetic of the architecture and the tokens",
+    "UnitCosts.tokens": "given, or written in the answers that are given",
+    "UnitCosts.responses": "the demand that the plan carries",
 }
 PLAN = {
     **{name: why for name, why in BUY.items() if name != "ChargeBack.chip_months"},
