@@ -10,6 +10,7 @@ from suanzhang.app.header import header
 from suanzhang.app.import_megatron import read_megatron
 from suanzhang.app.import_spread import Sure
 from suanzhang.app.import_torchtitan import read_torchtitan
+from suanzhang.app.train_asked import with_routing
 from suanzhang.app.train_input import memory_there, usable_bytes
 from suanzhang.app.train_model import describe, estimate_train
 from suanzhang.app.train_option import option_of, train_options
@@ -28,6 +29,23 @@ from suanzhang.spec.train import TrainEstimate, TrainOption
 from suanzhang.units import format_count, parse_quantity
 
 DEFAULT_STACKS = {"megatron": "megatron-lm-2025", "torchtitan": "torchtitan-2024"}
+_WORDS = {
+    "megatron": {
+        "sp": "add --sequence-parallel",
+        "dp": "add --overlap-grad-reduce and --overlap-param-gather",
+        "tp": "add --tp-comm-overlap",
+        "zero": "add --use-distributed-optimizer",
+        "etp": "--expert-tensor-parallel-size 1",
+    },
+    "torchtitan": {
+        "sp": "sequence parallelism",
+        "dp": "overlap of data ranks",
+        "tp": "enable_async_tensor_parallel = true with compile",
+        "zero": "data_parallel_shard_degree = -1 instead of copies",
+        "etp": "expert_tensor_parallel_degree = 1",
+    },
+}
+"""How each tool is told what a finding asks for."""
 LARGEST_BYTES = 2_000_000
 WORTH = 0.01
 """Least share of a step that a change must save to be worth a line."""
@@ -86,35 +104,39 @@ def _completed(job: ReadJob, chips: int) -> tuple[TrainLayout, int]:
     dp = job.layout.dp or chips // cut
     if dp * cut != chips:
         raise InputError(f"the file's layout uses {dp * cut} chips, {chips} are given", fix=f"give {dp * cut} chips")
-    layout = replace(job.layout, dp=dp)
+    if dp % job.copies:
+        raise InputError(f"{job.copies} copies of what is sharded do not divide {dp} data ranks", fix="use other sizes")
+    layout = replace(job.layout, dp=dp, shard_ranks=dp // job.copies if job.copies > 1 else 0)
     return layout, job.global_batch or job.local_batch * dp
 
 
 def _asked(job: ReadJob, layout: TrainLayout, batch: int) -> TrainJob:
     tokens = float(max(1, job.steps)) * batch * job.seq_len
-    return TrainJob("import", job.model, tokens, job.seq_len, batch, job.precision, job.optimizer)
+    asked = TrainJob("import", job.model, tokens, job.seq_len, batch, job.precision, job.optimizer)
+    return with_routing(asked, job.routing)
 
 
-def _changes(layout: TrainLayout, mixture: bool) -> list[tuple[str, str, TrainLayout]]:
+def _changes(layout: TrainLayout, mixture: bool, kind: str) -> list[tuple[str, str, TrainLayout]]:
     """Changes of one thing: what is wrong, what to change, and the layout with it."""
     found: list[tuple[str, str, TrainLayout]] = []
 
     def offer(wrong: str, change: str, **values: Any) -> None:
         found.append((wrong, change, replace(layout, **values)))
 
+    words = _WORDS[kind]
     if layout.recompute == "full":
         offer("full recompute is not needed", "recompute selectively", recompute="selective", recompute_layers=0)
     if layout.recompute != "none":
         offer("recompute is not needed", "recompute nothing", recompute="none", recompute_layers=0)
     if layout.tp > 1 and not layout.sp:
-        offer("norms and dropout are not sharded", "add --sequence-parallel", sp=True)
+        offer("norms and dropout are not sharded", words["sp"], sp=True)
     if layout.dp > 1 and not layout.overlap_dp:
-        offer("gradients are summed in the open", "add --overlap-grad-reduce and --overlap-param-gather", overlap_dp=True)
+        offer("gradients are summed in the open", words["dp"], overlap_dp=True)
     if layout.tp > 1 and not layout.overlap_tp:
-        how = "add --tp-comm-overlap" if layout.sp else "add --sequence-parallel and --tp-comm-overlap"
+        how = words["tp"] if layout.sp else f"{words['sp']} and --tp-comm-overlap"
         offer("tensor-parallel traffic is in the open", how, overlap_tp=True, sp=True)
     if layout.dp > 1 and layout.zero_stage == 0:
-        offer("every data rank keeps the whole optimizer", "add --use-distributed-optimizer", zero_stage=1)
+        offer("every data rank keeps the whole optimizer", words["zero"], zero_stage=1 if kind == "megatron" else 2)
     if layout.offload_optimizer:
         offer("the optimizer need not live in host memory", "keep it on the chip", offload_optimizer=False)
     for chunks in (2, 4) if layout.pp > 1 and layout.vpp == 1 else ():
@@ -123,7 +145,7 @@ def _changes(layout: TrainLayout, mixture: bool) -> list[tuple[str, str, TrainLa
         if size != layout.micro_batch:
             offer("another micro-batch is faster", f"micro-batch of {size}", micro_batch=size)
     if mixture and layout.etp != 1:
-        offer("experts are cut by tensor parallelism", "--expert-tensor-parallel-size 1", etp=1)
+        offer("experts are cut by tensor parallelism", words["etp"], etp=1)
     return found
 
 
@@ -134,11 +156,11 @@ def _tried(asked: TrainJob, chip: ChipSpec, stack: TrainStack, layout: TrainLayo
         return None
 
 
-def _single_changes(asked: TrainJob, chip: ChipSpec, stack: TrainStack, now: TrainEstimate) -> list[Finding]:
+def _single_changes(asked: TrainJob, chip: ChipSpec, stack: TrainStack, now: TrainEstimate, kind: str) -> list[Finding]:
     """Findings whose remedy changes one thing and is worth it; the best of those with the same words."""
     best: dict[str, Finding] = {}
     layouts: dict[str, TrainLayout] = {}
-    for text, change, layout in _changes(now.layout, asked.model.moe is not None):
+    for text, change, layout in _changes(now.layout, asked.model.moe is not None, kind):
         then = _tried(asked, chip, stack, layout)
         if then is None or not then.fits:
             continue
@@ -220,14 +242,14 @@ def examine(file: str | Path, chips: str = "", *, model: str = "", stack: str = 
     layout, batch = _completed(job, count)
     software = train_stack(stack or DEFAULT_STACKS[job.kind])
     asked = _asked(job, layout, batch)
-    findings: list[Finding] = []
+    findings = [Finding("slow", f"{name} is not read: {near} may be meant", near) for name, near in job.misspelt]
     now: TrainEstimate | None = None
     try:
         now = estimate_train(asked, chip, layout, software)
     except InputError as error:
         findings.append(Finding("error", f"cannot run: {error.message}"))
     if now is not None:
-        findings += _standing(asked, chip, now) + _single_changes(asked, chip, software, now)
+        findings += _standing(asked, chip, now) + _single_changes(asked, chip, software, now, job.kind)
     options = train_options(asked, chip, (count,), software)
     gain: float | None = None
     if options:

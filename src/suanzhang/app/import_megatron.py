@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from difflib import get_close_matches
 from typing import Any
 
 from suanzhang.errors import InputError
@@ -21,6 +22,12 @@ _SIZES = {
     "nproc-per-node": "chips of a node", "nproc_per_node": "chips of a node", "gpus-per-node": "chips of a node",
     "nnodes": "nodes", "nodes": "nodes",
 }  # fmt: skip
+_POSITIVE = frozenset(
+    """num-layers hidden-size num-attention-heads num-query-groups kv-channels ffn-hidden-size seq-length micro-batch-size
+    tensor-model-parallel-size pipeline-model-parallel-size context-parallel-size expert-model-parallel-size
+    expert-tensor-parallel-size num-virtual-stages-per-pipeline-rank num-distributed-optimizer-instances moe-router-topk
+    moe-ffn-hidden-size qk-head-dim v-head-dim kv-lora-rank max-position-embeddings""".split()  # noqa: SIM905
+)
 _SILENT = frozenset(
     """mock-data tokenizer-type data-path vocab-file merge-file tokenizer-model split save load save-interval log-interval lr
     min-lr lr-decay-style lr-warmup-iters lr-warmup-fraction lr-decay-iters weight-decay adam-beta1 adam-beta2 clip-grad
@@ -117,7 +124,16 @@ class _Given:
             return default
         if not given.isdigit():
             raise InputError(f"--{name}: cannot read {given!r} as a whole number", fix="write the number into the file")
+        if int(given) == 0 and name in _POSITIVE:
+            raise InputError(f"--{name}: 0 cannot be", fix="write a number from 1 on")
         return int(given)
+
+    @property
+    def misspelt(self) -> tuple[tuple[str, str], ...]:
+        """Names that are not read, each with the name that is read, is not given, and is spelt nearly the same."""
+        absent = [name for name in self.seen if name not in self.values]
+        pairs = [(name[2:], get_close_matches(name[2:].replace("_", "-"), absent, n=1, cutoff=0.88)) for name in self.unread]
+        return tuple((f"--{name}", f"--{near[0]}") for name, near in pairs if near)
 
     @property
     def unread(self) -> tuple[str, ...]:
@@ -236,8 +252,22 @@ def _layout(given: _Given, model: ModelSpec) -> TrainLayout:
         "offload_optimizer": given.flag("optimizer-cpu-offload"),
     }  # fmt: skip
     given.flag("overlap-param-gather")
-    given.whole("num-distributed-optimizer-instances")
     return TrainLayout(**values)
+
+
+def _routing(given: _Given, assumed: list[str]) -> str:
+    """How tokens reach experts, in the words of ``train``."""
+    factor, padded = given.text("moe-expert-capacity-factor"), given.flag("moe-pad-expert-input-to-capacity")
+    if not factor:
+        return ""
+    try:
+        capacity = float(factor)
+    except ValueError:
+        raise InputError(f"--moe-expert-capacity-factor: cannot read {factor!r}", fix="write a number such as 1.25") from None
+    if capacity <= 0.0:
+        return ""
+    assumed.append("tokens spread evenly over the experts: what a capacity drops is not seen")
+    return f"capacity={capacity:.17g}{',pad' if padded else ''}"
 
 
 def _precision(given: _Given) -> str:
@@ -274,8 +304,12 @@ def read_megatron(text: str) -> ReadJob:
     samples = given.whole("train-samples")
     steps = given.whole("train-iters") or (samples // batch if samples and batch else 0)
     optimizer = given.text("optimizer", "adam")
+    precision = _precision(given)
+    copies = given.whole("num-distributed-optimizer-instances", 1)
+    routing = _routing(given, assumed) if model.moe else ""
     return ReadJob(
         kind="megatron", model=model, layout=layout, seq_len=seq, global_batch=batch, local_batch=layout.micro_batch,
-        steps=steps, precision=_precision(given), optimizer=optimizer if optimizer in ("adam", "sgd", "muon") else "adam",
-        chips=node * (nodes or 1), assumed=tuple(assumed), unread=given.unread,
+        steps=steps, precision=precision, optimizer=optimizer if optimizer in ("adam", "sgd", "muon") else "adam",
+        chips=node * (nodes or 1), assumed=tuple(assumed), unread=given.unread, copies=copies, routing=routing,
+        misspelt=given.misspelt,
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from difflib import get_close_matches
 from typing import Any
 
 from suanzhang.app.launch_frameworks import FLAVORS, SCHEDULES
@@ -68,14 +69,33 @@ def _model(body: dict[str, Any], model: str) -> ModelSpec:
         ) from error
 
 
+_DEGREES = (
+    "tensor_parallel_degree", "pipeline_parallel_degree", "context_parallel_degree", "expert_parallel_degree",
+    "expert_tensor_parallel_degree", "data_parallel_replicate_degree", "pipeline_parallel_microbatch_size",
+)  # fmt: skip
+
+
+def _recompute(body: dict[str, Any], pp: int, layers: int) -> tuple[str, int]:
+    """What is recomputed, and how many layers of a stage where that is a whole layer now and then."""
+    part = _part(body, "activation_checkpoint")
+    mode, option = str(part.get("mode", "selective")), str(part.get("selective_ac_option", "2"))
+    if mode != "selective" or not option.isdigit() or int(option) < 1:
+        return mode, 0
+    stage = -(-layers // pp)
+    return ("full", 0) if int(option) == 1 else ("full", stage // int(option)) if stage >= int(option) else ("none", 0)
+
+
 def _layout(body: dict[str, Any], model: ModelSpec, assumed: list[str]) -> TrainLayout:
     place, training = _part(body, "parallelism"), _part(body, "training")
+    for part, name in (*((place, name) for name in _DEGREES), (training, "local_batch_size")):
+        if _whole(part, name, 1) < 1:
+            raise InputError(f"torchtitan: {name} of {part[name]} cannot be", fix="write a number from 1 on")
     pp = _whole(place, "pipeline_parallel_degree", 1)
     shard = _whole(place, "data_parallel_shard_degree", -1)
     replicate = _whole(place, "data_parallel_replicate_degree", 1)
     reshard = place.get("fsdp_reshard_after_forward", "default")
     zero = 0 if shard == 1 else 2 if reshard == "never" or (reshard == "default" and pp > 1) else 3
-    mode = str(_part(body, "activation_checkpoint").get("mode", "selective"))
+    mode, again = _recompute(body, pp, model.layers)
     if mode == "memory_budget":
         assumed.append("recompute by memory budget: taken as selective")
     schedule = _SCHEDULES.get(str(place.get("pipeline_parallel_schedule", "1F1B")).lower(), "1f1b")
@@ -98,11 +118,11 @@ def _layout(body: dict[str, Any], model: ModelSpec, assumed: list[str]) -> Train
         zero_stage=zero,
         micro_batch=micro,
         recompute=recompute,
+        recompute_layers=again,
         schedule=ours,
         overlap_dp=True,
         overlap_tp=bool(place.get("enable_async_tensor_parallel", False)),
         offload_optimizer=bool(training.get("enable_cpu_offload", False)),
-        shard_ranks=shard if shard > 0 and replicate > 1 else 0,
     )
 
 
@@ -138,9 +158,16 @@ def read_torchtitan(text: str, model: str = "") -> ReadJob:
         if key not in _READ.get(name, set())
     ]
     local = _whole(training, "local_batch_size", 8)
+    replicate = _whole(_part(body, "parallelism"), "data_parallel_replicate_degree", 1)
+    copies = replicate if layout.zero_stage else 1
+    names = [(name, key) for name, key in (whole.split(".", 1) for whole in unread) if name in _READ]
+    near = [
+        (f"{name}.{key}", get_close_matches(key, _READ[name] - set(_part(body, name)), n=1, cutoff=0.88)) for name, key in names
+    ]
+    misspelt = [(name, close[0]) for name, close in near if close]
     return ReadJob(
         kind="torchtitan", model=shape, layout=layout, seq_len=_whole(training, "seq_len", 2048),
         global_batch=max(0, _whole(training, "global_batch_size", -1)), local_batch=local,
         steps=_whole(training, "steps", 10000), precision="fp8" if "float8" in converters else half, optimizer="adam",
-        chips=0, assumed=tuple(assumed), unread=tuple(unread),
+        chips=0, assumed=tuple(assumed), unread=tuple(unread), copies=copies, misspelt=tuple(misspelt),
     )  # fmt: skip

@@ -43,7 +43,14 @@ FLAVORS: dict[str, tuple[str, str]] = {
 }
 """Shapes that torchtitan ships, by catalog id."""
 SCHEDULES = {"gpipe": "GPipe", "1f1b": "1F1B", "interleaved": "Interleaved1F1B", "zero-bubble": "InterleavedZeroBubble"}
-_MIXED = {"bf16": "bf16_mixed", "fp16": "fp16_mixed", "fp8": "bf16_with_fp8_current_scaling_mixed"}
+_MIXED = {
+    "bf16": "bf16_mixed",
+    "fp16": "fp16_mixed",
+    "fp8": "bf16_with_fp8_current_scaling_mixed",
+    "fp8-block": "bf16_with_fp8_subchannel_scaling_mixed",
+    "mxfp8": "bf16_with_mxfp8_mixed",
+    "nvfp4": "bf16_with_nvfp4_mixed",
+}
 
 
 def _provider(model: ModelSpec, layout: TrainLayout, seq_len: int) -> dict[str, Any]:
@@ -70,6 +77,8 @@ def _provider(model: ModelSpec, layout: TrainLayout, seq_len: int) -> dict[str, 
     }
     if layout.vpp > 1:
         fields["virtual_pipeline_model_parallel_size"] = layout.vpp
+    if model.mtp_layers:
+        fields["mtp_num_layers"] = model.mtp_layers
     if model.moe is not None:
         fields |= {
             "num_moe_experts": model.moe.experts,
@@ -122,6 +131,8 @@ def _bridge_settings(plan: TrainPlan) -> list[str]:
     if layout.zero_stage >= 2:
         lines += ["cfg.ddp.use_megatron_fsdp = True"]
         lines += [f"cfg.ddp.data_parallel_sharding_strategy = {FSDP_STRATEGY[layout.zero_stage]!r}"]
+    if layout.zero_stage == 1 and 0 < layout.shard_ranks < layout.dp:
+        lines.append(f"cfg.ddp.num_distributed_optimizer_instances = {layout.dp // layout.shard_ranks}")
     if layout.overlap_tp and layout.tp > 1 and layout.sp:
         lines.append("cfg.comm_overlap = CommOverlapConfig(tp_comm_overlap=True)")
     if layout.offload_optimizer:
@@ -168,8 +179,7 @@ def nemo(plan: TrainPlan) -> Written:
     unsaid += ["activations in host memory: not set"] if layout.offload_activations else []
     unsaid += [f"optimizer {plan.optimizer}: the recipe starts from fused Adam"] if plan.optimizer != "adam" else []
     unsaid += [f"precision {plan.precision}: written as bf16_mixed"] if plan.precision not in _MIXED else []
-    unsaid += ["shards over a part of the data ranks: not set"] if layout.shard_ranks else []
-    unsaid += ["layers that predict further tokens: give mtp_num_layers"] if plan.model.mtp_layers else []
+    unsaid += ["shards over a part of the data ranks: not set"] if layout.shard_ranks and layout.zero_stage != 1 else []
     start = f"torchrun --nproc-per-node {plan.node_chips} --nnodes {plan.nodes} nemo_recipe.py"
     return (LaunchFile("nemo_recipe.py", text),), start, unsaid
 
@@ -234,7 +244,10 @@ def torchtitan(plan: TrainPlan) -> Written:
             "mixed_precision_param": "float32" if plan.precision in ("fp32", "tf32") else "bfloat16",
         },
         "parallelism": _titan_parallelism(plan, unsaid),
-        "activation_checkpoint": {"mode": layout.recompute},
+        "activation_checkpoint": {
+            "mode": layout.recompute,
+            **({"selective_ac_option": "op"} if layout.recompute == "selective" else {}),
+        },
         "compile": {"enable": True},
     }
     if plan.precision == "fp8":

@@ -29,7 +29,8 @@ def examine(result: ExamineResult) -> Report:
 def _verdict(result: ExamineResult) -> str:
     worst = result.findings[0] if result.findings else None
     if result.step_s is None or not result.fits:
-        return f"It cannot run: {worst.text if worst else 'the layout does not hold'}."
+        why = worst.text.removeprefix("cannot run: ") if worst else "the layout does not hold"
+        return f"It cannot run: {why}."
     days = f", {result.days:,.1f} days in all" if result.days else ""
     wrong = sum(one.severity != "note" for one in result.findings)
     said = f"{wrong} thing{'s' if wrong != 1 else ''} to change" if wrong else "nothing to change"

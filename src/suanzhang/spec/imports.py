@@ -28,6 +28,9 @@ class ReadJob:
         chips: chips in use when the file says so; 0 otherwise.
         assumed: what was filled in, in words.
         unread: names in the file that change nothing here.
+        copies: groups of data ranks that each hold a whole copy of what is sharded; 1 for none apart.
+        routing: how tokens reach experts, as ``train`` takes it; empty for the usual way.
+        misspelt: pairs of a name that is not read and the one that it is close to.
     """
 
     kind: str
@@ -42,6 +45,9 @@ class ReadJob:
     chips: int
     assumed: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    copies: int = 1
+    routing: str = ""
+    misspelt: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from suanzhang.app.import_megatron import arguments, read_megatron
 from suanzhang.app.import_torchtitan import read_torchtitan
 from suanzhang.catalog.models import model
 from suanzhang.errors import InputError
+from suanzhang.report.views import report_of
 from suanzhang.spec.launch import TrainPlan
 from suanzhang.spec.layout import TrainLayout
 
@@ -152,3 +153,83 @@ def test_what_is_no_job_is_refused_in_one_line(tmp_path: Path, name: str, text: 
 def test_flags_values_and_equals() -> None:
     found = arguments('python x.py --bf16 --lr=1e-4 --data-path "a b" --swiglu')
     assert found == {"bf16": "", "lr": "1e-4", "data-path": "a b", "swiglu": ""}
+
+
+TITAN = """
+[model]
+name = "llama3"
+flavor = "8B"
+[training]
+local_batch_size = 1
+seq_len = 8192
+steps = 1000
+dataset = "c4"
+[parallelism]
+data_parallel_replicate_degree = 8
+data_parallel_shard_degree = {shard}
+tensor_parallel_degree = {tp}
+[activation_checkpoint]
+mode = "{mode}"
+"""
+LINE = (
+    "torchrun --nproc-per-node 8 --nnodes 4 pretrain_gpt.py --num-layers 32 --hidden-size 4096 --num-attention-heads 32 "
+    "--seq-length 4096 --global-batch-size 256 --bf16 --vocab-size 32000 --use-distributed-optimizer --overlap-grad-reduce "
+)
+
+
+def test_a_misspelt_name_is_found(tmp_path: Path) -> None:
+    found = examine(_write(tmp_path, "job.sh", LINE + "--recompute-granularty selective --frobnicate 3"), "h100-sxm-80")
+    said = [one.text for one in found.findings if "may be meant" in one.text]
+    assert said == ["--recompute-granularty is not read: --recompute-granularity may be meant"]
+    titan = TITAN.format(shard=1, tp=8, mode="full") + "selective_ac_options = '2'\n"
+    found = examine(_write(tmp_path, "job.toml", titan), "h100-sxm-80:64")
+    assert any("selective_ac_option may be meant" in one.text for one in found.findings)
+
+
+def test_torchtitan_is_told_in_its_own_words(tmp_path: Path) -> None:
+    found = examine(_write(tmp_path, "job.toml", TITAN.format(shard=1, tp=8, mode="full")), "h100-sxm-80:64")
+    changes = " ".join(one.change + one.text for one in found.findings)
+    assert "data_parallel_shard_degree" in changes
+    assert "--" not in changes
+
+
+def test_copies_of_what_is_sharded_are_read(tmp_path: Path) -> None:
+    path = _write(tmp_path, "job.sh", LINE + "--num-distributed-optimizer-instances 4")
+    whole = examine(_write(tmp_path, "whole.sh", LINE), "h100-sxm-80")
+    found = examine(path, "h100-sxm-80")
+    assert (found.layout.dp, found.layout.shard_ranks, whole.layout.shard_ranks) == (32, 8, 0)
+    assert found.memory_bytes > whole.memory_bytes
+    titan = examine(_write(tmp_path, "job.toml", TITAN.format(shard=-1, tp=1, mode="full")), "h100-sxm-80:64")
+    assert (titan.layout.dp, titan.layout.zero_stage, titan.layout.shard_ranks) == (64, 3, 8)
+    with pytest.raises(InputError, match="copies"):
+        examine(_write(tmp_path, "odd.sh", LINE + "--num-distributed-optimizer-instances 5"), "h100-sxm-80")
+
+
+def test_capacity_of_experts_is_read(tmp_path: Path) -> None:
+    mixture = LINE + "--num-experts 8 --moe-router-topk 2 --expert-model-parallel-size 8 "
+    plain = examine(_write(tmp_path, "plain.sh", mixture), "h100-sxm-80")
+    padded = examine(
+        _write(tmp_path, "pad.sh", mixture + "--moe-expert-capacity-factor 1.5 --moe-pad-expert-input-to-capacity"),
+        "h100-sxm-80",
+    )
+    assert padded.unread == ()
+    assert padded.step_s > 1.1 * plain.step_s  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("option", "again"), [("'op'", ("selective", 0)), ("'2'", ("full", 16)), ("'4'", ("full", 8))])
+def test_torchtitan_recomputes_whole_layers_now_and_then(option: str, again: tuple[str, int]) -> None:
+    job = read_torchtitan(TITAN.format(shard=8, tp=1, mode="selective") + f"selective_ac_option = {option}\n")
+    assert (job.layout.recompute, job.layout.recompute_layers) == again
+
+
+@pytest.mark.parametrize("name", ["tensor-model-parallel-size", "num-attention-heads", "micro-batch-size"])
+def test_a_size_of_zero_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=f"--{name}: 0 cannot be"):
+        examine(_write(tmp_path, "job.sh", f"{LINE} --{name} 0"), "h100-sxm-80")
+    with pytest.raises(InputError, match="of 0 cannot be"):
+        examine(_write(tmp_path, "job.toml", TITAN.format(shard=8, tp=0, mode="full")), "h100-sxm-80:64")
+
+
+def test_what_cannot_run_says_so_once(tmp_path: Path) -> None:
+    found = examine(_write(tmp_path, "job.sh", LINE + "--micro-batch-size 3"), "h100-sxm-80")
+    assert report_of(found).verdict.count("cannot run") == 1

@@ -55,7 +55,7 @@ TITAN_NAMES = {
         "pipeline_parallel_layers_per_stage", "pipeline_parallel_first_stage_less_layers",
         "pipeline_parallel_last_stage_less_layers",
     },
-    "activation_checkpoint": {"mode"},
+    "activation_checkpoint": {"mode", "selective_ac_option"},
     "compile": {"enable"},
     "quantize": {"linear"},
 }  # fmt: skip
@@ -78,7 +78,7 @@ BRIDGE_NAMES = _names(
     tensor_model_parallel_size pipeline_model_parallel_size context_parallel_size sequence_parallel
     virtual_pipeline_model_parallel_size num_moe_experts moe_router_topk moe_ffn_hidden_size moe_grouped_gemm
     moe_token_dispatcher_type expert_model_parallel_size expert_tensor_parallel_size moe_shared_expert_intermediate_size
-    moe_layer_freq recompute_granularity recompute_method recompute_num_layers
+    moe_layer_freq recompute_granularity recompute_method recompute_num_layers mtp_num_layers
     """
 )
 """GPTModelProvider of Megatron-Bridge v0.6.0 and TransformerConfig / ModelParallelConfig of Megatron Core, its bases."""
