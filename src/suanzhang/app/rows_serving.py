@@ -83,9 +83,20 @@ def _model(name: str) -> ModelSpec | None:
     return None
 
 
+_MEASURED = re.compile(r"measured (20\d\d-\d\d(?:-\d\d)?)")
+
+
+def _measured_on(row: ServeRow) -> str:
+    """The day or month of the run, ISO; empty when the row does not say."""
+    stated = _MEASURED.search(row.notes)
+    return stated.group(1) if stated else ""
+
+
 @cache
-def _stack(engine: str, year: int) -> ServeStack | None:
-    text = engine if re.search(r"\d", engine) else f"{engine} ({year})" if year else engine
+def _stack(engine: str, year: int, measured: str = "") -> ServeStack | None:
+    """The generation of an engine; without a version that of the day of the run, or of its year."""
+    when = measured[:7] or (str(year) if year else "")
+    text = engine if re.search(r"\d", engine) or not when else f"{engine} ({when})"
     for name in dict.fromkeys((text, engine)):
         try:
             return stack_catalog.serve_stack_for(name)
@@ -345,8 +356,9 @@ def _with_stated_limits(row: ServeRow, stack: ServeStack) -> ServeStack:
 
 def _scripted(row: ServeRow, stack: ServeStack, layout: ServeLayout, weights: str, split: bool) -> dict[str, Any]:
     """Settings that the scripts of the benchmark state and the row does not."""
-    texts = {"source": row.source, "engine": stack.engine, "model": row.model}
-    numbers = {"isl": row.isl or 0.0, "osl": row.osl or 0.0, "users": float(row.concurrency or 0), "tp": float(layout.tp)}
+    texts = {"source": row.source, "engine": stack.engine, "model": row.model, "measured": _measured_on(row)}
+    numbers = {"isl": row.isl or 0.0, "osl": row.osl or 0.0, "users": float(row.concurrency or 0)}
+    numbers |= {"tp": float(layout.tp), "dp": float(layout.dp), "ep": float(layout.ep)}
     return run_settings(texts, numbers, weights, split)
 
 
@@ -373,7 +385,7 @@ def _case(row: ServeRow) -> ServeCase:
     model = _model(row.model)
     if model is None:
         raise _UnusableError(f"model {row.model!r} not in the catalog")
-    stack = _stack(row.engine, row.year)
+    stack = _stack(row.engine, row.year, _measured_on(row))
     if stack is None:
         raise _UnusableError(f"engine {row.engine!r} not in the catalog")
     if _SPECULATIVE.search(row.notes) and not re.search(r"non-MTP|no MTP", row.notes):

@@ -38,9 +38,11 @@ HOST_GAIN = 1.15
 """Growth of the speed of one host thread per year of the node's generation [assumed from published single-thread scores]."""
 HOST_YEAR = 2022.5
 """Generation of the host that the host times of the stack table stand for."""
-MOE_KERNELS = 8.0
-MLA_KERNELS = 6.0
-"""Further kernels of a layer with experts (routing, sorting, two grouped products, combining) and with a latent cache."""
+MOE_KERNELS = 12.0
+MLA_KERNELS = 14.0
+"""Further kernels of a layer with experts (router, choice, sorting twice, narrowing, two grouped products, activation,
+combining, and the products and activation of shared experts) and with a latent cache (three products, two norms, cutting and
+joining the parts with positions, narrowing before each product, products with the absorbed weights) [counted, assumed]."""
 FEW_EXPERTS = 16
 """Mixtures of up to so many experts have 8-bit checkpoints like dense models."""
 HOST_CARRYING = 1.15
@@ -297,6 +299,7 @@ def engine_args(
         attention=_of(c.attention, family),
         memory=_of(c.memory, family),
         collective=_of(c.collective, family),
+        prompt_kernels=stack.prompt_kernels,
     )
 
 
@@ -377,5 +380,8 @@ def batch_rules(
         stack.poll_iterations,
         stack.hold_iterations,
         stack.hold_tokens,
+        stack.ahead_iterations,
+        stack.first_use_s,
+        stack.request_s * front if stack.batching == "static" else 0.0,
     )
     return rules, "kv-capacity" if by_cache < by_engine else "engine"

@@ -149,7 +149,7 @@ def _steady(workload: Workload, rules: BatchRules, args: IterationArgs) -> tuple
     """The steady state, both latencies, the capacity and whether arrivals exceed it."""
     if isinstance(workload, StaticBatch):
         s = static_batch(float(workload.batch), workload.isl, workload.osl, args)
-        return s, Percentiles.constant(s.ttft_s), Percentiles.constant(s.tpot_s), s.requests_per_s, False
+        return s, Percentiles.constant(s.ttft_s + rules.call_s), Percentiles.constant(s.tpot_s), s.requests_per_s, False
     isl, osl = _lengths(workload)
     full = closed_loop(MANY, isl, osl, rules, args).requests_per_s
     if isinstance(workload, ClosedLoop):

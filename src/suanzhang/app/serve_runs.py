@@ -12,7 +12,7 @@ import yaml
 
 _FILE = Path(__file__).resolve().parent / "data" / "serve_runs.yaml"
 _PATTERNS = ("source", "engine", "model")
-_BOUNDS = ("isl", "osl", "users", "tp")
+_BOUNDS = ("isl", "osl", "users", "tp", "dp", "ep")
 
 
 @functools.cache
@@ -28,20 +28,30 @@ def _matches(rule: Mapping[str, Any], texts: Mapping[str, str], numbers: Mapping
         return False
     if not all(re.search(rule[name], texts[name], re.IGNORECASE) for name in _PATTERNS if name in rule):
         return False
-    return all(rule[name][0] <= numbers[name] <= rule[name][1] for name in _BOUNDS if name in rule)
+    if "measured" in rule and not str(rule["measured"][0]) <= texts.get("measured", "") <= str(rule["measured"][1]):
+        return False
+    return all(rule[name][0] <= numbers.get(name, 0.0) <= rule[name][1] for name in _BOUNDS if name in rule)
+
+
+def _value(stated: Any, numbers: Mapping[str, float]) -> Any:
+    """A setting as it stands, or the sum of its terms where the script computes it from the load."""
+    if not isinstance(stated, Mapping):
+        return stated
+    known = {"fixed": 1.0, "isl_by_group": numbers.get("isl", 0.0) * numbers.get("dp", 1.0), **numbers}
+    return round(sum(float(factor) * known[name] for name, factor in stated.items()))
 
 
 def run_settings(texts: Mapping[str, str], numbers: Mapping[str, float], weight_dtype: str, split: bool) -> dict[str, Any]:
     """What the scripts of a benchmark set for a run: the format of the cache and fields of the engine.
 
     Args:
-        texts: "source", "engine" and "model" of the row.
-        numbers: "isl", "osl", "users" (requests in flight) and "tp".
+        texts: "source", "engine" and "model" of the row, and "measured", the day of the run as far as it is known, ISO.
+        numbers: "isl", "osl", "users" (requests in flight), "tp", "dp" and "ep".
         weight_dtype: of the row.
         split: prefill and decode have chips of their own.
     """
     found: dict[str, Any] = {}
     for rule in _rules():
         if _matches(rule, texts, numbers, weight_dtype, split):
-            found.update(rule["values"])
+            found.update({name: _value(stated, numbers) for name, stated in rule["values"].items()})
     return found

@@ -132,10 +132,13 @@ def prepare(source: str, case: object, weight: float = 1.0) -> Run | None:
             collective=v["collective"],
         )
         args = IterationArgs(shape, e, slowed(ops, v["compute"]))
-        r = rules._replace(front_s=rules.front_s * v["front"], front_per_seq_s=rules.front_per_seq_s * v["front"])
+        front = v["front"]
+        r = rules._replace(
+            front_s=rules.front_s * front, front_per_seq_s=rules.front_per_seq_s * front, call_s=rules.call_s * front
+        )
         if isinstance(w, StaticBatch):
             s = static_batch(float(w.batch), isl, osl, args)
-            ttft, tpot = s.ttft_s, s.tpot_s
+            ttft, tpot = s.ttft_s + r.call_s, s.tpot_s
         elif isinstance(w, ClosedLoop):
             s = closed_loop(w.concurrency, isl, osl, r, args)
             sent = w.requests if w.together else 0.0

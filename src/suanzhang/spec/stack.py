@@ -150,6 +150,11 @@ class ServeStack:
         poll_iterations: iterations between two looks at new requests.
         hold_iterations: iterations for which prompts are held back so that more of them start together, and
         hold_tokens: prompt tokens that end the wait; 0 for none.
+        ahead_iterations: iterations that a busy engine has already scheduled when a request comes, beside the one that runs:
+            one where the host prepares the next iteration while the chip works on this one.
+        first_use_s: time for which a cold engine compiles kernels when it first cuts a prompt to its budget; 0 for one that is
+            warm or brings its kernels compiled.
+        prompt_kernels: time to launch the kernels of a layer with prompts over that of one without.
         encoder_kernels: kernels of one layer of an encoder, whose attention such an engine fuses; 0 when it treats encoders
             as any other model.
     """
@@ -191,3 +196,6 @@ class ServeStack:
     hold_iterations: float = 0.0
     hold_tokens: float = 0.0
     encoder_kernels: float = 0.0
+    ahead_iterations: float = 0.0
+    first_use_s: float = 0.0
+    prompt_kernels: float = 1.0

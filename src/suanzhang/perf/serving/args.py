@@ -76,6 +76,7 @@ class EngineArgs(NamedTuple):
         score_passes: times that the scores of a prompt pass through memory, 0 when attention is fused [1].
         cache_reads: time of decode attention inside the engine over prompt attention, both over their isolated time [1].
         matmul, experts, attention, memory, collective: time inside the engine over the isolated time of such a kernel [1].
+        prompt_kernels: time to launch the kernels of a layer with prompts over that of one without [1].
     """
 
     tp: float
@@ -99,6 +100,7 @@ class EngineArgs(NamedTuple):
     attention: float
     memory: float
     collective: float
+    prompt_kernels: float = 1.0
 
 
 class OpArgs(NamedTuple):

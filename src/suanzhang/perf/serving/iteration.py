@@ -238,7 +238,8 @@ def iteration_terms(
     parts = projections + (prefill + decode) * e.attention + mixer + ffn * e.matmul + experts + elementwise
     parts += tensor_comm + expert_comm + pipeline_comm + head
     graphs = e.decode_graphs if p == 0.0 else e.prefill_graphs
-    launches = layers * e.layer_kernels * e.launch_s * (1.0 - graphs)
+    kernels = e.layer_kernels if p == 0.0 else e.layer_kernels * e.prompt_kernels
+    launches = layers * kernels * e.launch_s * (1.0 - graphs)
     return IterationTerms(
         projections,
         prefill * e.attention,

@@ -7,7 +7,7 @@ import math
 from suanzhang.jit import formula
 from suanzhang.perf.serving.args import IterationArgs
 from suanzhang.perf.serving.iteration import iteration_s
-from suanzhang.perf.serving.steady import BatchRules, Steady
+from suanzhang.perf.serving.steady import BatchRules, Steady, pace
 
 MOST_ROUNDS = 64.0
 """Rounds after which a cluster has long spread over the whole cycle [1]."""
@@ -15,29 +15,39 @@ MOST_ROUNDS = 64.0
 
 @formula
 def burst_ttft_s(count: float, isl: float, osl: float, rules: BatchRules, a: IterationArgs) -> float:
-    """Mean time to first token when ``count`` requests start together on an idle replica [s].
+    """Mean time in the engine to first token when ``count`` requests start together on an idle replica [s].
+
+    Prompts take turns by the budget. Where prompts and decoding share iterations, those whose prompt is done decode beside the
+    prompts of the others: a third of all on average over the time that a request waits. An engine that compiles kernels at
+    their first use stands still when the burst first makes it cut a prompt.
 
     Sources:  [agrawal-2024] prompts in the order of their arrival, a budget of tokens to an iteration.
     """
     first = max(min(count, rules.limit), 1.0)
     together = max(min(rules.budget / isl, first), 1.0)
-    one = iteration_s(together, together * isl, 0.0, 0.0, 0.0, a)
+    if rules.chunked <= 0.0:
+        together = math.floor(together)
     rounds = math.ceil(first / together)
-    return one * (rounds + 1.0) * 0.5
+    beside = 0.0
+    if rules.mixed > 0.0 and rounds > 1.0:
+        beside = (first - together) / 3.0
+    one = iteration_s(together, together * isl, 0.0, beside, beside * (isl + 0.5 * min(rounds, osl)), a)
+    cold = rules.first_use_s if rules.chunked > 0.0 and count * isl > rules.budget else 0.0
+    return one * (rounds + 1.0) * 0.5 + cold
 
 
 @formula
 def cluster_ttft_s(count: float, window_s: float, isl: float, decode_s: float, rules: BatchRules, a: IterationArgs) -> float:
-    """Mean time in the engine to the first token of requests that arrive evenly within a window, prompts first.
+    """Mean time in the engine to the first token of requests that end together and ask again, prompts first.
 
     Model:
-        The engine looks at new requests every so many iterations of decoding. What has come by then is computed in
-        iterations of prompts alone, and what comes meanwhile waits for the next look: a faster stream is served in larger
-        batches. A stream faster than the prompts can be computed queues up to the end of the window.
+        The answers of a cluster end evenly within a window of decoding. The engine looks at new requests every so many
+        iterations of decoding; what has come by then is computed in iterations of prompts alone. No answer ends meanwhile, so
+        that the prompts of one look never outgrow those that came in it.
 
     Args:
         count: requests in the window [1].
-        window_s: its width [s].
+        window_s: its width, counted in the time that is spent decoding [s].
         isl: prompt of each [tokens].
         decode_s: an iteration of decoding [s].
         rules: how batches are formed.
@@ -47,31 +57,32 @@ def cluster_ttft_s(count: float, window_s: float, isl: float, decode_s: float, r
         The time from arrival at the engine [s].
 
     Equation:
-        n = lambda h / (1 - lambda s),  TTFT = n / (2 lambda) + s (n + k) / 2  with k prompts in an iteration,
-        at most h / 2 + (N s - W) / 2 + k s + sqrt(N) s / 4
+        n = N h / W between 1 and N,  TTFT = h / 2 + s (n + k) / 2  with k prompts in an iteration
 
     Validity:
         Engines that stop decoding for prompts, equal prompts; within 10 % of a simulation of every step.
 
     Sources:
-        [little-1961] the requests that wait; the fluid limit of a queue for the bound.
+        [agrawal-2024] engines that run prompts first; [little-1961] the requests that wait.
     """
-    rate = count / window_s
     look = decode_s * max(rules.poll, 1.0)
-    most = max(min(rules.budget / isl, count), 1.0)
-    waiting = together = 1.0
-    one = 0.0
-    for _ in range(8):
-        together = max(min(waiting, most), 1.0)
-        one = iteration_s(together, together * isl, 0.0, 0.0, 0.0, a)
-        room = max(1.0 - rate * one / together, 1e-3)
-        waiting = 0.5 * (waiting + min(max(rate * look / room, 1.0), count))
-    each = one / together
-    bound = 0.5 * look + 0.5 * max(count * each - window_s, 0.0) + one + 0.25 * each * math.sqrt(count)
-    if waiting <= 1.0:
-        return min(0.5 * look + one, bound)
-    gathered = 0.5 * min(waiting / rate, look + waiting * each)
-    return min(gathered + 0.5 * one * (waiting / together + 1.0), bound)
+    waiting = min(max(count * look / window_s, 1.0), max(count, 1.0))
+    together = max(min(waiting, rules.budget / isl), 1.0)
+    one = iteration_s(together, together * isl, 0.0, 0.0, 0.0, a)
+    return 0.5 * look + 0.5 * one * (waiting / together + 1.0)
+
+
+@formula
+def queue_s(count: float, window_s: float, slot_s: float) -> float:
+    """Mean wait of requests that come at random within a window before one queue of prompts [s].
+
+    Never more than a queue as fast as its arrivals gathers over the window: what is too much for it, and the random rest.
+
+    Sources:  [pollaczek-1930]; the fluid limit of a queue for the bound.
+    """
+    rho = min(count * slot_s / window_s, 0.999)
+    bound = 0.5 * max(count * slot_s - window_s, 0.0) + 0.4 * slot_s * math.sqrt(count)
+    return min(0.5 * rho / (1.0 - rho) * slot_s, bound)
 
 
 @formula
@@ -90,9 +101,9 @@ def first_token_s(
     Model:
         The first request of each user meets the burst. Answers of nearly equal length end together, so that the next
         requests come in a cluster, which widens from round to round with the square root of their number, until it fills
-        the cycle. An engine that stops decoding for prompts computes a cluster as it comes; one that mixes both ends no
-        answers faster than it begins prompts, and meets the steady state at once. Without a number of requests, and
-        without a spread of the lengths, only the burst and the steady state count.
+        the cycle. An engine that stops decoding for prompts computes a cluster as it comes and ends no answer meanwhile; one
+        that mixes both has begun the answers one after another, and its clusters are wider by the time that all prompts take.
+        Without a number of requests, and without a spread of the lengths, only the burst and the steady state count.
 
     Args:
         s: the steady state.
@@ -106,7 +117,8 @@ def first_token_s(
         The mean over all requests.
 
     Equation:
-        W_k = 2 spread sqrt(k) osl tpot,  TTFT = (burst + sum over k of cluster(W_k)) / rounds
+        W_k = 2 spread sqrt(k) osl t_decode, mixed N s + 2 spread sqrt(k) osl tpot,
+        TTFT = (burst + sum over k of cluster(W_k)) / rounds
 
     Validity:
         Answers within about a third of their mean; wider ones meet the steady state.
@@ -117,17 +129,24 @@ def first_token_s(
     if requests <= 0.0:
         return s.ttft_s
     share = min(concurrency / requests, 1.0)
-    burst = max(burst_ttft_s(concurrency, isl, osl, rules, a), s.ttft_s)
-    if spread <= 0.0 or rules.mixed > 0.0 or concurrency > rules.limit or concurrency < 2.0:
-        return (1.0 - share) * s.ttft_s + share * burst
-    cycle = concurrency / s.requests_per_s
     front = rules.front_s + rules.front_per_seq_s * s.running
+    burst = max(front + burst_ttft_s(concurrency, isl, osl, rules, a), s.ttft_s)
+    if spread <= 0.0 or concurrency > rules.limit or concurrency < 2.0:
+        return (1.0 - share) * s.ttft_s + share * burst
     rounds = 1.0 / share
+    cycle = concurrency / s.requests_per_s
+    slot = pace(s.decoding, isl, osl, rules, a).slot_s
+    steady = queue_s(concurrency, cycle, slot)
     total, k = burst, 1.0
     while k < rounds - 1e-9 and k < MOST_ROUNDS:
-        window = min(2.0 * spread * math.sqrt(k) * osl * s.tpot_s, cycle)
-        part = min(rounds - k, 1.0)
-        total += part * max(front + cluster_ttft_s(concurrency, window, isl, s.decode_s, rules, a), s.ttft_s)
+        apart = 2.0 * spread * math.sqrt(k) * osl
+        if rules.mixed > 0.0:
+            window = min(concurrency * slot + apart * s.tpot_s, cycle)
+            each = s.ttft_s + max(queue_s(concurrency, window, slot) - steady, 0.0)
+        else:
+            window = min(apart, osl) * s.decode_s
+            each = front + rules.ahead * s.decode_s + cluster_ttft_s(concurrency, window, isl, s.decode_s, rules, a)
+        total += min(rounds - k, 1.0) * max(each, s.ttft_s)
         k += 1.0
     return (total + max(rounds - k, 0.0) * s.ttft_s) / rounds
 

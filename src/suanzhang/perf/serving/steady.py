@@ -27,6 +27,9 @@ class BatchRules(NamedTuple):
         poll: iterations between two looks at new requests [1].
         hold: iterations for which prompts are held back so that more of them start together [1], and
         hold_tokens: prompt tokens that end the wait [tokens].
+        ahead: iterations that are already scheduled when a request comes to a busy engine, beside the one that runs [1].
+        first_use_s: time for which a cold engine stands still when it first cuts a prompt to the budget [s].
+        call_s: time of the call that hands a static batch to an engine which knows no other [s].
     """
 
     limit: float
@@ -39,6 +42,9 @@ class BatchRules(NamedTuple):
     poll: float = 1.0
     hold: float = 0.0
     hold_tokens: float = 0.0
+    ahead: float = 0.0
+    first_use_s: float = 0.0
+    call_s: float = 0.0
 
 
 class Traffic(NamedTuple):
@@ -142,7 +148,10 @@ def pace(batch: float, isl: float, osl: float, rules: BatchRules, a: IterationAr
             return Pace(decode, added * share, decode + added * stages, added * share)
         whole = max(mixed - decode, 0.0) * count
         own = decode * count + whole * stages
-        return Pace(decode, whole / abreast, own, (mixed * count if chunk < isl else whole) / abreast)
+        if chunk < isl:
+            return Pace(decode, whole / abreast, own, mixed * count / abreast)
+        fit = room / isl if rules.chunked > 0.0 else math.floor(room / isl)
+        return Pace(decode, whole / abreast, own, (whole + decode / max(fit, 1.0)) / abreast)
     together = max(min(b / osl * max(rules.poll, 1.0 + rules.hold), rules.budget / isl), 1.0)
     alone = iteration_s(together, together * isl, 0.5 * isl * rules.prompt_cv2, 0.0, 0.0, a)
     return Pace(decode, alone / together, alone * stages, alone / together)
@@ -152,12 +161,13 @@ def pace(batch: float, isl: float, osl: float, rules: BatchRules, a: IterationAr
 def held_iterations(batch: float, isl: float, osl: float, rules: BatchRules) -> float:
     """Mean iterations that a prompt waits before the engine takes it, beside the one that runs when it arrives [1].
 
-    A look at new requests every so many iterations costs half of them. Prompts held back wait until the time is over or
-    enough tokens wait; those that come later wait less.
+    A look at new requests every so many iterations costs half of them. An engine that schedules ahead of the chip has the next
+    iteration ready when a request comes, unless it stands idle. Prompts held back wait until the time is over or enough tokens
+    wait; those that come later wait less.
 
     Sources:  [agrawal-2024].
     """
-    waited = 0.5 * (rules.poll - 1.0)
+    waited = 0.5 * (rules.poll - 1.0) + rules.ahead * max(1.0 - 1.0 / max(batch, 1.0), 0.0)
     if rules.hold > 0.0:
         arrivals = batch / osl
         hold = min(rules.hold, rules.hold_tokens / max(arrivals * isl, 1e-9)) if rules.hold_tokens > 0.0 else rules.hold
