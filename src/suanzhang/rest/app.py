@@ -110,12 +110,19 @@ def _post_routes(app: FastAPI, answered: Answered) -> None:
         document = bodies.document_of(await _raw(request))
         return await answered(partial(_audit, document.value))
 
-    for verb in bodies.PLAIN:
+    @app.post("/v1/diff", **_documented("", "`before` and `after`: two answers of one verb.", _summary("diff")))
+    async def diff(request: Request) -> Response:
+        before, after = bodies.two_results(await _raw(request, 2 * bodies.MAX_RESULT_BYTES))
+        return await answered(lambda: suanzhang.diff(before, after))
+
+    for verb in (*bodies.PLAIN, *bodies.LAUNCHED):
         _plain_route(app, answered, verb)
     for verb in bodies.ASKED:
         _asked_route(app, answered, verb)
     for verb in bodies.FOLLOWED:
         _followed_route(app, answered, verb)
+    for verb in bodies.SENT:
+        _sent_route(app, answered, verb)
 
 
 def _path(verb: str) -> str:
@@ -147,19 +154,36 @@ def _asked_route(app: FastAPI, answered: Answered, verb: str) -> None:
 def _followed_route(app: FastAPI, answered: Answered, verb: str) -> None:
     @app.post(_path(verb), **_documented("", "`result`: what a verb answered, and what is asked of it.", _summary(verb)))
     async def route(request: Request) -> Response:
-        named = bodies.result_of(await _raw(request, bodies.MAX_RESULT_BYTES))
+        named = bodies.result_of(await _raw(request, bodies.MAX_RESULT_BYTES), verb)
         return await answered(lambda: getattr(suanzhang, verb)(named.pop("result"), **named))
+
+
+def _sent_route(app: FastAPI, answered: Answered, verb: str) -> None:
+    doc = f"The arguments of `suanzhang.{verb}`; `{bodies.SENT[verb]}` is the text of the file itself."
+
+    @app.post(_path(verb), **_documented(bodies.body_of(verb).__name__, doc, _summary(verb)))
+    async def route(request: Request) -> Response:
+        named, text, name = bodies.sent_file(await _raw(request, bodies.MAX_RESULT_BYTES), verb)
+        return await answered(partial(_with_file, verb, named, text, name))
+
+
+def _with_file(verb: str, named: dict[str, Any], text: str | None, name: str) -> Any:
+    """A verb that reads a file, on the text that came in the body."""
+    function = getattr(suanzhang, verb)
+    if text is None:
+        return function(**named)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_text(text, encoding="utf-8")
+        try:
+            return function(path, **named)
+        except InputError as error:
+            raise InputError(error.message.replace(str(path), "body"), fix=error.fix, details=error.details) from None
 
 
 def _audit(claims: Any) -> Any:
     """The verb reads a file, so the body becomes one."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "claims.json"
-        path.write_text(json.dumps(claims), encoding="utf-8")
-        try:
-            return suanzhang.audit(path)
-        except InputError as error:
-            raise InputError(error.message.replace(str(path), "body"), fix=error.fix, details=error.details) from None
+    return _with_file("audit", {}, json.dumps(claims), "claims.json")
 
 
 def _get_routes(app: FastAPI, answered: Answered) -> None:
@@ -212,7 +236,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         schemas = schema.setdefault("components", {}).setdefault("schemas", {})
-        made = [bodies.body_of(verb) for verb in (*bodies.PLAIN, *bodies.ASKED)]
+        made = [bodies.body_of(verb) for verb in (*bodies.PLAIN, *bodies.ASKED, *bodies.LAUNCHED, *bodies.SENT)]
         kinds: tuple[type[BaseModel], ...] = (bodies.TrainBody, bodies.ServeBody, QuestionModel, *made)
         for kind in kinds:
             own = kind.model_json_schema(ref_template=_REF)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, get_args, get_type_hints
 
@@ -79,20 +79,33 @@ PLAIN = ("backtest", "goodput", "post_train", "scaling", "serve_kinds", "simulat
 """Further verbs whose arguments are names and numbers; their bodies are made from their signatures."""
 ASKED = ("improve", "serve_share", "serve_units")
 """Verbs that take a question, with names and numbers beside it."""
-FOLLOWED = ("cite", "explain", "sensitivity")
+FOLLOWED = ("cite", "explain", "replay", "sensitivity")
 """Verbs that take a result."""
-_NOT_SENT = frozenset(("progress", "workers"))
+LAUNCHED = ("launch_train", "launch_serve")
+"""Verbs that write the files which start a plan; here their text is the answer."""
+SENT: Mapping[str, str] = {"compare_benchmark": "file", "compare_measured": "path", "examine": "file", "validate": "truth"}
+"""Verbs that read a file, by the argument that names it: here the text of the file takes the place of its name."""
+_NOT_SENT = frozenset(("progress", "workers", "folder"))
+_NAMED = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$"
 MAX_RESULT_BYTES = 1 << 23
 
 
 @cache
 def body_of(verb: str) -> type[_Body]:
-    """The body of a verb of :data:`PLAIN` or :data:`ASKED`, from the signature of its function."""
+    """The body of a verb from the signature of its function."""
+    if verb in LAUNCHED:
+        return _launch_body(verb)
     function = inspect.unwrap(getattr(suanzhang, verb))
     hints = get_type_hints(function, localns={"Any": Any})
     fields: dict[str, Any] = {}
     for name, found in inspect.signature(function).parameters.items():
-        if name in _NOT_SENT:
+        if name in _NOT_SENT or (verb in SENT and name == "truth" != SENT[verb]):
+            continue
+        if name == SENT.get(verb):
+            needed = found.default is inspect.Parameter.empty
+            text: Any = str if needed else str | None
+            fields[name] = (text, Field(*(() if needed else (None,)), description="The text of the file."))
+            fields["name"] = (str | None, Field(None, pattern=_NAMED, description="Name of the file, such as job.toml."))
             continue
         if name == "question":
             fields[name] = (dict[str, Any], Field(description="The keys of a question file."))
@@ -107,6 +120,17 @@ def body_of(verb: str) -> type[_Body]:
     return made
 
 
+def _launch_body(verb: str) -> type[_Body]:
+    """The arguments of the plan, and the tool whose files are wanted."""
+    base: type[_Body] = TrainBody if verb == "launch_train" else ServeBody
+    target = (str, Field(description="Tool that starts the plan, such as megatron, torchtitan, slurm or vllm."))
+    made: type[_Body] = create_model(
+        "".join(part.title() for part in verb.split("_")) + "Body", __base__=base,
+        __doc__=f"The arguments of ``suanzhang.{verb}``.", target=target,
+    )  # type: ignore[call-overload]  # fmt: skip
+    return made
+
+
 def _plain_kind(hint: Any) -> Any:
     """The plain types among those that an argument takes: what a body can hold."""
     kinds = [kind for kind in (get_args(hint) or (hint,)) if kind in (str, int, float, bool)]
@@ -116,38 +140,72 @@ def _plain_kind(hint: Any) -> Any:
     return found
 
 
-def result_of(raw: bytes) -> dict[str, Any]:
+def result_of(raw: bytes, verb: str) -> dict[str, Any]:
     """The result in a body, and what is asked of it.
 
     Raises:
         InputError: it is too large, no JSON map, or names files of the server.
     """
+    further = [name for name in inspect.signature(getattr(suanzhang, verb)).parameters if name not in ("result", *_NOT_SENT)]
+    return _results_in(raw, ("result",), further)
+
+
+def two_results(raw: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The two results in a body.
+
+    Raises:
+        InputError: as :func:`result_of`.
+    """
+    body = _results_in(raw, ("before", "after"), ())
+    return body["before"], body["after"]
+
+
+def _results_in(raw: bytes, names: Sequence[str], further: Sequence[str]) -> dict[str, Any]:
+    """A body that holds results by name, and further keys."""
+    shape = ", ".join(f'"{name}": {{...}}' for name in names)
     if len(raw) > MAX_RESULT_BYTES:
         raise InputError(f"body: larger than {MAX_RESULT_BYTES >> 20} MiB", fix="send a smaller result")
     try:
-        body = json.loads(raw)
-    except ValueError:
-        raise InputError("body: is no JSON", fix='send {"result": {...}}') from None
-    if not isinstance(body, dict) or not isinstance(body.get("result"), dict):
-        raise InputError("body: holds no result", fix='send {"result": {...}} with what a verb answered')
+        read = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise InputError("body: is no JSON", fix=f"send {{{shape}}}") from None
+    body: dict[str, Any] = read if isinstance(read, dict) else {}
+    for name in names:
+        if not isinstance(body.get(name), dict):
+            what = "result" if name == "result" else f"result under {name!r}"
+            raise InputError(f"body: holds no {what}", fix=f"send {{{shape}}} with what a verb answered")
     for key in body:
-        if key not in ("result", "format", "sobol", "seed"):
-            raise InputError(f"body: unknown key {key!r}", fix="use result, and format, sobol or seed")
-    _no_files(body["result"], "body.result")
+        if key not in (*names, *further):
+            known = ", ".join((*names, *further))
+            raise InputError(f"body: unknown key {key!r}", fix=f"it takes {known}")
+    for name in names:
+        _no_files(body[name], f"body.{name}", f"body.{name}.inputs.")
     return body
 
 
-def _no_files(value: Any, where: str) -> None:
-    """Refuse a result that would make the server read its own files: one whose files came without their content."""
+_FILES = frozenset(
+    ("truth", "folder", "offers", "have", "actuals", "focus", "resume", "replan", "file", "path", "paths", "runs",
+     "calibration", "before", "after", "result")
+)  # fmt: skip
+"""Arguments that name a file or folder, to read or to write."""
+
+
+def _no_files(value: Any, where: str, asked: str) -> None:
+    """Refuse a result that would make the server read or write files of its own: files travel with their content."""
     if isinstance(value, Mapping):
-        if where.startswith("body.result.inputs.") and "file" in value and "content" not in value:
+        if where.startswith(asked) and "file" in value and "content" not in value:
             raise InputError(f"{where}: holds the name of a file without its content", fix="ask the command line")
         for key, item in value.items():
-            _no_files(item, f"{where}.{key}")
+            _no_files(item, f"{where}.{key}", asked)
     elif isinstance(value, list):
         for number, item in enumerate(value):
-            _no_files(item, f"{where}[{number}]")
-    elif isinstance(value, str) and where.startswith("body.result.inputs."):
+            _no_files(item, f"{where}[{number}]", asked)
+    elif isinstance(value, str) and where.startswith(asked):
+        name = where.removeprefix(asked).partition("[")[0]
+        if name in _FILES or (name == "question" and "\n" not in value and not value.lstrip().startswith("{")):
+            raise InputError(
+                f"{where}: names a file of the server, which neither reads nor writes any", fix="ask the command line"
+            )
         refuse_path(where, value)
 
 
@@ -177,6 +235,31 @@ def arguments(raw: bytes, kind: type[_Body]) -> dict[str, Any]:
     except ValidationError as error:
         raise input_error(error, document, kind) from None
     return body.model_dump(exclude_none=True)
+
+
+def sent_file(raw: bytes, verb: str) -> tuple[dict[str, Any], str | None, str]:
+    """The arguments in a body, the text of its file and the name of that.
+
+    Raises:
+        InputError: as :func:`arguments`.
+    """
+    try:
+        body = json.loads(raw or b"{}")
+    except (ValueError, RecursionError):
+        raise InputError("body: is no JSON", fix=f'send {{"{SENT[verb]}": "the text of the file"}}') from None
+    text = body.get(SENT[verb]) if isinstance(body, dict) else None
+    if isinstance(text, str):
+        body = {**body, SENT[verb]: "sent"}  # the text itself may be larger than what a question holds
+    named = arguments(json.dumps(body).encode(), body_of(verb))
+    named.pop(SENT[verb], None)
+    return named, text, named.pop("name", None) or _usual_name(text or "")
+
+
+def _usual_name(text: str) -> str:
+    """What a file of such a text is called."""
+    if text.lstrip()[:1] == "{":
+        return "body.jsonl" if "\n{" in text.strip() else "body.json"
+    return "body.toml" if text.lstrip()[:1] == "[" else "body.sh"
 
 
 def question(raw: bytes) -> Question:

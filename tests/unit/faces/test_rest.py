@@ -11,7 +11,7 @@ import suanzhang
 from suanzhang.cli.main import run
 from suanzhang.errors import Infeasible
 from suanzhang.rest.app import create_app
-from suanzhang.rest.bodies import ASKED, FOLLOWED, MAX_BODY_BYTES, PLAIN
+from suanzhang.rest.bodies import ASKED, FOLLOWED, LAUNCHED, MAX_BODY_BYTES, PLAIN, SENT
 from suanzhang.spec.audit import AuditResult
 from suanzhang.spec.plan import PlanResult
 from suanzhang.spec.question import Question
@@ -62,7 +62,7 @@ def test_claims_travel_in_the_body(client: TestClient, monkeypatch: pytest.Monke
 
 def test_every_verb_that_needs_no_files_has_a_route_that_calls_it(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     documented = client.get("/openapi.json").json()["paths"]
-    for verb in (*PLAIN, *ASKED, *FOLLOWED):
+    for verb in (*PLAIN, *ASKED, *FOLLOWED, *LAUNCHED, *SENT, "diff"):
         assert f"/v1/{verb.replace('_', '-')}" in documented
     answer = client.post(
         "/v1/goodput", json={"model": "llama3-8b", "tokens": "1T", "chips": "h100-sxm-80:64", "replications": 20}
@@ -88,6 +88,62 @@ def test_a_result_writes_nothing_outside_its_folder(client: TestClient, tmp_path
         "/v1/explain", json={"result": {"version": "0", "catalog_date": "x", "seed": 0, "verb": "plan", "inputs": inputs}}
     )
     assert not target.exists()
+
+
+def test_files_travel_as_text(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, str, dict[str, object]]] = []
+
+    def reads(path: Path, **named: object) -> dict[str, object]:
+        seen.append((path.name, path.read_text(), named))
+        return {}
+
+    for verb in SENT:
+        monkeypatch.setattr(suanzhang, verb, reads)
+    large = json.dumps({"latencies": ["1.25"] * 200_000})
+    assert client.post("/v1/compare-benchmark", json={"file": large, "chip": "h100-sxm-80"}).status_code == 200
+    assert client.post("/v1/examine", json={"file": "[model]\n", "chips": "h100-sxm-80:64"}).status_code == 200
+    assert client.post("/v1/examine", json={"file": "a", "name": "job.toml", "seed": 1}).status_code == 200
+    assert client.post("/v1/validate", json={"truth": '{"id": 1}\n{"id": 2}', "phase": "serving"}).status_code == 200
+    assert seen == [
+        ("body.json", large, {"chip": "h100-sxm-80"}),
+        ("body.toml", "[model]\n", {"chips": "h100-sxm-80:64"}),
+        ("job.toml", "a", {"seed": 1}),
+        ("body.jsonl", '{"id": 1}\n{"id": 2}', {"phase": "serving"}),
+    ]
+
+
+def test_own_jobs_launch_files_replays_and_differences_over_http(client: TestClient) -> None:
+    script = (Path(__file__).resolve().parents[3] / "examples/own-data/pretrain.sh").read_text()
+    judged = client.post("/v1/examine", json={"file": script, "name": "pretrain.sh", "chips": "a100-sxm-80"})
+    assert judged.status_code == 200 and judged.json()["findings"] and judged.json()["file"] == "pretrain.sh"
+    small = {"model": "llama-3.1-8b", "tokens": "1T", "chips": "h100-sxm-80:64", "layout": "tp=2"}
+    launched = client.post("/v1/launch-train", json={**small, "target": "megatron"})
+    assert launched.status_code == 200 and "--tensor-model-parallel-size 2" in launched.text
+    served = client.post(
+        "/v1/launch-serve",
+        json={"model": "llama-3.1-8b", "chip": "h100-sxm-80", "isl": 500, "osl": 100, "rate": 2.0, "target": "vllm"},
+    )
+    assert served.status_code == 200 and "vllm serve" in served.text
+    one = client.post("/v1/train", json=small).json()
+    two = client.post("/v1/train", json={**small, "chips": "h100-sxm-80:128"}).json()
+    again = client.post("/v1/replay", json={"result": one}).json()
+    assert again["identical"] is True
+    told = client.post("/v1/diff", json={"before": one, "after": two}).json()
+    assert told["inputs"][0]["key"] == "chips" and told["answers"]["times"]
+
+
+def test_validate_over_http_is_that_of_the_command_line(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[dict[str, object]] = []
+    monkeypatch.setattr(suanzhang, "validate", lambda *a, **named: (seen.append(named), {})[1])
+    assert client.post("/v1/validate", json={"phase": "training"}).status_code == 200
+    assert client.post("/v1/validate", content=b"{}").status_code == 200
+    assert seen == [{"phase": "training"}, {}]
+
+
+def test_the_guide_names_every_route_literally(client: TestClient) -> None:
+    guide = (Path(__file__).resolve().parents[3] / "docs/guides/rest-api.md").read_text()
+    for route in client.get("/openapi.json").json()["paths"]:
+        assert f"`POST {route}`" in guide or f"`GET {route}`" in guide, route
 
 
 def test_version_and_catalog(client: TestClient) -> None:
@@ -127,6 +183,22 @@ BAD = [
         "without its content",
     ),
     ("/v1/explain", b'{"result": {"verb": "train", "inputs": {"model": "/etc/passwd"}}}', 422, "reads no files"),
+    ("/v1/replay", b'{"result": {"verb": "buy", "inputs": {"focus": "/tmp/evil.csv"}}}', 422, "neither reads nor writes"),
+    ("/v1/replay", b'{"result": {"verb": "plan", "inputs": {"question": "/etc/passwd"}}}', 422, "neither reads nor writes"),
+    ("/v1/replay", b'{"result": {"verb": "launch_train", "inputs": {"folder": "x"}}}', 422, "neither reads nor writes"),
+    ("/v1/replay", b'{"result": {}, "format": "x"}', 422, "unknown key 'format'"),
+    ("/v1/diff", b'{"before": {}}', 422, "holds no result under 'after'"),
+    ("/v1/diff", b'{"before": {}, "after": {"inputs": {"have": "fleet.csv"}}}', 422, "neither reads nor writes"),
+    ("/v1/examine", b'{"chips": "h100-sxm-80:64"}', 422, "file: is missing"),
+    ("/v1/examine", b'{"file": "ls", "name": "../x.sh", "chips": "h100-sxm-80:64"}', 422, "name"),
+    ("/v1/examine", b'{"file": "ls", "chips": "h100-sxm-80:64"}', 422, "body.sh"),
+    ("/v1/examine", b'{"file": "ls", "model": "/etc/x.json"}', 422, "reads no files"),
+    ("/v1/compare-benchmark", b'{"file": "{}", "chip": "h100-sxm-80"}', 422, "body.json"),
+    ("/v1/compare-benchmark", b'{"file": "{}", "chip": "h100-sxm-80", "truth": "rows.jsonl"}', 422, "truth"),
+    ("/v1/compare-measured", b'{"path": "{}"}', 422, "is no measurement"),
+    ("/v1/launch-train", json.dumps({**TRAIN, "target": "megatro"}).encode(), 422, "megatron"),
+    ("/v1/launch-train", json.dumps({**TRAIN, "target": "megatron", "folder": "x"}).encode(), 422, "folder"),
+    ("/v1/validate", b'{"truth": "no rows"}', 422, "body"),
 ]
 
 
