@@ -38,6 +38,8 @@ from suanzhang.units import DAY_S, HOUR_S, format_count, parse_quantity
 EPOCHS = 4.0
 """Passes over the same text that teach almost as much as fresh text ([muennighoff2023] section 6)."""
 ASSUMED_DAYS = 90.0
+USUAL = ("a100-sxm-80", "h100-sxm-80", "h200-sxm-141", "b200-sxm-180")
+"""Kinds of chips that large models are mostly trained on, looked at when none is named."""
 _LEAST_FLOP, _MOST_FLOP = 1e17, 1e29
 """Compute that the laws are asked for: a factor of ten and of a hundred beyond where they are said to hold."""
 _ROUNDS = 12
@@ -144,7 +146,8 @@ def scaling(
     """The model of the lowest loss that a budget trains.
 
     Args:
-        chips: kinds of chips, ``"CHIP"`` or ``"CHIP:N"``, separated by commas; none when compute is given.
+        chips: kinds of chips, ``"CHIP"`` or ``"CHIP:N"``, separated by commas; none when compute is given, and the usual ones
+            that are let when only money is.
         flop: training compute instead of chips.
         budget: money for chip-hours.
         currency: of budget and price.
@@ -201,10 +204,16 @@ def _rows(
     start: str, choice: _Choice, notes: list[str], behind: list[Behind],
 ) -> list[ScalingRow]:  # fmt: skip
     """One row for each kind of chip that the budget can use."""
-    if not chips:
+    if not chips and not money:
         raise InputError(
-            "scaling: neither chips nor compute given", fix="write for example --chips h100-sxm-80, or --flop 1e24"
+            "scaling: neither chips, money nor compute given",
+            fix="write for example --budget 20M, --chips h100-sxm-80:1024, or --flop 1e24",
         )
+    if not chips:
+        chips = ",".join(_let(currency) if price is None else USUAL)
+        if not chips:
+            raise InputError(f"scaling: the catalog has no rent in {currency}", fix="name the chips and give their price")
+        notes.append(f"chips not given: looked at {chips.replace(',', ', ')}")
     seconds = until(deadline, start) if deadline else 0.0
     rows, failures = [], []
     for part in chips.split(","):
@@ -222,6 +231,11 @@ def _rows(
         raise failures[0]
     notes += [f"{failure.message}: {'; '.join(failure.binding)}" for failure in failures]
     return rows
+
+
+def _let(currency: str) -> list[str]:
+    """Usual kinds of chips for which the catalog has a rent in a currency."""
+    return [name for name in USUAL if any(p.kind == "rent" and p.price.unit.startswith(currency) for p in chip_of(name).prices)]
 
 
 def _price(

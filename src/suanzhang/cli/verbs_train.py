@@ -48,7 +48,9 @@ def variants(
 
 
 def scaling(
-    chips: Annotated[str, typer.Option("--chips", help="Kinds of chips to choose from: CHIP or CHIP:N, comma between.")] = "",
+    chips: Annotated[
+        str, typer.Option("--chips", help="Kinds of chips to choose from: CHIP or CHIP:N, comma between; else the usual ones.")
+    ] = "",
     budget: Annotated[str, typer.Option("--budget", help="Money for chip-hours, such as 20M.")] = "",
     deadline: Annotated[str, typer.Option("--deadline", help="A date such as 2027-06-30, or a duration such as 90d.")] = "",
     flop: Annotated[str, typer.Option("--flop", help="Training compute instead of chips, such as 1e24.")] = "",

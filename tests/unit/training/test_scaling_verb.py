@@ -109,3 +109,19 @@ def test_bad_questions(chips, given) -> None:
 def test_too_little_money_is_refused() -> None:
     with pytest.raises(Infeasible, match="no node"):
         scaling("h100-sxm-80", budget=100.0, **GIVEN)
+
+
+def test_money_and_a_date_alone_have_an_answer() -> None:
+    found = scaling(budget="20M", deadline="2027-06-30", start="2026-11-22")
+    kinds = {row.chip for row in found.rows}
+    assert {"a100-sxm-80", "h100-sxm-80", "b200-sxm-180"} <= kinds
+    assert found.best.loss == min(row.loss for row in found.rows)
+    assert any("chips not given" in note for note in found.warnings)
+    alone = scaling(found.best.chip, budget="20M", deadline="2027-06-30", start="2026-11-22")
+    assert alone.best.params == found.best.params
+
+
+def test_money_in_a_currency_without_rents_asks_for_a_price() -> None:
+    with pytest.raises(InputError, match="no rent in EUR"):
+        scaling(budget="20M", currency="EUR")
+    assert len(scaling(budget="20M", currency="EUR", price_per_chip_h=3.0).rows) == 4
