@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from suanzhang.app.buy_energy import energy_bands, with_work_hours
 from suanzhang.app.buy_monte import MonteOptions, try_plan
 from suanzhang.app.buy_tax import shield_of, tax_terms, tax_words
 from suanzhang.app.buy_worth import decision_of, firm_delivery, held_offers, rent_or_buy, swings
@@ -129,6 +130,7 @@ def plan_purchases(
         for name in sorted(wanted):
             key = name + AT + other.site.id
             costs[key] = _costs(name, offers, other.site, months, currency, where.date, cost_edits or {})
+    costs = {key: with_work_hours(found, key.partition(AT)[0], demands) for key, found in costs.items()}
     problem = PurchaseProblem(
         demands=demands,
         offers=offers,
@@ -259,6 +261,7 @@ def solve_problem(
         stopped=seen.stop(),
         monte_carlo=tried,
         tax=shield_of(problem, plan.rows),
+        energy=energy_bands(problem, plan.rows),
     )
 
 
@@ -318,7 +321,9 @@ def site_in(site: Site, currency: str, date: str) -> Site:
     tariff = turned(site.tariff_per_kwh)
     if tariff is None:
         raise InputError(f"site {site.id} has no tariff", fix="give one")
-    return replace(site, tariff_per_kwh=tariff, room_per_kw_month=turned(site.room_per_kw_month))
+    factor = tariff.value / site.tariff_per_kwh.value if site.tariff_per_kwh.value else 1.0
+    hours = tuple(price * factor for price in site.tariff_by_hour)
+    return replace(site, tariff_per_kwh=tariff, room_per_kw_month=turned(site.room_per_kw_month), tariff_by_hour=hours)
 
 
 def _costs(

@@ -22,6 +22,7 @@ from suanzhang.spec.buy_worth import ActualRow, ChargeBack, RentOrBuy, Swing, Tw
 from suanzhang.spec.draws import Floats, two_piece_lognormal
 from suanzhang.spec.result import Z95, Interval, Money
 from suanzhang.spec.serve import SizedService
+from suanzhang.spec.tariff import EnergyBand
 from suanzhang.spec.tax import TaxShield
 from suanzhang.spec.train import TrainOption
 
@@ -234,6 +235,7 @@ def spread_bought(bought: BuyResult, sized: Sized, drawn: Spread | None = None) 
         two_way=tuple(_two_way(one, bought, whole) for one in bought.two_way),
         charge_back=tuple(_charged(one, bought, whole, cash) for one in bought.charge_back),
         tax=_shield(bought, lines),
+        energy=tuple(_band(one) for one in bought.energy),
         actuals=_actuals(bought, paid),
     )
 
@@ -270,6 +272,7 @@ def _months(bought: BuyResult, paid: Floats) -> tuple[MonthState, ...]:
             draw_w_interval=fleet.scaled(state.draw_w),
             peak_w_interval=fleet.scaled(state.peak_w),
             energy_j_interval=fleet.scaled(state.energy_j),
+            energy_cost_interval=fleet.scaled(state.energy_cost),
             cash_interval=span(state.cash, drawn[state.month]) if state.month in drawn else None,
             places=tuple(
                 replace(
@@ -330,6 +333,11 @@ def _charged(one: ChargeBack, bought: BuyResult, whole: Interval, cash: Interval
         cost_interval=shifted(one.cost.amount, bought.cost.amount, whole),
         cost_per_chip_h_interval=_moved(one.cost_per_chip_h, bought, whole),
     )
+
+
+def _band(one: EnergyBand) -> EnergyBand:
+    fleet = range_of("fleet_draw")
+    return replace(one, energy_j_interval=fleet.scaled(one.energy_j), cost_interval=fleet.scaled(one.cost.amount))
 
 
 def _shield(bought: BuyResult, lines: Mapping[str, Interval]) -> TaxShield | None:

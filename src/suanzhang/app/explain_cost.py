@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from suanzhang.app.buy import site_in, usable_offers
+from suanzhang.app.buy_energy import bands_of
 from suanzhang.app.explain_tree import dotted, of_chip, quoted
 from suanzhang.app.plan_asks import World, resolve_world
 from suanzhang.catalog.chips import chip as find_chip
@@ -144,6 +145,12 @@ def _site_figures(line: str, offer: str, bill: Bill) -> list[Given]:
     return [first, *life]
 
 
+def _hour_prices(bill: Bill, costs: ChipCosts) -> list[Given]:
+    """Prices of energy by the hour, as the question gives them."""
+    unit = f"{bill.currency}/kWh"
+    return [Given(f"tariff, {words}", price, unit, "question", "assumed") for words, price, _ in bands_of(costs)]
+
+
 def _figures(line: str, offer: str, chip: str, bill: Bill) -> list[Given]:
     found: list[Given] = []
     price = bill.offers.get(offer)
@@ -156,6 +163,8 @@ def _figures(line: str, offer: str, chip: str, bill: Bill) -> list[Given]:
     if line in _OF_CHIP and chip in bill.costs:
         costs = bill.costs[chip]
         found += [quoted(_WORDS[name], costs.sources.get(name)) for name in _OF_CHIP[line]]
+        if line == "power" and costs.tariff is not None:
+            found += _hour_prices(bill, costs)
         if line == "power":
             found.append(of_chip(find_chip(chip), "node.power_w", "nameplate power of the node"))
     if line == "finance":

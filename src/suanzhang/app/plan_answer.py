@@ -37,6 +37,7 @@ from suanzhang.money.procurement.calendar import month_name
 from suanzhang.spec.buy import BuyResult
 from suanzhang.spec.plan import ChipsRow, CostLine, FleetShare, PlanResult, PowerRow, ServicePlan, TrainingPlan
 from suanzhang.spec.result import Z95, Interval, Money
+from suanzhang.units import J_PER_KWH
 
 if TYPE_CHECKING:
     from suanzhang.app.plan import Sized
@@ -62,7 +63,8 @@ def assemble(
             replace(part, simulated=simulated_latencies(one, part, question.seed, progress))
             for one, part in zip(sized.services, services, strict=True)
         )
-    charged = {part.name: (part.cost, part.cost_interval) for part in (*trainings, *services)}
+    charged: dict[str, tuple[Money, Interval | None]] = {part.name: (part.cost, part.cost_interval) for part in trainings}
+    charged |= {part.name: (part.cost, part.cost_interval) for part in services}
     left, waiting = (_line(name, sized, bought, drawn) for name in ("value left", "waiting"))
     date = question.start
     found = PlanResult(
@@ -204,6 +206,8 @@ def _power(sized: Sized, bought: BuyResult) -> tuple[PowerRow, ...]:
         PowerRow(
             month.month, month.draw_w, fleet.scaled(month.draw_w), month.peak_w, site.power_limit_w, month.energy_j,
             carbon, fleet.scaled(month.peak_w), fleet.scaled(month.energy_j), fleet.scaled(carbon),
+            Money(month.energy_cost, sized.question.currency, sized.question.start), fleet.scaled(month.energy_cost),
+            month.energy_cost / (month.energy_j / J_PER_KWH) if month.energy_j > 0.0 else None,
         )
         for month, carbon in zip(bought.months, carbon_by_month(sized.question, sized.world, bought), strict=True)
     )  # fmt: skip

@@ -14,6 +14,7 @@ from suanzhang.catalog.sites import site as find_site
 from suanzhang.catalog.stacks import serve_stack, serve_stacks
 from suanzhang.errors import InputError
 from suanzhang.money.procurement.calendar import month_name, month_number
+from suanzhang.money.tariff import prices_by_hour
 from suanzhang.source import Quoted
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.job import ServiceSpec
@@ -146,9 +147,15 @@ def question_site(ask: SiteAsk, region: str, question: Question) -> Site:
         return Quoted(value, unit, QUESTION, "assumed", question.start, "given in the question")
 
     currency = question.currency
+    tariff = own(ask.tariff_per_kwh, base.tariff_per_kwh, f"{currency}/kWh")
+    hours = prices_by_hour(ask.tariff_by_hour, tariff.value) if ask.tariff_by_hour else ()
+    if hours:
+        words = "mean over the hours of the day, given in the question"
+        tariff = Quoted(sum(hours) / len(hours), tariff.unit, QUESTION, "assumed", question.start, words)
     return replace(
         base,
-        tariff_per_kwh=own(ask.tariff_per_kwh, base.tariff_per_kwh, f"{currency}/kWh"),
+        tariff_per_kwh=tariff,
+        tariff_by_hour=hours,
         pue=own(ask.pue, base.pue, "1"),
         carbon_kg_per_kwh=own(ask.carbon_kg_per_kwh, base.carbon_kg_per_kwh, "kg/kWh"),
         power_limit_w=base.power_limit_w if ask.power_limit_w is None else ask.power_limit_w,

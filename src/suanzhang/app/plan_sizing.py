@@ -13,6 +13,7 @@ from suanzhang.app.train_ask import job_of, software_of
 from suanzhang.app.train_input import default_precision
 from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.errors import Infeasible, OutOfDomain
+from suanzhang.money.tariff import work_by_hour
 from suanzhang.spec.buy import Demand, Need
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.job import ServiceSpec, TrainJob
@@ -285,4 +286,5 @@ def service_demand(sized: SizedAsk, question: Question, rent_per_chip_month: flo
         api_mtokens=service.requests_per_s * service.output_tokens.mean * MONTH_S / 1e6,
         api_input_mtokens=service.requests_per_s * service.input_tokens.mean * MONTH_S / 1e6,
         interactive=service.slo.any,
+        work_by_hour=work_by_hour(service.load),
     )  # fmt: skip

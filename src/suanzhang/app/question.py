@@ -16,8 +16,10 @@ from suanzhang.app.yamlfile import Document, KeyPath, parse_document, read_docum
 from suanzhang.catalog.models import model as find_model
 from suanzhang.errors import InputError, nearest_names
 from suanzhang.money.figures import check_given
+from suanzhang.money.tariff import prices_by_hour
 from suanzhang.spec.job import LengthSpec, LoadSpec, SloSpec
 from suanzhang.spec.question import ChipFilter, Holding, MarketAsk, OfferAsk, Question, ServeAsk, SiteAsk, TrainAsk, WorksAsk
+from suanzhang.spec.tariff import HourPrice
 from suanzhang.units import MONTH_S
 
 
@@ -208,9 +210,14 @@ def _frozen(model: schema.QuestionModel, origin: str) -> Question:
 
 def _site(part: schema.SiteModel) -> SiteAsk:
     works = tuple(WorksAsk(one.id, one.power, one.racks, one.cost, one.months, one.most) for one in part.build)
+    hours = tuple(HourPrice(*one.hours, one.price) for one in part.tariff_by_hour)
+    try:
+        prices_by_hour(hours, 0.0)
+    except InputError as error:
+        raise InputError(f"site {part.id or ''}".rstrip() + f": {error.message}", fix=error.fix) from None
     return SiteAsk(
         part.id or "", part.tariff_per_kwh, part.pue, part.carbon_kg_per_kwh, part.power_limit, part.room_per_kw_month,
-        tuple(part.power_by_month), tuple(part.racks), works, tuple(part.exclude),
+        tuple(part.power_by_month), tuple(part.racks), works, tuple(part.exclude), hours,
     )  # fmt: skip
 
 
@@ -247,7 +254,7 @@ def _serve(part: schema.ServeModel) -> ServeAsk:
         requests_per_s=part.rate_per_s,
         input_tokens=_length(part.tokens.input),
         output_tokens=_length(part.tokens.output),
-        load=LoadSpec(part.load.shape, part.load.peak_to_mean, part.load.growth_per_month),
+        load=LoadSpec(part.load.shape, part.load.peak_to_mean, part.load.growth_per_month, part.load.peak_hour),
         slo=SloSpec(slo.ttft_p50, slo.ttft_p99, slo.tpot_p50, slo.tpot_p99, slo.e2e_p99),
         redundancy=part.redundancy,
         weight_dtype=part.weight_dtype or "",

@@ -192,6 +192,12 @@ class LoadModel(_Part):
     shape: Literal["flat", "diurnal"] = Field("flat", description="Over the day: flat, or a sinusoid (diurnal).")
     peak_to_mean: Ratio = Field(1.0, description="Peak rate over mean rate.")
     growth_per_month: Growth = Field(0.0, description="Fraction by which the mean rate grows each month.")
+    peak_hour: float = Field(
+        12.0,
+        ge=0.0,
+        le=24.0,
+        description="Hour of the day at which a diurnal load peaks; it matters to tariffs by hour.",
+    )
 
     @model_validator(mode="after")
     def _flat_has_no_peak(self) -> LoadModel:
@@ -373,11 +379,36 @@ class WorksModel(_Part):
     most: Whole = Field(1, ge=1, le=1000, description="Units at most.")
 
 
+def _hours(value: Any) -> Any:
+    match = re.match(r"(\d{1,2})\s*-\s*(\d{1,2})$", str(value).strip())
+    begin, end = (int(part) for part in match.groups()) if match else (0, 0)
+    if not (0 <= begin < 24 and 0 < end <= 24 and begin != end):
+        raise _refuse(f"{str(value)[:40]!r} are no hours of a day", "write for example 8-22, or 22-8 past midnight")
+    return (begin, end)
+
+
+Hours = Annotated[
+    tuple[int, int], BeforeValidator(_hours), WithJsonSchema({**_TEXT, "pattern": r"^\d{1,2}-\d{1,2}$", "examples": ["22-8"]})
+]
+
+
+class HourPriceModel(_Part):
+    """A price of energy in some hours of the day."""
+
+    hours: Hours = Field(description="From one hour of the day to another, such as 8-22, or 22-8 past midnight.")
+    price: Price = Field(description="Per kWh, in the currency of the question.")
+
+
 class SiteModel(_Part):
     """Where the chips stand; figures given here replace those of the catalog."""
 
     id: Name | None = Field(None, description="Catalog id of the site.")
     tariff_per_kwh: Price | None = Field(None, description="Price of energy per kWh, in the currency of the question.")
+    tariff_by_hour: list[HourPriceModel] = Field(
+        default_factory=list,
+        max_length=24,
+        description="Prices of energy by hours of the day; `tariff_per_kwh` holds in the hours that none names.",
+    )
     pue: Annotated[float, _quantity("fraction", 1.0, 10.0, open_low=False), _written("1.3")] | None = Field(
         None, description="Total energy over energy of the machines."
     )

@@ -15,6 +15,7 @@ from suanzhang.source import Quoted
 from suanzhang.spec.buy import ChipCosts
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.market import Site
+from suanzhang.spec.tariff import HourTariff
 from suanzhang.units import KILO
 
 MONTHS_PER_YEAR = 12.0
@@ -100,6 +101,7 @@ def chip_costs(
         infra_life_months=figure("infra_life_months").value,
         racks=draw.nameplate_w / figure("rack_power_w").value,
         sources=sources,
+        tariff=HourTariff(site.tariff_by_hour) if site.tariff_by_hour else None,
     )
 
 

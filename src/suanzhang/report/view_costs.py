@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from suanzhang.report.blocks import Column, Table, ranged
 from suanzhang.spec.buy_worth import ChargeBack
 from suanzhang.spec.result import Interval, Money
+from suanzhang.spec.tariff import EnergyBand
 from suanzhang.spec.tax import TaxShield
 from suanzhang.spec.unit_costs import UnitCosts
+from suanzhang.units import J_PER_KWH, KILO
 
 
 def units_table(units: Sequence[UnitCosts]) -> Table:
@@ -84,3 +86,28 @@ def tax_table(tax: TaxShield | None) -> Table:
         "cash is before it"
     )
     return Table("Tax shield", columns, (*rows, ("all", None, ranged(tax.amount.amount, tax.amount_interval))), note)
+
+
+def energy_table(bands: Sequence[EnergyBand]) -> Table:
+    """What is drawn at each price of energy; nothing where all hours have one price on one site."""
+    currency = bands[0].cost.currency if bands else ""
+    sited = len({band.site for band in bands}) > 1
+    columns = (
+        *((Column("site"),) if sited else ()),
+        Column("hours of the day"),
+        Column("price", f"{currency}/kWh"),
+        Column("energy", "MWh"),
+        Column("cost", currency),
+    )
+    rows = tuple(
+        (
+            *((band.site,) if sited else ()), band.hours, band.price_per_kwh,
+            ranged(band.energy_j, band.energy_j_interval, 1.0 / J_PER_KWH / KILO), ranged(band.cost.amount, band.cost_interval),
+        )
+        for band in bands
+        if len(bands) > 1
+    )  # fmt: skip
+    note = (
+        "sums to the line power; chips stand at all hours, services work by their load curve, trainings at all hours alike"
+    )
+    return Table("Energy by price", columns, rows, note)

@@ -22,7 +22,7 @@ from suanzhang.report.blocks import (
 )
 from suanzhang.report.common import layout_words, sources_section, warnings_section
 from suanzhang.report.view_buy import binding_table, cost_facts, schedule_table, with_series
-from suanzhang.report.view_costs import tax_table, units_table
+from suanzhang.report.view_costs import energy_table, tax_table, units_table
 from suanzhang.report.view_plan_service import service_details, service_section
 from suanzhang.report.view_train import options_table
 from suanzhang.spec.buy import ScheduleRow
@@ -46,6 +46,7 @@ def plan(result: PlanResult) -> Report:
         Section("Purchases and rents", (_schedule(result),)),
         Section("Power", (_power_facts(result), _power_chart(result))),
         Section("What a unit costs", (units_table(result.unit_costs),)),
+        *((Section("Energy by price", (energy_table(result.buy.energy),)),) if len(result.buy.energy) > 1 else ()),
         *((Section("Taxes", (tax_table(result.buy.tax),)),) if result.buy.tax else ()),
         Section("What decides the answer", (Notes("What binds", result.binding),)),
         Section("What would change the answer", (_flips(result),)),
@@ -307,6 +308,8 @@ def _power(result: PlanResult) -> Table:
         *(Column(name, "MW") for name in ("mean draw", "peak draw", "limit")),
         Column("energy", "MWh"),
         Column("carbon", "t"),
+        Column("cost of energy", result.currency),
+        Column("paid per kWh", result.currency),
     )
     rows = tuple(
         (
@@ -316,6 +319,8 @@ def _power(result: PlanResult) -> Table:
             row.limit_w / MEGA if row.limit_w is not None else None,
             ranged(row.energy_j, row.energy_j_interval, 1.0 / J_PER_KWH / KILO),
             ranged(row.carbon_kg, row.carbon_kg_interval, 1.0 / KILO),
+            ranged(row.energy_cost.amount, row.energy_cost_interval) if row.energy_cost else None,
+            row.tariff_per_kwh,
         )
         for row in result.power
     )

@@ -12,6 +12,7 @@ from suanzhang.spec.buy_worth import ActualRow, ChargeBack, Outcome, RentOrBuy, 
 from suanzhang.spec.market import Offer
 from suanzhang.spec.place import Moving, Place, PlaceState
 from suanzhang.spec.result import Header, Interval, Money, SourceUse
+from suanzhang.spec.tariff import EnergyBand, HourTariff
 from suanzhang.spec.tax import TaxShield, TaxTerms
 from suanzhang.spec.trust import Flag
 from suanzhang.spec.unit_costs import UnitCosts
@@ -87,6 +88,7 @@ class Demand:
         api_mtokens: million output tokens a month at level 1.
         api_input_mtokens: million input tokens a month at level 1.
         growth_sigma_per_year: spread of the logarithm of its level over a year, for scenarios.
+        work_by_hour: share of its work in each hour of the day; empty for all hours alike.
         interactive: whether people wait for its answers: its mean traffic then stays on chips that nobody takes back, and
             spot chips carry no more than the peak above it.
     """
@@ -105,6 +107,7 @@ class Demand:
     api_input_mtokens: float = 0.0
     growth_sigma_per_year: float = 0.0
     interactive: bool = True
+    work_by_hour: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,8 @@ class ChipCosts:
             (first entry: now).
         infra_life_months: life over which hosts, network and storage lose their worth in a straight line.
         racks: share of a rack that one chip takes.
+        tariff: prices of energy by the hour, whose mean is ``energy_per_kwh``, and when the chips work; None for one price.
+        work_price: price of energy that work pays over the mean price.
         sources: origin of each figure by name.
     """
 
@@ -143,6 +148,8 @@ class ChipCosts:
     infra_life_months: float = 60.0
     sources: Mapping[str, Quoted] = field(default_factory=dict)
     racks: float = 0.0
+    tariff: HourTariff | None = None
+    work_price: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +323,7 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class MonthState:
-    """What stands in one month: chips owned and rented by kind, draw, energy, carbon, cash."""
+    """What stands in one month: chips owned and rented by kind, draw, energy and its cost, carbon, cash."""
 
     month: str
     owned: Mapping[str, float]
@@ -330,6 +337,8 @@ class MonthState:
     energy_j_interval: Interval | None = None
     cash_interval: Interval | None = None
     places: tuple[PlaceState, ...] = ()
+    energy_cost: float = 0.0
+    energy_cost_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,6 +388,7 @@ class BuyResult:
         weak_inputs: figures of grade unverified or assumed that weigh more than 5 % of an answer, the heaviest first.
         tax: what the tax shield is made of; None when no taxes are counted.
         unit_costs: of every job, and of the whole plan as the last one.
+        energy: what is drawn at each price of energy; its costs sum to the line ``power``.
     """
 
     header: Header
@@ -431,3 +441,4 @@ class BuyResult:
     weak_inputs: tuple[Flag, ...] = ()
     tax: TaxShield | None = None
     unit_costs: tuple[UnitCosts, ...] = ()
+    energy: tuple[EnergyBand, ...] = ()

@@ -70,11 +70,13 @@ class LoadSpec:
         shape: "flat" or "diurnal" (a sinusoid over the day).
         peak_to_mean: peak rate over mean rate.
         growth_per_month: fraction by which the mean rate grows each month.
+        peak_hour: hour of the day at which a diurnal load peaks.
     """
 
     shape: Literal["flat", "diurnal"] = "flat"
     peak_to_mean: float = 1.0
     growth_per_month: float = 0.0
+    peak_hour: float = 12.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,8 @@ class Site:
         power_limit_w: what the site can draw in all; None when not limited.
         room_per_kw_month: rent of the room per kW of machines and month, unit its currency; None when not priced.
         region: ISO country, decides which export events keep chips from it; empty when not known.
+        tariff_by_hour: price of energy in each hour of the day, in the currency of ``tariff_per_kwh``, which is their mean;
+            empty where all hours have one price.
     """
 
     id: str
@@ -112,3 +114,4 @@ class Site:
     power_limit_w: float | None = None
     room_per_kw_month: Quoted | None = None
     region: str = ""
+    tariff_by_hour: tuple[float, ...] = ()

@@ -135,7 +135,10 @@ class ChipsRow:
 
 @dataclass(frozen=True, slots=True)
 class PowerRow:
-    """Draw of the site in one month, the building's overhead included [W], its energy and carbon, each with its interval."""
+    """Draw of the site in one month, the building's overhead included [W], its energy, carbon and cost, each with its interval.
+
+    ``tariff_per_kwh`` is the mean price that was paid: by the hours in which chips worked, where hours have prices.
+    """
 
     month: str
     mean_w: float
@@ -147,6 +150,9 @@ class PowerRow:
     peak_w_interval: Interval | None = None
     energy_j_interval: Interval | None = None
     carbon_kg_interval: Interval | None = None
+    energy_cost: Money | None = None
+    energy_cost_interval: Interval | None = None
+    tariff_per_kwh: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

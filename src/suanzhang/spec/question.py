@@ -10,6 +10,7 @@ from typing import Literal
 
 from suanzhang.spec.job import LengthSpec, LoadSpec, Redundancy, SloSpec
 from suanzhang.spec.market import OfferKind
+from suanzhang.spec.tariff import HourPrice
 
 HoldingKind = Literal["own", "lease", "reserve", "rent"]
 
@@ -122,6 +123,7 @@ class SiteAsk:
         racks: racks by month, likewise; empty for no limit.
         works: power and room that can be built.
         exclude: chips that cannot stand there.
+        tariff_by_hour: prices of energy by hours of the day; the flat price holds in the hours that none names.
     """
 
     id: str = ""
@@ -134,6 +136,7 @@ class SiteAsk:
     racks: tuple[float, ...] = ()
     works: tuple[WorksAsk, ...] = ()
     exclude: tuple[str, ...] = ()
+    tariff_by_hour: tuple[HourPrice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -332,9 +332,11 @@ def month_states(shape: Shape, cell: Cell, outcome: Outcome, rows: tuple[Schedul
                 owned[chip] = owned.get(chip, 0.0) + float(site[k, t])
         draw, peak = (float(sum(getattr(state, name) for state in states[t])) for name in ("draw_w", "peak_w"))
         cash = sum(amount for row in rows if row.month == month for name, amount in row.lines if name not in NOT_CASH)
+        powered = sum(amount for row in rows if row.month == month for name, amount in row.lines if name == "power")
         there = {chip: chips for chip, chips in away.items() if chips > _SMALL}
         places = states[t] if shape.problem.places else ()
-        found.append(MonthState(month, owned, there, draw, peak, draw * HOURS_PER_MONTH * HOUR_S, cash, places=places))
+        energy = draw * HOURS_PER_MONTH * HOUR_S
+        found.append(MonthState(month, owned, there, draw, peak, energy, cash, places=places, energy_cost=powered))
     return tuple(found)
 
 

@@ -185,7 +185,10 @@ def build(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], lateness_pr
         hold=np.array([_hold(problem, chip) for chip in chips]),
         energy_idle=np.array([energy_cost(problem, chip, problem.costs[chip].idle_w) for chip in chips]),
         energy_busy=np.array(
-            [energy_cost(problem, chip, problem.costs[chip].busy_w - problem.costs[chip].idle_w) for chip in chips]
+            [
+                energy_cost(problem, chip, costs.busy_w - costs.idle_w) * costs.work_price
+                for chip, costs in ((chip, problem.costs[chip]) for chip in chips)
+            ]
         ),
     )
 
