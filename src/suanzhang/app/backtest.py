@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -31,13 +32,14 @@ KINDS = ("a100-sxm-80", "h100-sxm-80")
 """Kinds of chip of which both purchase prices and rents are recorded over years."""
 _SITE, _CURRENCY = "us-virginia", "USD"
 _EVERY_MONTHS = 6
-_HORIZONS = (12, 24)
+_HORIZONS = (12, 24, 36)
 _FUTURES = 12
 _LOT = 8
 _PRIOR_MONTHS = 24.0
-_RULES = ("planned", "rent_all", "contract_all", "buy_at_once")
-_TERM_MONTHS = 12
-"""Length of a contract."""
+_RULES = ("planned", "rent_all", "contract_all", "contract_3y_all", "buy_at_once")
+_TERMS = {"contract": 12, "contract-3y": 36}
+"""Contracts by the id of their offer: months for which they are signed, and owed."""
+_HAD = {"buy": "bought", "contract": "under contract for a year", "contract-3y": "under contract for three years"}
 NEEDS = ("steady", "growing", "project", "swinging")
 """Steady use; a quarter growing to the whole; a third of the time and then nothing; every other quarter of a year."""
 
@@ -104,7 +106,7 @@ def backtest(
 
     Args:
         chips: most chips that must be at work, whole servers of eight.
-        horizon: months of each replay; one and two years when left out.
+        horizon: months of each replay; one, two and three years when left out.
         seed: of the random futures.
         progress: called with a line for each replay.
 
@@ -118,7 +120,7 @@ def backtest(
     for kind in KINDS:
         past = Past.recorded(kind)
         buy, rent = past.buy, past.rent
-        keys += [*buy.sources, *rent.sources, *past.share.sources]
+        keys += [*buy.sources, *rent.sources, *(source for share in past.shares.values() for source in share.sources)]
         first = max(buy.months[0], rent.months[0])
         for months in (horizon,) if horizon else _HORIZONS:
             last = min(buy.months[-1], rent.months[-1]) - months
@@ -131,6 +133,7 @@ def backtest(
         "planned": [row.regret_planned for row in rows],
         "rent_all": [row.regret_rent for row in rows],
         "contract_all": [row.regret_contract for row in rows],
+        "contract_3y_all": [row.regret_contract_3y for row in rows],
         "buy_at_once": [row.regret_buy for row in rows],
     }
     return BacktestResult(
@@ -143,8 +146,9 @@ def backtest(
         _sources(keys),
         (
             "prices between recorded points follow a straight line of logarithms; list prices, not what was billed",
-            "a one-year contract costs the share of the rent by the hour that large vendors asked for it; it is owed in full, "
-            "also beyond the end of a replay",
+            "a contract over one or three years costs the share of the rent by the hour that large vendors asked for it, "
+            "recorded to March 2025 and then held; it is owed in full, also beyond a replay, and cannot be let to others",
+            "three years fit the record once: contracts over three years outlast the other replays",
             "delivery takes what the market of the time quoted; it does not change within a replay",
             "replays that overlap in time are not independent of each other",
             "no used chip is sold before the end; then it fetches what its curve and the price of a new one say",
@@ -182,20 +186,21 @@ def _lead(chip: str, month: int) -> LeadTime:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What was recorded of one kind of chip: purchase prices, rents by the hour, and contract prices as a share of them."""
+    """What was recorded of one kind of chip: purchase prices, rents by the hour, and prices of contracts as a share of them."""
 
     buy: History
     rent: History
-    share: History
+    shares: Mapping[str, History]
 
     @classmethod
     def recorded(cls, chip: str) -> Past:
         """The record of a chip on the world market."""
-        return cls(recorded(chip, "buy"), recorded(chip, "rent"), recorded(chip, "contract-share"))
+        shares = {name: recorded(chip, name.replace("contract", "contract-share")) for name in _TERMS}
+        return cls(recorded(chip, "buy"), recorded(chip, "rent"), shares)
 
-    def contract(self, month: int) -> float:
+    def contract(self, name: str, month: int) -> float:
         """Price of a chip-hour under a contract signed in a month."""
-        return self.rent.at(month) * self.share.at(month)
+        return self.rent.at(month) * self.shares[name].at(month)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,11 +233,14 @@ class _Replay:
         def quoted(value: float, unit: str) -> Quoted:
             return Quoted(value, f"{_CURRENCY}/{unit}", "recorded", "derived", date)
 
-        past, signed = self.past, quoted(self.past.contract(month), "chip_h")
+        past = self.past
         offers = (
             Offer("buy", "buy", self.chip, quoted(past.buy.at(month), "chip"), False, 0, self.lead, lot_chips=_LOT),
             Offer("rent", "rent", self.chip, quoted(past.rent.at(month), "chip_h"), True, 0, now),
-            Offer("contract", "reserve", self.chip, signed, True, _TERM_MONTHS, now, lot_chips=_LOT),
+            *(
+                Offer(name, "reserve", self.chip, quoted(past.contract(name, month), "chip_h"), True, term, now, lot_chips=_LOT)
+                for name, term in _TERMS.items()
+            ),
         )
         place = site_in(find_site(_SITE), _CURRENCY, date)
         costs = chip_costs(find_chip(self.chip), past.buy.at(month), place, left, _CURRENCY, 1.0)
@@ -251,7 +259,7 @@ class _Replay:
             return tuple(price(month) / price(self.start) for month in months)
 
         trend = math.log(past.buy.at(months[-1]) / past.buy.at(self.start)) / self.horizon * 12.0
-        rents = {"rent": path(past.rent.at), "contract": path(past.contract)}
+        rents = {"rent": path(past.rent.at)} | {name: path(partial(past.contract, name)) for name in _TERMS}
         return self.problem(self.start, trend), Scenario(1.0, {"buy": path(past.buy.at)}, rents)
 
     def plan(self) -> dict[tuple[str, int], float]:
@@ -264,7 +272,8 @@ class _Replay:
             month, left = self.start + index, self.horizon - index
             have = self._have(orders, index, wait)
             until_end = sum(holding.chips for holding in have if holding.until_month is None or holding.until_month >= left)
-            dear = _TERM_MONTHS * self.past.share.at(month) >= left  # then renting to the end is cheaper than any contract
+            owed = min(term * self.past.shares[name].at(month) for name, term in _TERMS.items())
+            dear = owed >= left  # then renting to the end is cheaper than any contract
             if until_end >= self.chips or (wait >= left and dear):
                 continue
             case = self.problem(month, self.past.buy.trend(month, prior), have)
@@ -281,8 +290,8 @@ class _Replay:
         for (name, ordered), lots in orders.items():
             if name == "buy":
                 have.append(Holding(self.chip, lots * _LOT, None, True, 0.0, max(ordered + wait - index, 0)))
-            elif ordered + _TERM_MONTHS > index:
-                have.append(Holding(self.chip, lots * _LOT, ordered + _TERM_MONTHS - index, False))
+            elif ordered + _TERMS[name] > index:
+                have.append(Holding(self.chip, lots * _LOT, ordered + _TERMS[name] - index, False))
         return tuple(have)
 
     def row(self) -> BacktestRow:
@@ -296,20 +305,23 @@ class _Replay:
             if best.outcome.lots[j] > 0.0
         }
         whole = self.chips / _LOT
-        contracts = {("contract", month): whole for month in range(0, self.horizon, _TERM_MONTHS)}
+        one_year, three_years = (
+            {(name, month): whole for month in range(0, self.horizon, term)} for name, term in _TERMS.items()
+        )
         ways = {
-            "planned": orders, "rent_all": {}, "contract_all": contracts, "buy_at_once": {("buy", 0): whole},
-            "foresight": perfect,
+            "planned": orders, "rent_all": {}, "contract_all": one_year, "contract_3y_all": three_years,
+            "buy_at_once": {("buy", 0): whole}, "foresight": perfect,
         }  # fmt: skip
         cost = {name: cost_of_orders(case, (true,), way, {}) for name, way in ways.items()}
         simple = {
             "renting all the time": cost["rent_all"],
             "one-year contracts": cost["contract_all"],
+            "three-year contracts": cost["contract_3y_all"],
             "buying at once": cost["buy_at_once"],
         }
         cheapest = min(simple, key=lambda name: simple[name])
         bought = ", ".join(
-            f"{lots * _LOT:,.0f} {'bought' if name == 'buy' else 'under contract'} in {_iso(self.start + month)}"
+            f"{lots * _LOT:,.0f} {_HAD[name]} in {_iso(self.start + month)}"
             for (name, month), lots in sorted(orders.items(), key=lambda item: item[0][1])
         )
 
@@ -323,5 +335,5 @@ class _Replay:
             self.chip, self.need, _iso(self.start), self.horizon, money("rent_all"), money("buy_at_once"), money("planned"),
             money("foresight"), regret("planned"), regret("rent_all"), regret("buy_at_once"),
             cheapest if simple[cheapest] < cost["planned"] * (1.0 - 1e-6) else "", bought or "nothing",
-            money("contract_all"), regret("contract_all"),
+            money("contract_all"), regret("contract_all"), money("contract_3y_all"), regret("contract_3y_all"),
         )  # fmt: skip

@@ -10,6 +10,7 @@ _WORDS = {
     "planned": "planned again each month",
     "rent_all": "always rented",
     "contract_all": "one-year contracts",
+    "contract_3y_all": "three-year contracts",
     "buy_at_once": "all bought at once",
 }
 
@@ -19,8 +20,8 @@ def backtest(result: BacktestResult) -> Report:
     mean = dict(result.mean_regret)
     verdict = (
         f"Planning without foresight cost {mean['planned']:.1%} more than the best orders in hindsight on average, always "
-        f"renting {mean['rent_all']:.0%}, one-year contracts {mean['contract_all']:.0%} and buying at once "
-        f"{mean['buy_at_once']:.0%}; in {result.losses} of "
+        f"renting {mean['rent_all']:.0%}, one-year contracts {mean['contract_all']:.0%}, three-year contracts "
+        f"{mean['contract_3y_all']:.0%} and buying at once {mean['buy_at_once']:.0%}; in {result.losses} of "
         f"{len(result.rows)} replays a simple rule was cheaper than planning."
     )
     facts = [Fact(f"mean regret, {_WORDS[rule]}", value, "fraction") for rule, value in result.mean_regret]
@@ -43,26 +44,29 @@ def _table(result: BacktestResult) -> Table:
         Column("months", "months"),
         Column("planned", currency),
         Column("regret", "%"),
-        Column("rented", "%"),
-        Column("contracts", "%"),
-        Column("bought", "%"),
+        Column("rent", "%"),
+        Column("1 yr", "%"),
+        Column("3 yr", "%"),
+        Column("buy", "%"),
         Column("beaten by"),
         Column("hindsight", currency, optional=True),
         Column("always rented", currency, optional=True),
         Column("one-year contracts", currency, optional=True),
+        Column("three-year contracts", currency, optional=True),
         Column("bought at once", currency, optional=True),
         Column("what was ordered", optional=True),
     )
     rows = tuple(
         (
             r.chip, r.need, r.start, r.months, r.planned.amount, 100.0 * r.regret_planned, 100.0 * r.regret_rent,
-            100.0 * r.regret_contract, 100.0 * r.regret_buy, r.beaten_by or "–", r.foresight.amount, r.rent_all.amount,
-            r.contract_all.amount, r.buy_at_once.amount, r.bought,
+            100.0 * r.regret_contract, 100.0 * r.regret_contract_3y, 100.0 * r.regret_buy, r.beaten_by or "–",
+            r.foresight.amount, r.rent_all.amount, r.contract_all.amount, r.contract_3y_all.amount, r.buy_at_once.amount,
+            r.bought,
         )
         for r in result.rows
     )  # fmt: skip
     note = (
-        "regret, rented, contracts, bought: cost of planning, of always renting, of one-year contracts and of buying at once "
-        "over that of the best orders in hindsight"
+        "regret, rent, 1 yr, 3 yr, buy: cost of planning, of always renting, of contracts over one and over three years and of "
+        "buying at once over that of the best orders in hindsight"
     )
     return Table("Replays", columns, rows, note, limit=200)

@@ -25,6 +25,9 @@ class BacktestRow:
         bought: what planning ordered and when, in words.
         contract_all: cost of one-year contracts for the largest need, signed in the first month and again after each year.
         regret_contract: its cost over that of foresight, less one [fraction].
+        contract_3y_all: cost of three-year contracts for the largest need, signed in the first month and again after each three
+            years, and owed in full, also beyond the replay.
+        regret_contract_3y: its cost over that of foresight, less one [fraction].
     """
 
     chip: str
@@ -42,6 +45,8 @@ class BacktestRow:
     bought: str
     contract_all: Money
     regret_contract: float
+    contract_3y_all: Money
+    regret_contract_3y: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ class BacktestResult:
         header: version, catalog date, seed.
         chips: most chips that had to be at work.
         rows: one for each replay, in the order of chips and months.
-        mean_regret: mean regret by rule: planned, rent_all, contract_all, buy_at_once.
+        mean_regret: mean regret by rule: planned, rent_all, contract_all, contract_3y_all, buy_at_once.
         worst_regret: largest regret by rule.
         losses: replays in which a simple rule was cheaper than planning.
         sources: of the recorded prices.

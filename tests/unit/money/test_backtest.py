@@ -18,7 +18,13 @@ def result():
 
 def test_hindsight_is_never_beaten_and_regret_is_what_it_says(result):
     for row in result.rows:
-        ways = (row.planned.amount, row.rent_all.amount, row.contract_all.amount, row.buy_at_once.amount)
+        ways = (
+            row.planned.amount,
+            row.rent_all.amount,
+            row.contract_all.amount,
+            row.contract_3y_all.amount,
+            row.buy_at_once.amount,
+        )
         assert row.foresight.amount <= min(ways) * (1.0 + 1e-5)
         assert row.regret_planned == pytest.approx(row.planned.amount / row.foresight.amount - 1.0, abs=1e-6)
         assert bool(row.beaten_by) == (min(ways[1:]) < ways[0] * (1.0 - 1e-6))
@@ -79,6 +85,29 @@ def test_the_report_prints_losses(result):
     report = report_of(result)
     table = next(table for table in report.tables if table.title == "Replays")
     assert len(table.rows) == len(result.rows)
-    assert sum(row[9] != "–" for row in table.rows) == result.losses
+    assert sum(row[10] != "–" for row in table.rows) == result.losses
     assert f"in {result.losses} of {len(result.rows)}" in report.verdict
     assert tuple(dict.fromkeys(row.chip for row in result.rows)) == room.KINDS
+
+
+def test_contracts_over_one_and_three_years_cost_their_share_of_the_rent_and_are_owed_in_full():
+    past = Past.recorded("a100-sxm-80")
+    start = past.rent.months[0]
+    replay = _Replay(_Case("a100-sxm-80", "steady", start, 36, 16, 0), past)
+    row = replay.row()
+    hours = 16 * 730.5
+    share = past.shares["contract-3y"].at(start)
+    assert 0.3 < share < past.shares["contract"].at(start) < 1.0
+    three = share * past.rent.at(start) * hours * 36
+    one = sum(past.contract("contract", start + month) * hours * 12 for month in (0, 12, 24))
+    assert row.contract_3y_all.amount == pytest.approx(three, rel=0.01)
+    assert row.contract_all.amount == pytest.approx(one, rel=0.01)
+    assert row.foresight.amount <= min(row.contract_3y_all.amount, row.contract_all.amount) * (1.0 + 1e-5)
+
+
+def test_a_three_year_contract_costs_as_much_in_a_replay_of_one_year():
+    past = Past.recorded("a100-sxm-80")
+    start = past.rent.months[0]
+    rows = [_Replay(_Case("a100-sxm-80", "steady", start, months, 16, 0), past).row() for months in (12, 24)]
+    assert rows[0].contract_3y_all.amount == pytest.approx(rows[1].contract_3y_all.amount, rel=1e-6)
+    assert rows[0].regret_contract_3y > rows[1].regret_contract_3y
