@@ -139,6 +139,8 @@ def decides(claim: Claim, low: float, high: float) -> bool:
     return (low > 0.0 and high / low <= WIDE) or (high < 0.0 and low / high <= WIDE)
 
 
+APART = 1.5
+"""Amounts that lie further apart than this factor are said to."""
 _RELATION_WORDS = {"about": "about ", "at_least": "at least ", "at_most": "at most ", "range": "between "}
 _ONE = {"chips": "chip", "runs": "run", "months": "month", "persons": "person", "kinds of chip": "kind of chip"}
 _COUNTED = ("chips", "persons")
@@ -205,6 +207,8 @@ def _explain(
     words += _apart(computed, 0.5 * (claim.stated_low + claim.stated_high))
     if verdict == "inconsistent":
         words += ". They do not agree."
+    elif firm and claim.relation == "about" and not (high >= claim.stated_low and low <= claim.stated_high):
+        words += f". Both agree within the {claim.tolerance:.0%} that is allowed, though our range does not hold it."
     elif firm:
         words += ". Both agree."
     else:
@@ -213,8 +217,8 @@ def _explain(
 
 
 def _apart(computed: float, stated: float) -> str:
-    """How far apart two positive amounts are, where it is more than a factor of two."""
-    if stated <= 0.0 or computed <= 0.0 or 0.5 <= computed / stated <= 2.0:
+    """How far apart two positive amounts are, where it is more than half as much again."""
+    if stated <= 0.0 or computed <= 0.0 or 1.0 / APART <= computed / stated <= APART:
         return ""
     more = computed > stated
     factor = computed / stated if more else stated / computed

@@ -140,3 +140,18 @@ def test_the_page_says_exact_arithmetic_instead_of_three_equal_percentiles(tmp_p
     assert written[0]["exact"] is True
     assert written[2]["computed_interval"]["p05"] < written[2]["computed_interval"]["p95"]
     assert json.dumps(written)
+
+
+@pytest.mark.parametrize(
+    ("stated", "words"), [(0.7, "Both agree."), (0.55, "within the 15 % that is allowed"), (0.3, "They do not agree")]
+)
+def test_a_statement_that_only_the_tolerance_holds_is_told_apart(tmp_path, stated, words):
+    path = tmp_path / "claims.yaml"
+    path.write_text(
+        "document: t\nclaims:\n"
+        f"  - {{id: share, says: s, quantity: share, stated: {stated}, unit: fraction, result_key: share_beyond_chip,\n"
+        "     scenario: {verb: beyond-the-chip, inputs: {chip: a100-sxm-80, market: us-2023-04, months: 48}}}\n"
+    )
+    (row,) = audit(path).claims
+    assert words in row.explanation
+    assert ("times as much" in row.explanation) == (stated == 0.3)
