@@ -208,7 +208,7 @@ def _explain(
     if verdict == "inconsistent":
         words += ". They do not agree."
     elif firm and claim.relation == "about" and not (high >= claim.stated_low and low <= claim.stated_high):
-        words += f". Both agree within the {claim.tolerance:.0%} that is allowed, though our range does not hold it."
+        words += f". Both agree within the {100.0 * claim.tolerance:.0f} % that is allowed, though our range does not hold it."
     elif firm:
         words += ". Both agree."
     else:
