@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from suanzhang.app.plan_sizing import SizedAsk, SizedTraining
 
 _WHOLE = 0.9999
+_GRADED = {"tax shield": "tax_shield"}
+"""Lines whose grade is that of a figure without a range of its own."""
 
 
 def assemble(
@@ -123,7 +125,7 @@ def _cost_lines(bought: BuyResult, drawn: Drawn) -> tuple[CostLine, ...]:
     for name, money in bought.lines.items():
         if money.amount == 0.0:
             continue
-        key = RANGES.get(name)
+        key = _GRADED.get(name) or RANGES.get(name)
         grade = grades.get(name) or (figure(key).quoted.grade if key else "assumed")
         found.append(CostLine(name, money, span(money.amount, drawn.lines[name]), grade))
     return tuple(found)

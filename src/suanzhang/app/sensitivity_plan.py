@@ -25,6 +25,8 @@ from suanzhang.catalog.models import model as model_of
 from suanzhang.catalog.stacks import serve_stack
 from suanzhang.money.figures import figure
 from suanzhang.money.procurement.calendar import month_number
+from suanzhang.money.procurement.orders import SHIELD
+from suanzhang.money.tax import NOT_DEDUCTED
 from suanzhang.spec.layout import ServeLayout, TrainLayout
 from suanzhang.spec.question import Question
 from suanzhang.spec.result import Z95
@@ -75,7 +77,7 @@ def plan_subject(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> Subject:
         inputs: what it was asked, files put back.
     """
     question = question_of(inputs, "result")
-    bought = body.get("buy", body)
+    bought = _after_taxes(body.get("buy", body))
     total, currency = float(bought["cost"]["amount"]), str(bought["cost"]["currency"])
     interval = interval_in(body, "cost_interval")
     demands = _demands(body, question, total) if "train" in body else []
@@ -99,6 +101,25 @@ def plan_subject(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> Subject:
     verb = str(body["verb"]).removesuffix("_question")
     title = question.title or "the question"
     return Subject(verb, title, {"cost": (total, currency, interval)}, kept, evaluate, whole=False, held=HELD)
+
+
+def _after_taxes(bought: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A schedule with its lines after taxes: relief follows what is deducted, and its own line keeps what comes late."""
+    tax = bought.get("tax")
+    if not tax:
+        return bought
+    rate = float(tax["terms"]["rate"])
+    rows, totals = [], dict.fromkeys(bought["lines"], 0.0)
+    for row in bought["schedule"]:
+        lines = {name: float(amount) for name, amount in row["lines"]}
+        deducted = sum(amount for name, amount in lines.items() if name not in NOT_DEDUCTED)
+        kept = {name: amount if name in NOT_DEDUCTED else amount * (1.0 - rate) for name, amount in lines.items()}
+        kept[SHIELD] = kept.get(SHIELD, 0.0) + rate * deducted
+        for name, amount in kept.items():
+            totals[name] += amount
+        rows.append({**row, "lines": list(kept.items())})
+    money = {name: {**bought["lines"][name], "amount": amount} for name, amount in totals.items()}
+    return {**bought, "schedule": rows, "lines": money}
 
 
 def _walk(bought: Mapping[str, Any], question: Question) -> tuple[tuple[Ranged, ...], tuple[tuple[float, float], ...]]:

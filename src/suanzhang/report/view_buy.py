@@ -19,7 +19,10 @@ def buy(result: BuyResult) -> Report:
     """The schedule of purchases and rents, its cost and spread, and what binds."""
     cost, cash = result.cost, result.cash
     paid, whole = format_figure(cash.amount, cash.currency), format_figure(cost.amount, cost.currency)
-    verdict = f"The plan pays out {paid}; with interest, the price of waiting and what is left at the end it costs {whole}."
+    taxes = ", taxes" if result.tax else ""
+    verdict = (
+        f"The plan pays out {paid}; with interest, the price of waiting{taxes} and what is left at the end it costs {whole}."
+    )
     if result.decision:
         verdict += f" Of all chip-months {result.decision}."
     if result.binding:

@@ -112,11 +112,14 @@ def _money_words(result: PlanResult) -> list[str]:
         words.append(f"Chips and servers worth {span(result.value_left, result.value_left_interval)} are left at the end.")
     if result.waiting is not None and result.waiting.amount > 0.0:
         words.append(f"Demand that waits counts {span(result.waiting, result.waiting_interval)}, which nobody pays.")
-    words.append(f"Cost with interest, less what is left: {span(result.cost, result.cost_interval)}.")
+    taxes = " and what taxes give back" if result.buy.tax else ""
+    words.append(f"Cost with interest, less what is left{taxes}: {span(result.cost, result.cost_interval)}.")
     return words
 
 
 def _facts(result: PlanResult) -> Facts:
+    tax = result.buy.tax
+    taxes = " and the tax shield" if tax else ""
     money = [
         money_fact("cash paid out", result.cash, result.cash_interval, "this is what a budget limits"),
         *((money_fact("budget", result.budget),) if result.budget else ()),
@@ -124,7 +127,8 @@ def _facts(result: PlanResult) -> Facts:
             "value left at the end", result.value_left, result.value_left_interval, "what chips and servers would fetch"
         ),
         money_fact("waiting", result.waiting, result.waiting_interval, "a price on demand not carried; nothing is paid"),
-        money_fact("cost", result.cost, result.cost_interval, "cash, interest and waiting, less the value left"),
+        *((money_fact("tax shield", tax.amount, tax.amount_interval, "what taxes give back, not in the cash"),) if tax else ()),
+        money_fact("cost", result.cost, result.cost_interval, f"cash, interest and waiting, less the value left{taxes}"),
     ]
     return Facts(
         "The plan",

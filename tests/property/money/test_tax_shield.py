@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.property.money.test_money_properties import FEW, problems, solved
 
+import suanzhang
 from suanzhang.app.buy import plan_purchases
+from suanzhang.app.explain_tree import givens_of
+from suanzhang.app.sensitivity_plan import plan_subject
 from suanzhang.catalog.markets import market
 from suanzhang.errors import InputError
 from suanzhang.money.figures import instead
@@ -20,6 +24,8 @@ from suanzhang.money.procurement.scenarios import Uncertainty, draw_scenarios
 from suanzhang.money.procurement.shape import build
 from suanzhang.money.procurement.solve import describe, solve
 from suanzhang.money.tax import book_value
+from suanzhang.report.jsonable import to_text
+from suanzhang.report.text import print_report
 from suanzhang.report.views import report_of
 from suanzhang.report.xlsx import workbook
 from suanzhang.source import Quoted
@@ -172,6 +178,35 @@ def test_the_workbook_and_the_parts_of_the_shield_hold_the_total():
     assert _cents(line[column] for line in lines[head + 1 : head + 1 + len(found.schedule)]) == cents
     parts = (found.cash, found.interest, found.waiting, found.value_left, found.lines["tax shield"])
     assert _cents(part.amount for part in parts) == cents
+
+
+QUESTION = """\
+title: Own
+currency: USD
+start: 2023-05
+months: 12
+market: {id: us-2023-04, exclude: [a100-spot]}
+costs: {tax_shield: 0.25, tax_life_years: 4, tax_declining_per_year: 0.5}
+chips: [a100-sxm-80]
+serve:
+  - {name: chat, model: llama-2-13b, visits_per_day: 2e6, tokens: {input: 300, output: 200}, start: 2023-08}
+"""
+
+
+def test_explain_and_sensitivity_take_a_taxed_plan_apart_without_a_rest():
+    found = suanzhang.buy(QUESTION, scenarios=1)
+    assert found.lines["tax shield"].amount < 0.0
+    stored = json.loads(to_text(found))
+    names = {given.name for given in givens_of(suanzhang.explain(stored).trees)}
+    assert {"share that taxes give back", "years on the books", "declining balance a year"} <= names
+    subject = plan_subject({**stored, "verb": "buy"}, dict(found.header.inputs))
+    assert subject.evaluate({})["cost"] == pytest.approx(1.0, rel=1e-6)
+    dearer = (subject.evaluate({"price.support": 2.0})["cost"] - 1.0) * found.cost.amount
+    assert dearer == pytest.approx(0.75 * found.lines["support"].amount, rel=1e-3)
+    shown = io.StringIO()
+    print_report(report_of(found), file=shown, width=200)
+    assert "Tax shield" in shown.getvalue()
+    assert suanzhang.replay(stored).identical
 
 
 @pytest.mark.parametrize("costs", [{"tax_shield": 1.0}, {"tax_life_years": 0.0}, {"tax_declining_per_year": 1.0}])
