@@ -113,6 +113,7 @@ EXAMPLES = {
     "gpu-rush-2023/question.yaml": 0,
     "gpu-rush-2023/question-tight.yaml": 3,
     "gpu-rush-2023/startup.yaml": 0,
+    "gpu-rush-2023/portfolio.yaml": 0,
     "2026-10/question.yaml": 0,
     "2026-10/two-sites.yaml": 0,
     "shared-fleet/question.yaml": 0,
@@ -127,7 +128,48 @@ def test_examples_end_as_their_comments_say(name: str, code: int) -> None:
 
 def test_no_question_is_left_out() -> None:
     found = {str(path.relative_to(ROOT / "examples")) for path in (ROOT / "examples").rglob("*.yaml")}
-    assert {name for name in found if "claims" not in name} == set(EXAMPLES)
+    assert {name for name in found if "claims" not in name and "scenarios" not in name} == set(EXAMPLES)
+
+
+SCENARIOS = sorted((ROOT / "examples/gpu-rush-2023/scenarios").glob("*.yaml"))
+
+
+def test_every_scenario_is_named_in_the_readme_of_its_example() -> None:
+    words = (ROOT / "examples/gpu-rush-2023/README.md").read_text(encoding="utf-8")
+    assert {path.name.partition("-")[0] for path in SCENARIOS} == {
+        "S02", "S03", "S08", "S11", "S12", "S17", "S18", "S20", "S22", "S24", "S25",
+    }  # fmt: skip
+    assert all(f"`{path.name}`" in words for path in SCENARIOS)
+    assert all(name.partition("/")[2] in words for name in EXAMPLES if name.startswith("gpu-rush-2023"))
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_a_scenario_answers_as_the_audit_of_all_claims_does(path) -> None:
+    number = path.name.partition("-")[0]
+    alone = {row.id: row for row in suanzhang.audit(path).claims}
+    whole = {row.id: row for row in suanzhang.audit(path.parents[1] / "claims.yaml", claim=",".join(alone_of(path))).claims}
+    assert whole and all(name.startswith(number) for name in alone)
+    assert {name: alone[name] for name in whole} == whole
+    assert all(row.computed is not None for row in alone.values())
+    ended, lines = snippets.outcome(f"suanzhang audit examples/gpu-rush-2023/scenarios/{path.name}")
+    assert ended == 0, "\n".join(lines)
+
+
+def alone_of(path) -> list[str]:
+    """Ids of a scenario file that the file of all claims holds too."""
+    all_claims = (path.parents[1] / "claims.yaml").read_text(encoding="utf-8")
+    ids = [line.partition("id: ")[2].strip() for line in path.read_text(encoding="utf-8").splitlines() if "- id: " in line]
+    return [name for name in ids if f"- id: {name}\n" in all_claims]
+
+
+def test_a_changed_scenario_gives_another_answer(tmp_path) -> None:
+    path = next(path for path in SCENARIOS if path.name.startswith("S22"))
+    changed = tmp_path / "dgx.yaml"
+    text = path.read_text(encoding="utf-8")
+    assert "rent_per_month: 37000" in text
+    changed.write_text(text.replace("rent_per_month: 37000", "rent_per_month: 18500"), encoding="utf-8")
+    (before,), (after,) = suanzhang.audit(path).claims, suanzhang.audit(changed).claims
+    assert after.computed > 1.5 * before.computed  # half the rent: owning pays much later
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").rglob("claims.yaml")), ids=lambda path: path.parent.name)
