@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from suanzhang.app.explain import EXPLAINED, explain
+from suanzhang.app.explain import EXPLAINED, explain, verb_of
 from suanzhang.app.explain_tree import find_formula, formulas_of, givens_of
 from suanzhang.app.header import header
 from suanzhang.app.replay_inputs import read_result
@@ -38,7 +38,7 @@ def cite(result: str | Path | Mapping[str, Any], *, format: str = "text") -> Cit
     if format not in FORMATS:
         raise InputError(f"unknown format {format!r}", fix=f"use one of {', '.join(FORMATS)}")
     body = read_result(result)
-    traced = str(body["verb"]).removesuffix("_question") in EXPLAINED
+    traced = verb_of(body) in EXPLAINED
     explained = explain(result) if traced else None
     trees = explained.trees if explained else ()
     uses: dict[str, set[str]] = defaultdict(set)

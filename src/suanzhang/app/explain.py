@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from suanzhang.app.explain_any import FORMULAS, any_flags, any_trees
 from suanzhang.app.explain_tree import dotted, flags_of, summed
 from suanzhang.app.header import header
 from suanzhang.app.replay_inputs import answering_verb, given_back, read_result
@@ -19,20 +18,29 @@ from suanzhang.spec.trust import AnswerWorth, ExplainResult, Flag, Given, Node
 
 _BEST = 3
 """Measurements that are named for each answer."""
-_OWN: Mapping[str, str] = {
-    "train": "suanzhang.app.explain_train:explain_train",
-    "serve": "suanzhang.app.explain_serve:explain_serve",
+TREES: Mapping[str, str] = {
+    "backtest": "suanzhang.app.explain_replays:explain_backtest",
     "calibrate_runs": "suanzhang.app.explain_runs:explain_own_runs",
+    "compare_benchmark": "suanzhang.app.explain_fleets:explain_benchmark",
     "examine": "suanzhang.app.explain_runs:explain_examine",
     "goodput": "suanzhang.app.explain_runs:explain_goodput",
+    "improve": "suanzhang.app.explain_fleets:explain_improve",
+    "launch_serve": "suanzhang.app.explain_fleets:explain_launch",
     "launch_train": "suanzhang.app.explain_runs:explain_launch",
     "post_train": "suanzhang.app.explain_post:explain_post",
-    "train_mixed": "suanzhang.app.explain_mixed:explain_mixed",
     "scaling": "suanzhang.app.explain_scaling:explain_scaling",
+    "sensitivity": "suanzhang.app.explain_replays:explain_sensitivity",
+    "serve": "suanzhang.app.explain_serve:explain_serve",
+    "serve_kinds": "suanzhang.app.explain_fleets:explain_kinds",
+    "serve_share": "suanzhang.app.explain_fleets:explain_share",
+    "serve_units": "suanzhang.app.explain_units:explain_units",
+    "simulate": "suanzhang.app.explain_fleets:explain_day",
+    "train": "suanzhang.app.explain_train:explain_train",
+    "train_mixed": "suanzhang.app.explain_mixed:explain_mixed",
     "variants": "suanzhang.app.explain_runs:explain_variants",
 }
 """Verb to what builds its trees and says where the formulas of this version give another value."""
-EXPLAINED = ("train", "serve", "plan", "buy", "audit", *FORMULAS)
+EXPLAINED = ("plan", "buy", "audit", *TREES)
 """Verbs whose results can be explained."""
 
 
@@ -72,11 +80,22 @@ def explain(result: str | Path | Mapping[str, Any]) -> ExplainResult:
     )
 
 
+def verb_of(body: Mapping[str, Any]) -> str:
+    """The verb whose trees a result has: of a service or training of a question that of its own kind.
+
+    The ``verb`` of a sensitivity is that of its subject.
+    """
+    if "answers" in body and "subject" in (body.get("inputs") or {}):
+        return "sensitivity"
+    return str(body["verb"]).removesuffix("_question")
+
+
 def _flags(body: Mapping[str, Any], trees: tuple[Node, ...]) -> tuple[Flag, ...]:
     """Weak figures of the trees, and those that the result names itself of answers that no tree shows."""
     found = flags_of(trees)
     known = {(flag.answer, flag.figure) for flag in found}
-    return tuple(sorted((*found, *(flag for flag in any_flags(body) if (flag.answer, flag.figure) not in known)),
+    named_weak = [Flag(**flag) for flag in body.get("weak_inputs") or ()]
+    return tuple(sorted((*found, *(flag for flag in named_weak if (flag.answer, flag.figure) not in known)),
                         key=lambda flag: (-flag.share, flag.answer, flag.figure)))  # fmt: skip
 
 
@@ -101,14 +120,12 @@ def made_with(body: Mapping[str, Any]) -> Header:
 
 
 def _trees(verb: str, body: Mapping[str, Any], inputs: Mapping[str, Any], where: str) -> tuple[list[Node], list[str]]:
-    if verb in _OWN:
-        home, _, name = _OWN[verb].partition(":")
+    if verb in TREES:
+        home, _, name = TREES[verb].partition(":")
         found: tuple[list[Node], list[str]] = getattr(importlib.import_module(home), name)(body, inputs)
         return found
     if verb == "audit":
         return audit_trees(body), []
-    if verb in FORMULAS:
-        return any_trees(verb, body, inputs), []
     return _plan(body, question_of(inputs, where))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from suanzhang.app.explain_terms import Run, days_tree, energy_tree, memory_tree, mfu_tree, run_on, step_tree
 from suanzhang.app.explain_train import explain_train
-from suanzhang.app.explain_tree import asked, dotted, moved_words, named, over
+from suanzhang.app.explain_tree import asked, dotted, less, moved_words, named, over
 from suanzhang.app.train_asked import with_overlap, with_routing
 from suanzhang.app.train_input import sizes_of, tokens_of
 from suanzhang.app.train_run import HARDWARE, RATES
@@ -296,8 +296,10 @@ def _optimizer_of(job: TrainJob, body: Mapping[str, Any]) -> TrainJob:
 
 
 def _saved(name: str, now: float, then: float) -> Node:
-    parts = (named("step of the file", now, "s"), Node("less the step after the change", -then, "s"))
-    return Node(name, now - then, "s", "sum", dotted(step_total_s), parts=parts)
+    """Share of the step that a change saves."""
+    step = named("step of the file", now, "s")
+    parts = (step, less(named("step after the change", then, "s")))
+    return over(name, Node("shorter by", now - then, "s", "sum", dotted(step_total_s), parts=parts), step, "fraction")
 
 
 def _bubble(run: Run) -> Node:

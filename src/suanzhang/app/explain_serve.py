@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from suanzhang.app.explain_tree import asked, dotted, efficiencies, of_chip, of_stack, quoted
+from suanzhang.app.explain_tree import asked, dotted, efficiencies, held, named, of_chip, of_stack, over, quoted
 from suanzhang.app.physics import Physics, physics
 from suanzhang.app.serve_energy import replica_power_w
 from suanzhang.app.serve_estimate import estimate_serve, fitted
@@ -15,6 +15,11 @@ from suanzhang.app.serve_verb_answer import rent_per_chip_h
 from suanzhang.catalog.chips import chip as chip_of
 from suanzhang.catalog.models import model as model_of
 from suanzhang.catalog.stacks import serve_stack
+from suanzhang.perf.attention import decode_attention_s, mla_decode_s, prefill_attention_s
+from suanzhang.perf.collectives import allreduce_s, alltoall_s, p2p_s
+from suanzhang.perf.elementwise import memory_bound_s
+from suanzhang.perf.gemm import gemm_s
+from suanzhang.perf.moe import moe_ffn_s
 from suanzhang.perf.serving.iteration import iteration_terms
 from suanzhang.perf.serving.memory import replica_memory
 from suanzhang.perf.serving.precision import compute_dtype
@@ -43,6 +48,17 @@ _TERMS: Mapping[str, tuple[str, ...]] = {
     "host": ("host", "host_per_seq"),
 }
 """Term of an iteration: the figures that it rests on."""
+_KERNELS: Mapping[str, str] = {
+    **dict.fromkeys(("projections", "ffn", "head", "mixer"), dotted(gemm_s)),
+    "experts": dotted(moe_ffn_s),
+    "prefill_attention": dotted(prefill_attention_s),
+    "decode_attention": dotted(decode_attention_s),
+    "elementwise": dotted(memory_bound_s),
+    "tensor_comm": dotted(allreduce_s),
+    "expert_comm": dotted(alltoall_s),
+    "pipeline_comm": dotted(p2p_s),
+}
+"""Term of an iteration: the formula of its kernels, or of its messages; the others are of the iteration itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +120,7 @@ def iteration(name: str, replica: Replica, key: str, note: str) -> Node:
     parts = [
         Node(
             str(term["name"]).replace("_", " "), float(term["value"]), "s", "formula",
-            str(term["formula"]) or dotted(iteration_terms),
+            _formula(term, replica.model),
             tuple(givens[figure] for figure in _TERMS.get(str(term["name"]), ())),
             _layer(str(term["name"]), float(term["value"]), replica.model),
         )
@@ -113,6 +129,14 @@ def iteration(name: str, replica: Replica, key: str, note: str) -> Node:
     total = sum(part.value or 0.0 for part in parts)
     shown = tuple(sorted(parts, key=lambda part: -(part.value or 0.0)))
     return Node(name, total, "s", "sum", dotted(iteration_terms), parts=shown, note=note)
+
+
+def _formula(term: Mapping[str, Any], model: ModelSpec | None) -> str:
+    """The formula behind a term; a compressed cache is decoded by its own."""
+    name = str(term["name"])
+    if name == "decode_attention" and model is not None and model.mla is not None:
+        return dotted(mla_decode_s)
+    return _KERNELS.get(name) or str(term["formula"]) or dotted(iteration_terms)
 
 
 def _layer(term: str, value: float, model: ModelSpec | None) -> tuple[Node, ...]:
@@ -228,17 +252,20 @@ def _chips(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> Node:
 
 def _cost(body: Mapping[str, Any], chip: ChipSpec) -> Node:
     money = body["cost_per_response"]
+    unit = str(money["currency"])
     rent = rent_per_chip_h(chip)
     price = quoted(f"rent of {chip.id} for an hour", rent.price if rent else None)
-    rate = float(body["chips"]) * (float(price.value) if rent else 0.0) / HOUR_S / float(money["amount"])
-    parts = (
-        Node("chips", float(body["chips"]), "chips", "given", dotted(size_service)),
-        Node("requests answered", rate, "1/s", "given", dotted(estimate_serve)),
+    price = replace(price, unit=f"{unit}/chip/h") if rent else price
+    hourly = float(body["chips"]) * (float(price.value) if rent else 0.0)
+    rate = hourly / HOUR_S / float(money["amount"])
+    chips = named("chips", float(body["chips"]), "chips", dotted(size_service))
+    rented = Node("rent of all chips for an hour", hourly, unit, "product", "", (price,), (chips,))
+    answered = named("requests answered a second", rate, "1/s", dotted(estimate_serve))
+    hour = Node(
+        "requests answered in an hour", rate * HOUR_S, "requests", "product", "", (), (answered, named("an hour", HOUR_S, "s"))
     )
-    return Node(
-        "cost of a response", float(money["amount"]), str(money["currency"]), "formula", "suanzhang.app.serve_verb.serve",
-        (price,), parts, note="chips x rent / 3600 / requests per second",
-    )  # fmt: skip
+    made = over("cost of a response", rented, hour, unit, "suanzhang.app.serve_verb.serve")
+    return held(replace(made, value=float(money["amount"])))
 
 
 def _energy(body: Mapping[str, Any], replica: Replica) -> Node:
@@ -249,7 +276,10 @@ def _energy(body: Mapping[str, Any], replica: Replica) -> Node:
     power = Node(
         "draw of one chip", float(body["replica"]["power_w_per_chip"]), "W", "formula", dotted(replica_power_w), (plate, shares)
     )
-    return Node(
-        "energy of a response", float(body["energy_j_per_response"]), "J", "product", dotted(estimate_serve), (), (power,),
-        note="chips only, without host and cooling",
-    )  # fmt: skip
+    count, rate = float(body["replica"]["chips"]), float(body["replica"]["requests_per_s"])
+    drawn = Node("draw of a replica", (power.value or 0.0) * count, "W", "product", "", (), (
+        power, named("chips of a replica", count, "chips")))  # fmt: skip
+    answered = named("requests a second of a replica", rate, "1/s", dotted(estimate_serve))
+    made = over("energy of a response", drawn, answered, "J", dotted(estimate_serve))
+    note = "chips only, without host and cooling"
+    return held(replace(made, value=float(body["energy_j_per_response"]), note=note))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ from suanzhang.source import QUESTION, Quoted
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.stack import ServeStack, TrainStack
 from suanzhang.spec.trust import Flag, Given, Node
-from suanzhang.units import GB
+from suanzhang.units import DAY_S, GB, HOUR_S
 
 WEAK = ("unverified", "assumed")
 """Grades that are flagged where they weigh."""
@@ -87,6 +88,40 @@ def over(name: str, first: Node, other: Node, unit: str, formula: str = "") -> N
     return Node(name, (first.value or 0.0) / below if below else None, unit, "ratio", formula, parts=(first, other))
 
 
+def less(node: Node) -> Node:
+    """A value that is taken away."""
+    minus = Node("taken away", -1.0, "times")
+    return Node(f"less {node.name}", -(node.value or 0.0), node.unit, "product", parts=(minus, node))
+
+
+_CLOSE = 1e-9
+_UNITS_APART = (1.0, DAY_S, HOUR_S, 1.0 / DAY_S, 1.0 / HOUR_S)
+"""Factors by which a value may differ from the product of its parts, which are given in other units of time."""
+
+
+def made_of(node: Node) -> bool:
+    """Whether the parts of a node make its value in the way that it says; always for formulas."""
+    value, parts = node.value, [part.value or 0.0 for part in node.parts]
+    if value is None or not parts + [given for given in node.inputs if not isinstance(given.value, str)]:
+        return node.joined in ("formula", "given")
+    if node.joined == "sum":
+        return abs(sum(parts) - value) <= _CLOSE * max(abs(value), *(abs(part) for part in parts))
+    if node.joined == "largest":
+        return math.isclose(max(parts), value, rel_tol=_CLOSE)
+    if node.joined == "ratio":
+        below = math.prod(parts[1:])
+        return below != 0.0 and math.isclose(parts[0] / below, value, rel_tol=_CLOSE)
+    if node.joined == "product":
+        made = math.prod(parts) * math.prod(given.value for given in node.inputs if not isinstance(given.value, str))
+        return any(math.isclose(made * factor, value, rel_tol=_CLOSE) for factor in _UNITS_APART)
+    return True
+
+
+def held(node: Node) -> Node:
+    """The node; a formula of its parts where they do not make its value in the way that it says."""
+    return node if made_of(node) else replace(node, joined="formula")
+
+
 def summed(node: Node) -> Node:
     """The node and everything below it with shares.
 
@@ -109,27 +144,28 @@ def summed(node: Node) -> Node:
 def flags_of(trees: Iterable[Node]) -> tuple[Flag, ...]:
     """Figures of grade unverified or assumed that weigh more than 5 % of an answer, the heaviest first.
 
-    The weight of a figure is the share of the answer whose terms it enters; a figure that enters a factor weighs in full.
+    The weight of a figure is the share of the answer whose terms it enters: added up over the terms of a sum and the factors
+    of a product, where a figure that enters one weighs in full; the heaviest of the arguments of a formula, which mixes them
+    in shares that are not known here.
     """
     found: dict[tuple[str, str], tuple[Given, float]] = {}
     for tree in trees:
-        weights: dict[str, float] = {}
-        givens: dict[str, Given] = {}
-        _weigh(tree, weights, givens)
-        for name, weight in weights.items():
+        for name, (given, weight) in _weights(tree).items():
             if weight > WEIGHS:
-                found[tree.name, name] = (givens[name], min(weight, 1.0))
+                found[tree.name, name] = (given, min(weight, 1.0))
     flags = [Flag(g.name, g.grade, share, answer, g.source) for (answer, _), (g, share) in found.items()]
     return tuple(sorted(flags, key=lambda flag: (-flag.share, flag.answer, flag.figure)))
 
 
-def _weigh(node: Node, weights: dict[str, float], givens: dict[str, Given]) -> None:
-    for given in node.inputs:
-        if given.grade in WEAK and given.source != QUESTION:
-            weights[given.name] = weights.get(given.name, 0.0) + (node.share or 0.0)
-            givens[given.name] = given
+def _weights(node: Node) -> dict[str, tuple[Given, float]]:
+    """Weak figures at and below a node with what rests on them, at most what rests on the node."""
+    own = {g.name: (g, node.share or 0.0) for g in node.inputs if g.grade in WEAK and g.source != QUESTION}
+    mixed = node.joined in ("formula", "given")
     for part in node.parts:
-        _weigh(part, weights, givens)
+        for name, (given, weight) in _weights(part).items():
+            known = own.get(name, (given, 0.0))[1]
+            own[name] = (given, max(known, weight) if mixed else min(known + weight, max(node.share or 0.0, known)))
+    return own
 
 
 def givens_of(trees: Iterable[Node]) -> Iterable[Given]:

@@ -170,7 +170,8 @@ def _read(body: Any) -> tuple[str, list[Measured]]:
     raise InputError("is no result that we know", fix="give a result of vllm bench serve, GuideLLM or AIPerf")
 
 
-def _workload(run: Measured) -> Workload:
+def workload_of(run: Measured) -> Workload:
+    """The load that a measured run stood under."""
     if run.rate is not None:
         return OpenLoop(run.rate, LengthSpec("fixed", run.isl, run.isl), LengthSpec("fixed", run.osl, run.osl))
     users = min(run.concurrency or MANY, MANY)
@@ -272,7 +273,7 @@ def compare_benchmark(
     metrics: list[ComparedMetric] = []
     notes = [] if stack else [f"engine assumed: {engine.title}"]
     for number, run in enumerate(runs, 1):
-        work = _workload(run)
+        work = workload_of(run)
         estimate = estimate_serve(shape, spec, place, engine, *dtypes, work)
         metrics += _compared(number, run, shape, spec, estimate, work)
         notes += [f"run {number}: {text}" for text in estimate.warnings]

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 import suanzhang
-from suanzhang.app.explain_any import FORMULAS, any_trees
+from suanzhang.app.cite import NO_DOCUMENT
+from suanzhang.app.explain import TREES
 from suanzhang.app.explain_serve import layers_with
 from suanzhang.app.explain_train import run_of
-from suanzhang.app.explain_tree import find_formula, flags_of, formulas_of, givens_of, summed
+from suanzhang.app.explain_tree import find_formula, flags_of, formulas_of, givens_of, held, made_of, summed
 from suanzhang.catalog.models import model
+from suanzhang.catalog.sources import sources
 from suanzhang.errors import InputError
 from suanzhang.report.html import page
 from suanzhang.report.jsonable import to_json, to_text
@@ -31,14 +33,17 @@ def check(result: ExplainResult) -> None:
     for tree in result.trees:
         for node in nodes(tree):
             assert node.unit or node.value is None, node.name
-            if node.joined == "sum" and node.parts:
-                total = sum(part.value or 0.0 for part in node.parts)
-                assert total == pytest.approx(node.value, rel=1e-6), node.name
+            assert made_of(node), f"{tree.name} > {node.name}: {node.value} is no {node.joined} of its parts"
     for name in set(formulas_of(result.trees)):
         assert callable(find_formula(name))
     for given in givens_of(result.trees):
         assert given.grade in (*GRADES, "asked"), given
         assert isinstance(given.value, str) or given.unit, given
+        assert given.source in (*sources(), "", *NO_DOCUMENT), given
+
+
+def depth(node: Node) -> int:
+    return 1 + max((depth(part) for part in node.parts), default=0)
 
 
 def tree(result: ExplainResult, name: str) -> Node:
@@ -69,7 +74,8 @@ def test_a_result_that_other_formulas_made_is_told(train_file: Path) -> None:
 def test_service_and_plan_sum_up(serve_file: Path, plan_file: Path) -> None:
     service = suanzhang.explain(serve_file)
     check(service)
-    assert tree(service, "cost of a response").inputs[0].grade in GRADES
+    rents = [given for given in givens_of([tree(service, "cost of a response")]) if given.name.startswith("rent")]
+    assert rents and rents[0].grade in GRADES and rents[0].unit == "USD/chip/h"
     plan = suanzhang.explain(plan_file)
     check(plan)
     held = json.loads(plan_file.read_text())
@@ -83,16 +89,110 @@ def test_service_and_plan_sum_up(serve_file: Path, plan_file: Path) -> None:
     assert any(found.name == "days of base" for found in plan.trees)
 
 
-@pytest.mark.parametrize("verb", sorted(FORMULAS))
+HEADLINES: dict[str, dict[str, str]] = {
+    "backtest": {"cost of the plan, a100-sxm-80, steady, 12 months from 2023-04": "rows.0.planned.amount"},
+    "calibrate_runs": {"step of line 2, gpt3-175b on a100-sxm-80": "fits.0.after_s"},
+    "compare_benchmark": {"time per further token of run 1": "metrics.1.predicted"},
+    "examine": {"days": "days", "saved by the best layout": ""},
+    "goodput": {"days": "days", "useful share of the time": "goodput_fraction", "failures": "failures",
+                "useful share by the formula": "formula_fraction", "mean time between failures": "mtbf_s"},
+    "improve": {"cost of a response today": "baseline.cost_per_response.amount", "saved by kv-fp8": "",
+                "saved by the best combination": "saving_per_month.amount"},
+    "launch_serve": {"time per further token": "plan.tpot_s.mean", "cost of a response": "plan.cost_per_response.amount"},
+    "launch_train": {"days": "plan.days", "energy": "plan.energy_j"},
+    "post_train": {"days": "days", "cost": "cost.amount", "memory of the fullest chip": "best.memory_bytes"},
+    "scaling": {"loss": "best.loss", "parameters": "best.params", "tokens": "best.tokens"},
+    "sensitivity": {"spread of days": ""},
+    "serve": {"cost of a response": "cost_per_response.amount", "energy of a response": "energy_j_per_response"},
+    "serve_kinds": {"cost of a response": "options.0.deployment.cost_per_response.amount", "chips": "options.0.chips"},
+    "serve_share": {"chips together": "chips_shared", "chips saved by sharing": "saved_chips"},
+    "serve_units": {"cost of a response over the day": "day.cost_per_response.amount",
+                    "energy of a response over the day": "day.energy_j_per_response", "chips by what they are held for": ""},
+    "simulate": {"time per further token": "tpot_s.mean", "replicas": "replicas", "tokens a second": "output_tokens_per_s"},
+    "train": {"days": "days", "energy": "energy_j"},
+    "train_mixed": {"days": "best.days", "gain of the best way": "gain_fraction", "loss by mixing": "mixing_loss_fraction"},
+    "variants": {"days on 64 a100-sxm-80": "rows.0.option.days", "time of a800-sxm-80 over a100-sxm-80": "rows.1.time_ratio"},
+}  # fmt: skip
+"""Verb to the names of its headline figures, and where its result holds them."""
+
+
+def at(body: Any, path: str) -> Any:
+    for key in path.split("."):
+        body = body[int(key)] if key.isdigit() else body[key]
+    return body
+
+
+@pytest.mark.parametrize("verb", sorted(TREES))
 def test_every_verb_that_predicts_is_explained_and_cited(verb: str, answers: dict[str, Any]) -> None:
     body = json.loads(to_text(answers[verb]))
-    assert body["verb"] == verb
     result = suanzhang.explain(body)
+    assert result.verb == verb
+    assert not result.warnings
     check(result)
-    assert any(node.value for found in result.trees for node in nodes(found)), "no figure"
-    assert any(given.source for given in givens_of(result.trees)) or body.get("sources"), "no source"
-    assert set(formulas_of(result.trees)), "no formula"
+    for name, path in HEADLINES[verb].items():
+        found = tree(result, name)
+        assert found.parts or found.inputs or not found.value, f"{name} is a leaf"
+        if path:
+            assert found.value == pytest.approx(at(body, path), rel=1e-9), name
+    assert any(given.source in sources() for given in givens_of(result.trees)), "no document"
+    assert all(found.value is not None for found in result.trees), "an answer without a value"
     assert suanzhang.cite(body).references
+
+
+@pytest.mark.parametrize("verb", sorted(set(TREES) - {"backtest", "sensitivity"}))
+def test_headlines_lead_down_to_figures_of_chips_or_laws(verb: str, answers: dict[str, Any]) -> None:
+    result = suanzhang.explain(json.loads(to_text(answers[verb])))
+    deepest = max(result.trees, key=depth)
+    assert depth(deepest) >= 3, "one level deep"
+    assert len(set(formulas_of(result.trees))) >= 3, "one formula for all"
+    kinds = {given.grade for given in givens_of(result.trees)}
+    assert kinds - {"asked", "assumed"}, "nothing but what was asked"
+
+
+def test_an_answer_lists_no_term_twice_beside_itself(answers: dict[str, Any]) -> None:
+    for verb in sorted(TREES):
+        result = suanzhang.explain(json.loads(to_text(answers[verb])))
+        names = [found.name for found in result.trees]
+        assert len(names) == len(set(names)), verb
+        for found in result.trees:
+            for node in nodes(found):
+                below = [part.name for part in node.parts]
+                assert len(below) == len(set(below)), f"{verb}: {node.name}"
+
+
+@pytest.mark.parametrize("joined", ["sum", "product", "ratio", "largest"])
+def test_parts_that_do_not_make_their_whole_are_found(joined: Any) -> None:
+    parts = (Node("a", 6.0, "s"), Node("b", 2.0, "s"))
+    right = {"sum": 8.0, "product": 12.0, "ratio": 3.0, "largest": 6.0}[joined]
+    assert made_of(Node("right", right, "s", joined, parts=parts))
+    assert made_of(held(Node("right", right, "s", joined, parts=parts)))
+    wrong = Node("wrong", right * (1.0 + 1e-7), "s", joined, parts=parts)
+    assert not made_of(wrong)
+    assert held(wrong).joined == "formula"
+
+
+def test_of_the_largest_only_the_largest_weighs() -> None:
+    weak = Given("guess", 1.0, "1", "x", "assumed")
+    sides = (Node("long", 9.0, "s"), Node("short", 5.0, "s", inputs=(weak,)))
+    assert not flags_of((summed(Node("step", 9.0, "s", "largest", parts=sides)),))
+    assert flags_of((summed(Node("step", 14.0, "s", "sum", parts=sides)),))
+
+
+def test_a_weak_figure_in_two_arguments_of_a_formula_weighs_as_in_the_heavier() -> None:
+    weak = Given("guess", 1.0, "1", "x", "assumed")
+
+    def argument(share: float) -> Node:
+        return Node("mix", 1.0, "s", "sum", parts=(Node("a", share, "s", inputs=(weak,)), Node("b", 1.0 - share, "s")))
+
+    whole = Node("answer", 3.0, "s", "formula", parts=(argument(0.3), argument(0.2)))
+    assert flags_of((summed(whole),))[0].share == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("verb", sorted(TREES))
+def test_weak_figures_that_a_result_names_are_flagged_by_its_explanation(verb: str, answers: dict[str, Any]) -> None:
+    body = json.loads(to_text(answers[verb]))
+    own = {flag["figure"] for flag in (body.get("plan") or body).get("weak_inputs") or ()}
+    assert own <= {flag.figure for flag in suanzhang.explain(body).flags}
 
 
 def test_what_predicts_nothing_says_so_and_is_cited_by_its_sources(answers: dict[str, Any]) -> None:
@@ -176,8 +276,8 @@ def test_a_training_with_options_of_its_own_is_explained_by_them(tmp_path: Path)
     assert run_of(body, {**asked, "tokens": "1T", "overlap": ""}).estimate.step_s != run.estimate.step_s
 
 
-def test_gains_of_an_examined_job_are_shares() -> None:
-    body = {"best_gain": 0.5, "best_gain_interval": {}, "findings": [{"gain": 0.25, "gain_interval": {}}]}
-    tree = any_trees("examine", body, {})[-1]
-    found = {node.name: node.unit for part in tree.parts for node in (part, *part.parts) if node.value is not None}
-    assert found == {"best gain": "fraction", "gain": "fraction"}
+def test_gains_of_an_examined_job_are_shares(answers: dict[str, Any]) -> None:
+    body = json.loads(to_text(answers["examine"]))
+    found = tree(suanzhang.explain(body), "saved by the best layout")
+    assert (found.unit, found.joined) == ("fraction", "ratio")
+    assert found.value == pytest.approx(body["best_gain"], rel=1e-9)
