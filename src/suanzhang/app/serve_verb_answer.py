@@ -59,7 +59,8 @@ def answer_of(
     load = work or OpenLoop(replica.requests_per_s, ask.input, ask.output)
     off = off_of(replica, load, ask.model, ask.chip)
     cost, cost_interval = cost_of(ask.chip, chips, rate, off.capacity, ask.seed)
-    counted = _count_interval(ask, replicas, sized, off.capacity, asked=work is not None)
+    sizing = _spread(ask, sized, rate)
+    counted = _count_interval(replicas, sizing, off.capacity, asked=work is not None)
     shown = spread_estimate(replica, off)
     warnings = replica.warnings
     if not cost:
@@ -93,7 +94,7 @@ def answer_of(
         simulated_s=replica.simulated_s,
         wall_s=replica.wall_s,
         replica=shown,
-        sized=_spread(ask, sized, rate),
+        sized=sizing,
         warnings=warnings,
         sources=_sources(ask),
         isl=ask.input.mean,
@@ -112,10 +113,15 @@ def _mean_interval(values: Percentiles) -> Interval:
     return values.mean_interval
 
 
-def _count_interval(ask: Ask, replicas: int, sized: SizedService | None, capacity: Interval, *, asked: bool) -> Interval:
-    """Replicas that would be needed, were the capacity as far off as it may be; those asked for where they are given."""
+def _count_interval(replicas: int, sized: SizedService | None, capacity: Interval, *, asked: bool) -> Interval:
+    """Replicas that would be needed, were the capacity as far off as it may be; those asked for where they are given.
+
+    A sizing knows how much of the capacity is in use; without one every replica is taken as full.
+    """
     if asked:
         return Interval(float(replicas), float(replicas), float(replicas))
+    if sized is not None and sized.replicas == replicas and sized.replicas_interval is not None:
+        return sized.replicas_interval
     spares = sized.spare_replicas if sized else 0
     carrying = max(replicas - spares, 1)
     return whole(lambda factor: math.ceil(carrying / factor - 1e-9) + spares, capacity)

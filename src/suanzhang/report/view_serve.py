@@ -13,7 +13,7 @@ from suanzhang.units import MEGA, MILLI, format_count
 def serve(result: ServeResult) -> Report:
     """Chips, engine settings, latencies, throughput, cost and energy of one service."""
     verdict = (
-        f"{format_count(result.chips)} x {result.chip} in {format_count(result.replicas)} replicas "
+        f"{format_count(result.chips)} x {result.chip} in {format_count(result.replicas)} {'replica' if result.replicas == 1 else 'replicas'} "
         f"({layout_words(result.layout)}) serve {result.model}: first token after "
         f"{_span(result.ttft_s.p50, result.ttft_s.p50_interval, '.2f')} s in the median, then "
         f"{_span(result.tpot_s.p50 / MILLI, result.tpot_s.p50_interval, '.0f', 1.0 / MILLI)} ms per token; "
@@ -46,6 +46,10 @@ def serve(result: ServeResult) -> Report:
     return Report(f"Serving {result.model} on {result.chip}", verdict, sections, main="Latency over requests")
 
 
+def _replicas(result: ServeResult) -> str:
+    return "replica" if result.replicas == 1 and result.replicas_interval in (None, Interval(1.0, 1.0, 1.0)) else "replicas"
+
+
 def _span(value: float, interval: Interval | None, form: str, scale: float = 1.0) -> str:
     """A figure of a sentence with the ends of its interval."""
     if interval is None:
@@ -58,7 +62,7 @@ def _deployment(result: ServeResult) -> Facts:
         "Deployment",
         (
             Fact("chips", result.chips, "chips", moving(result.chips_interval)),
-            Fact("replicas", result.replicas, "replicas", moving(result.replicas_interval)),
+            Fact("replicas", result.replicas, _replicas(result), moving(result.replicas_interval)),
             Fact("layout of a replica", layout_words(result.layout)),
             Fact("engine", result.engine),
             Fact("weights / cache", f"{result.weight_dtype} / {result.kv_dtype}"),

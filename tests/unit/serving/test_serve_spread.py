@@ -118,3 +118,13 @@ def test_memory_rests_on_measured_trainings_and_says_so() -> None:
     factors, basis = memory_factors("calibrated")
     assert factors.p05 < 1.0 < factors.p95
     assert "trainings of" in basis and "no served model states its memory" in basis
+
+
+def test_an_answer_counts_the_same_replicas_as_its_sizing() -> None:
+    from suanzhang.app.serve import serve
+
+    found = serve("llama-3.1-8b", "h100-sxm-80", isl=500, osl=100, rate=2.0, ttft_p99_s=1.0, tpot_p99_s=0.05,
+                  simulated_requests=0)  # fmt: skip
+    assert found.sized is not None and found.replicas == found.sized.replicas == 1
+    assert found.sized.utilisation_mean < 0.5
+    assert found.replicas_interval == found.sized.replicas_interval == Interval(1.0, 1.0, 1.0)
