@@ -12,8 +12,9 @@ from suanzhang.units import MEGA, MILLI, format_count
 
 def serve(result: ServeResult) -> Report:
     """Chips, engine settings, latencies, throughput, cost and energy of one service."""
+    many = "replica" if result.replicas == 1 else "replicas"
     verdict = (
-        f"{format_count(result.chips)} x {result.chip} in {format_count(result.replicas)} {'replica' if result.replicas == 1 else 'replicas'} "
+        f"{format_count(result.chips)} x {result.chip} in {format_count(result.replicas)} {many} "
         f"({layout_words(result.layout)}) serve {result.model}: first token after "
         f"{_span(result.ttft_s.p50, result.ttft_s.p50_interval, '.2f')} s in the median, then "
         f"{_span(result.tpot_s.p50 / MILLI, result.tpot_s.p50_interval, '.0f', 1.0 / MILLI)} ms per token; "
