@@ -125,11 +125,12 @@ def plan_purchases(
     offers, warnings = usable_offers(where, currency)
     demands, unpowered = _with_power(demands)
     wanted = {need.chip for demand in demands for need in demand.options}
-    costs = {name: _costs(name, offers, place, months, currency, where.date, cost_edits or {}) for name in sorted(wanted)}
+    edits = cost_edits or {}
+    costs = {name: _costs(name, offers, place, months, currency, where.date, edits, demands) for name in sorted(wanted)}
     for other in sites[1:]:
         for name in sorted(wanted):
             key = name + AT + other.site.id
-            costs[key] = _costs(name, offers, other.site, months, currency, where.date, cost_edits or {})
+            costs[key] = _costs(name, offers, other.site, months, currency, where.date, edits, demands)
     costs = {key: with_work_hours(found, key.partition(AT)[0], demands) for key, found in costs.items()}
     problem = PurchaseProblem(
         demands=demands,
@@ -327,13 +328,27 @@ def site_in(site: Site, currency: str, date: str) -> Site:
 
 
 def _costs(
-    name: str, offers: tuple[Offer, ...], site: Site, months: int, currency: str, date: str, edits: dict[str, dict[str, float]]
+    name: str,
+    offers: tuple[Offer, ...],
+    site: Site,
+    months: int,
+    currency: str,
+    date: str,
+    edits: dict[str, dict[str, float]],
+    demands: tuple[Demand, ...],
 ) -> ChipCosts:
     spec = chip(name)
     bought = [offer.price.value for offer in offers if offer.kind == "buy" and offer.chip == name]
     per_usd = rate("USD", currency, date).value
-    costs = chip_costs(spec, min(bought, default=0.0), site_in(site, currency, date), months, currency, per_usd)
+    price, place, joined = min(bought, default=0.0), site_in(site, currency, date), _largest(name, demands)
+    costs = chip_costs(spec, price, place, months, currency, per_usd, joined)
     return edited(costs, **edits[name]) if name in edits else costs
+
+
+def _largest(name: str, demands: tuple[Demand, ...]) -> float:
+    """Chips of a kind that the largest job would take: what one network joins."""
+    takes = [need.chips * max(demand.level, default=1.0) for demand in demands for need in demand.options if need.chip == name]
+    return max(takes, default=0.0)
 
 
 def _weighted_quantile(plan: ProcurementPlan, scenarios: tuple[Scenario, ...], level: float) -> float:

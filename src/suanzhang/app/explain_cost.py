@@ -55,6 +55,11 @@ _FORMULAS = {
     "tax shield": dotted(relieved),
 }
 
+_TOPOLOGY = {
+    "network_tiers": "tiers of switches",
+    "network_oversubscription": "oversubscription",
+    "network_adapter_share": "share of a port at the server",
+}
 _BOOKS = {
     "tax_life_years": "years on the books",
     "tax_declining_per_year": "declining balance a year",
@@ -163,6 +168,8 @@ def _figures(line: str, offer: str, chip: str, bill: Bill) -> list[Given]:
     if line in _OF_CHIP and chip in bill.costs:
         costs = bill.costs[chip]
         found += [quoted(_WORDS[name], costs.sources.get(name)) for name in _OF_CHIP[line]]
+        if line == "network":
+            found += [quoted(words, figure(key).quoted) for key, words in _TOPOLOGY.items()]
         if line == "power" and costs.tariff is not None:
             found += _hour_prices(bill, costs)
         if line == "power":

@@ -9,6 +9,7 @@ from suanzhang.errors import InputError, OutOfDomain
 from suanzhang.money.annuity import annuity_factor
 from suanzhang.money.depreciation import resale_path
 from suanzhang.money.figures import figure
+from suanzhang.money.network import topology_factor
 from suanzhang.money.power import chip_draw, energy_cost_per_hour
 from suanzhang.money.procurement.calendar import HOURS_PER_MONTH
 from suanzhang.source import Quoted
@@ -28,13 +29,14 @@ def chip_costs(
     months: int,
     currency: str,
     per_usd: float,
+    chips: float = 0.0,
 ) -> ChipCosts:
     """Everything that one chip of one's own costs beside its price, and what it draws.
 
     Model:
-        Host per chip; network by the speed of its port; storage per chip; room by kilowatt of nameplate; spares and
-        support as shares of chip and host a year; staff per chip; energy by idle and busy draw. Left out: taxes,
-        land, the building of a site.
+        Host per chip; network by the speed of its port and the topology; storage per chip; room by kilowatt of
+        nameplate; spares and support as shares of chip and host a year; staff per chip; energy by idle and busy
+        draw. Left out: taxes on what is bought, land, the building of a site.
 
     Args:
         chip: the chip and its node.
@@ -43,6 +45,7 @@ def chip_costs(
         months: length of the resale path.
         currency: of every amount.
         per_usd: units of the currency for one US dollar.
+        chips: how many one network joins, by which its tiers are chosen where that is asked for.
 
     Returns:
         The costs, each with its origin in ``sources``.
@@ -51,7 +54,7 @@ def chip_costs(
         InputError: the site is priced in another currency.
 
     Equation:
-        network = c_port b_nic / b_port; room = rent P_nameplate; spares = s (p + h) / 12, support likewise.
+        network = c_port b_nic / b_port f(topology); room = rent P_nameplate; spares = s (p + h) / 12, support likewise.
 
     Validity:
         Figures of 2023 to 2025; each has a range in the table of figures.
@@ -86,7 +89,7 @@ def chip_costs(
     return ChipCosts(
         chip=chip.id,
         host=host,
-        network=figure("network_per_port").value * per_usd * port,
+        network=figure("network_per_port").value * per_usd * port * topology_factor(chips),
         storage=figure("storage_per_chip").value * per_usd,
         room=0.0 if room is None else room.value * draw.nameplate_w / KILO,
         spares=figure("spares_per_year").value * worth / MONTHS_PER_YEAR,

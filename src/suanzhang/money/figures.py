@@ -69,6 +69,8 @@ _LIMITS: Mapping[str, tuple[float, float]] = {
     "used_discount": _SHARE, "tax_shield": (0.0, 0.9), "tax_life_years": (1.0, 100.0),
     "tax_declining_per_year": (0.0, 0.95), "infra_life_months": (1.0, 600.0), "site_life_months": (1.0, 1200.0),
     "server_over_chip_power": (1.0, 10.0), "rack_power_w": (1.0, 1e7), "network_port_bytes_per_s": (1.0, 1e13),
+    "network_tiers": (0.0, 5.0), "network_radix": (4.0, 4096.0), "network_oversubscription": (1.0, 100.0),
+    "network_adapter_share": _SHARE,
 }  # fmt: skip
 """What a figure may be; from 0 where it is not named."""
 _GIVEN: ContextVar[Mapping[str, float]] = ContextVar("given", default=MappingProxyType({}))

@@ -35,6 +35,8 @@ ELSEWHERE = {
     "fleet_draw": "the draw of a fleet in the audit of bills",
     "network_port_bytes_per_s": "the speed of a port, by which its price is scaled",
     "peak_draw": "the limit of power",
+    "network_radix": "tiers that the number of chips decides",
+    "network_adapter_share": "networks of another topology than the sourced one",
     "price_change_per_year": "prices that orders meet later",
     "rack_power_w": "the racks that chips take",
     "site_build_months": "works", "site_cost_per_w": "works", "site_life_months": "works",
