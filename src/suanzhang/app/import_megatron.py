@@ -232,12 +232,24 @@ def _zero(given: _Given) -> int:
     return 1 if optimizer else 0
 
 
-def _layout(given: _Given, model: ModelSpec) -> TrainLayout:
+def _stages(cut: str) -> int:
+    """Stages and chunks of Megatron's own notation, such as ``Et*3|(tt|)*4,mL``."""
+    text = cut.replace(",", "")
+    for pattern in (r"\(([^)]+)\)\*(\d{1,4})", r"(.)\*(\d{1,4})"):
+        text = re.sub(pattern, lambda found: found.group(1) * int(found.group(2)), text)
+    return text.count("|") + 1
+
+
+def _layout(given: _Given, model: ModelSpec, assumed: list[str]) -> TrainLayout:
     pp = given.whole("pipeline-model-parallel-size", 1)
     vpp = given.whole("num-virtual-stages-per-pipeline-rank", 1)
     chunk = given.whole("num-layers-per-virtual-pipeline-stage")
     if chunk:
         vpp = max(1, model.layers // (pp * chunk))
+    cut = given.text("pipeline-model-parallel-layout")
+    if cut:
+        vpp = max(1, _stages(cut) // pp)
+        assumed.append("layers of the stages: spread as evenly as they go, not as the file says")
     recompute, layers = _recompute(given)
     zero = _zero(given)
     tp = given.whole("tensor-model-parallel-size", 1)
@@ -298,7 +310,7 @@ def read_megatron(text: str) -> ReadJob:
     assumed: list[str] = []
     seq = given.whole("seq-length", needed=True)
     model = _model(given, assumed)
-    layout = _layout(given, model)
+    layout = _layout(given, model, assumed)
     node, nodes = _started(given, "chips of a node"), _started(given, "nodes")
     batch = given.whole("global-batch-size")
     samples = given.whole("train-samples")

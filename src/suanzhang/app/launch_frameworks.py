@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from suanzhang.app.launch_megatron import FSDP_STRATEGY, moe_pattern
+from suanzhang.app.launch_megatron import FSDP_STRATEGY, ends_count, moe_pattern, uneven_stages
 from suanzhang.spec.launch import LaunchFile, Target, TrainPlan
 from suanzhang.spec.layout import TrainLayout
 from suanzhang.spec.model import ModelSpec
@@ -75,8 +75,13 @@ def _provider(model: ModelSpec, layout: TrainLayout, seq_len: int) -> dict[str, 
         "context_parallel_size": layout.cp,
         "sequence_parallel": layout.sp and layout.tp > 1,
     }
-    if layout.vpp > 1:
+    cut = uneven_stages(layout, model)
+    if layout.vpp > 1 and not cut:
         fields["virtual_pipeline_model_parallel_size"] = layout.vpp
+    if cut:
+        fields["pipeline_model_parallel_layout"] = cut
+    if ends_count(layout, model):
+        fields |= {"account_for_embedding_in_pipeline_split": True, "account_for_loss_in_pipeline_split": True}
     if model.mtp_layers:
         fields["mtp_num_layers"] = model.mtp_layers
     if model.moe is not None:

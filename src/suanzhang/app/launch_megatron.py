@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 
+from suanzhang.perf.training.pack import layout_args, shape_args
+from suanzhang.perf.training.params import stage_layers
 from suanzhang.spec.launch import LaunchFile, Target, TrainPlan
 from suanzhang.spec.layout import TrainLayout
 from suanzhang.spec.model import ModelSpec
@@ -95,6 +97,25 @@ def _mixture(model: ModelSpec) -> Args:
     ]
 
 
+def ends_count(layout: TrainLayout, model: ModelSpec) -> bool:
+    """Whether embedding and head count as a layer each, so that the chunks of a pipeline come out equal."""
+    chunks = layout.pp * layout.vpp
+    return layout.pp > 1 and bool(model.layers % chunks) and (model.layers + 2) % chunks == 0
+
+
+def uneven_stages(layout: TrainLayout, model: ModelSpec) -> str:
+    """The layers of every stage and chunk as the plan spreads them, as ``Ettt|tttt|tttL``; empty where they divide."""
+    if layout.pp == 1 or model.layers % (layout.pp * layout.vpp) == 0 or ends_count(layout, model):
+        return ""
+    shape, row = shape_args(model), layout_args(layout)
+    held = [int(stage_layers(shape, row, float(stage))) for stage in range(layout.pp)]
+    spread = [[own // layout.vpp + (chunk < own % layout.vpp) for own in held] for chunk in range(layout.vpp)]
+    stages = ["t" * count for chunk in spread for count in chunk]
+    stages[0] = "E" + stages[0]
+    stages[-1] += "m" * model.mtp_layers + "L"
+    return "|".join(stages)
+
+
 def layout_arguments(layout: TrainLayout, model: ModelSpec) -> tuple[Args, list[str]]:
     """A layout, and what of it the arguments cannot say."""
     args: Args = [
@@ -106,10 +127,11 @@ def layout_arguments(layout: TrainLayout, model: ModelSpec) -> tuple[Args, list[
     args += [("expert-model-parallel-size", str(layout.ep))] if model.moe else []
     args += [("expert-tensor-parallel-size", str(layout.etp or layout.tp))] if model.moe else []
     args += [("sequence-parallel", "")] if layout.sp and layout.tp > 1 else []
-    args += [("num-virtual-stages-per-pipeline-rank", str(layout.vpp))] if layout.vpp > 1 else []
+    cut = uneven_stages(layout, model)
+    args += [("num-virtual-stages-per-pipeline-rank", str(layout.vpp))] if layout.vpp > 1 and not cut else []
+    args += [("pipeline-model-parallel-layout", cut)] if cut else []
     args += [("tp-comm-overlap", "")] if layout.overlap_tp and layout.sp and layout.tp > 1 else []
-    chunks = layout.pp * layout.vpp
-    if layout.pp > 1 and model.layers % chunks and (model.layers + 2) % chunks == 0:
+    if ends_count(layout, model):
         args += [("account-for-embedding-in-pipeline-split", ""), ("account-for-loss-in-pipeline-split", "")]
     unsaid = []
     if layout.overlap_tp and layout.tp > 1 and not layout.sp:

@@ -233,3 +233,11 @@ def test_a_size_of_zero_is_refused(tmp_path: Path, name: str) -> None:
 def test_what_cannot_run_says_so_once(tmp_path: Path) -> None:
     found = examine(_write(tmp_path, "job.sh", LINE + "--micro-batch-size 3"), "h100-sxm-80")
     assert report_of(found).verdict.count("cannot run") == 1
+
+
+@pytest.mark.parametrize(("cut", "chunks"), [("Ettt|(tttt|)*6,tttttL", 1), ("Et*4|(tt|)*14,L", 2), ("E|t*16|t*8|t*8,L", 1)])
+def test_stages_of_ones_own_are_counted(cut: str, chunks: int) -> None:
+    pp = (cut.count("|") + 1) if "(" not in cut else 8
+    job = read_megatron(f"{LINE} --pipeline-model-parallel-size {pp} --pipeline-model-parallel-layout '{cut}'")
+    assert (job.layout.pp, job.layout.vpp) == (pp, chunks)
+    assert any("not as the file says" in note for note in job.assumed)

@@ -30,7 +30,7 @@ MEGATRON_NAMES = _names(
     add-qkv-bias untie-embeddings-and-output-weights mtp-num-layers multi-latent-attention q-lora-rank kv-lora-rank
     qk-head-dim qk-pos-emb-head-dim v-head-dim num-experts moe-router-topk moe-ffn-hidden-size
     moe-shared-expert-intermediate-size moe-layer-freq moe-grouped-gemm moe-token-dispatcher-type tensor-model-parallel-size
-    pipeline-model-parallel-size context-parallel-size expert-model-parallel-size expert-tensor-parallel-size
+    pipeline-model-parallel-size pipeline-model-parallel-layout context-parallel-size expert-model-parallel-size expert-tensor-parallel-size
     sequence-parallel num-virtual-stages-per-pipeline-rank tp-comm-overlap use-megatron-fsdp data-parallel-sharding-strategy
     use-distributed-optimizer ckpt-format num-distributed-optimizer-instances overlap-grad-reduce overlap-param-gather
     optimizer-cpu-offload optimizer-offload-fraction recompute-granularity recompute-method recompute-num-layers
@@ -79,6 +79,7 @@ BRIDGE_NAMES = _names(
     virtual_pipeline_model_parallel_size num_moe_experts moe_router_topk moe_ffn_hidden_size moe_grouped_gemm
     moe_token_dispatcher_type expert_model_parallel_size expert_tensor_parallel_size moe_shared_expert_intermediate_size
     moe_layer_freq recompute_granularity recompute_method recompute_num_layers mtp_num_layers
+    pipeline_model_parallel_layout account_for_embedding_in_pipeline_split account_for_loss_in_pipeline_split
     """
 )
 """GPTModelProvider of Megatron-Bridge v0.6.0 and TransformerConfig / ModelParallelConfig of Megatron Core, its bases."""
@@ -197,3 +198,24 @@ def test_the_verb_writes_the_files(target: str, tmp_path) -> None:
 def test_an_unknown_target_names_the_nearest() -> None:
     with pytest.raises(InputError, match="megatron"):
         launch_train("llama-3-8b", "1T", "h100-sxm-80:64", "megatorn")
+
+
+@pytest.mark.parametrize(("name", "stages", "chunks"), [("deepseek-v3", 16, 1), ("deepseek-v3", 8, 2), ("gpt3-175b", 9, 1)])
+def test_stages_that_do_not_divide_are_written_one_by_one(name: str, stages: int, chunks: int) -> None:
+    shape = model(name)
+    layout = TrainLayout(pp=stages, dp=8, vpp=chunks, schedule="interleaved" if chunks > 1 else "1f1b")
+    args = dict(megatron.layout_arguments(layout, shape)[0])
+    assert "num-virtual-stages-per-pipeline-rank" not in args  # the tool takes one of the two
+    cut = args["pipeline-model-parallel-layout"].split("|")
+    assert len(cut) == stages * chunks
+    assert sum(part.count("t") for part in cut) == shape.layers
+    assert cut[0][0] == "E" and cut[-1][-1] == "L" and cut[-1].count("m") == shape.mtp_layers
+    counts = [part.count("t") for part in cut]
+    assert max(counts) - min(counts) <= (1 if chunks == 1 else 2)
+    assert frameworks._provider(shape, layout, 4096)["pipeline_model_parallel_layout"] == "|".join(cut)
+
+
+def test_stages_that_divide_need_no_list() -> None:
+    for layout in (TrainLayout(pp=8, dp=8), TrainLayout(pp=7, dp=8, vpp=14, schedule="interleaved")):
+        args = dict(megatron.layout_arguments(layout, model("gpt3-175b"))[0])
+        assert "pipeline-model-parallel-layout" not in args
