@@ -120,6 +120,12 @@ def later(summary: LatencySummary, before_s: float = 0.0, extra: Extra = NOTHING
     return Percentiles(summary.mean + mean, summary.p50 + p50, summary.p90 + p90, summary.p99 + p99)
 
 
+def ahead_s(stack: ServeStack, found: SimResult) -> float:
+    """Time for which a request waits for what a busy engine has scheduled; the simulation schedules nothing ahead [s]."""
+    busy = max(1.0 - 1.0 / max(found.batch_mean, 1.0), 0.0)
+    return stack.ahead_iterations * busy * found.busy_s / max(found.iterations, 1)
+
+
 def simulate_serve(
     model: ModelSpec,
     chip: ChipSpec,
@@ -155,7 +161,7 @@ def simulate_serve(
     batch = draw_requests(workload, requests, seed)
     result = simulate(batch, table, settings, warmup_s=0.1 * float(batch.arrival_s[-1]), seed=seed)
     front = stack.request_s + stack.request_per_seq_s * result.batch_mean
-    front *= front_factor(coefficients or fitted(), stack)
+    front = front * front_factor(coefficients or fitted(), stack) + ahead_s(stack, result)
     pipe = pipeline_s(layout.pp, table, settings, workload.input, workload.output)
     warnings = estimate.warnings
     if result.overloaded and not estimate.saturated:

@@ -8,7 +8,7 @@ import numpy as np
 
 from suanzhang.app.serve_args import front_factor, iteration_args
 from suanzhang.app.serve_estimate import MANY, estimate_serve, fitted
-from suanzhang.app.serve_sim import NOTHING, Extra, draw_lengths, later, pipeline_s
+from suanzhang.app.serve_sim import NOTHING, Extra, ahead_s, draw_lengths, later, pipeline_s
 from suanzhang.errors import InputError
 from suanzhang.perf.serving.precision import kv_bytes
 from suanzhang.perf.serving.table import iteration_table
@@ -180,7 +180,7 @@ def run_at(ready: Prepared, demand: Demand, rate: float, replicas: int = CELL) -
 
 def latencies(found: SimResult, ready: Prepared) -> tuple[Percentiles, Percentiles, Percentiles]:
     """First token, per token and end to end of a run, the time before the engine included."""
-    front = ready.front_s + ready.front_per_seq_s * found.batch_mean
+    front = ready.front_s + ready.front_per_seq_s * found.batch_mean + ahead_s(ready.way.stack, found)
     return later(found.ttft_s, front, ready.pipe_s), later(found.tpot_s), later(found.e2e_s, front, ready.pipe_s)
 
 

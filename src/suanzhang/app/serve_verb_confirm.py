@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from suanzhang.app.serve_args import front_factor
 from suanzhang.app.serve_estimate import estimate_serve, fitted
-from suanzhang.app.serve_sim import later, pipeline_s, simulate_serve, table_and_settings
+from suanzhang.app.serve_sim import ahead_s, later, pipeline_s, simulate_serve, table_and_settings
 from suanzhang.app.serve_verb_way import plain, simulated_way
 from suanzhang.sim.prefix import prefix_hits, simulate_prefix
 from suanzhang.sim.replica import simulate
@@ -130,6 +130,7 @@ def replayed(ask: Ask, trace: RequestBatch, layout: ServeLayout, estimate: Serve
         share = float(hits.sum()) / float(whole.input_tokens.sum())
         warnings += (f"{share:.0%} of the prompt tokens of the trace were found in prefix caches",)
     front = (ask.stack.request_s + ask.stack.request_per_seq_s * found.batch_mean) * front_factor(fitted(), ask.stack)
+    front += ahead_s(ask.stack, found)
     pipe = pipeline_s(layout.pp, table, settings, ask.input, ask.output)
     if found.overloaded:
         able = f"{replicas} replicas answer {found.completed_per_s * replicas / count:.3g} requests/s"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from suanzhang.app.header import header
 from suanzhang.app.serve_estimate import estimate_serve
 from suanzhang.app.serve_input import parse_serve_layout, request_rate
+from suanzhang.app.serve_sim import ahead_s
 from suanzhang.app.serve_size import size_service
 from suanzhang.app.serve_size_way import Prepared, carried_by, draw_demand, latencies, misses, prepare, run_at
 from suanzhang.app.serve_spread import Off, around, off_of, percentiles_around, whole
@@ -176,7 +177,7 @@ def _answer(fleet: _Fleet, service: ServiceSpec, found: SimResult, router: str, 
         for one, factors in zip(plain, (off.ttft, off.tpot, off.e2e), strict=True)
     )
     scale = fleet.replicas / fleet.followed
-    front = fleet.ready.front_s + fleet.ready.front_per_seq_s * found.batch_mean
+    front = fleet.ready.front_s + fleet.ready.front_per_seq_s * found.batch_mean + ahead_s(way.stack, found)
     warnings = []
     if found.overloaded:
         warnings.append(

@@ -118,7 +118,8 @@ def closed_by(ready: Prepared, inputs: LengthSpec, outputs: LengthSpec, users: f
     rate = running / cycle
     tpot = (cycle - own) / max(osl - 1.0, 1.0)
     front = ready.front_s + ready.front_per_seq_s * running
-    first = front + 0.5 * step + own + ready.pipe_s[0]
+    ahead = ready.way.stack.ahead_iterations * max(1.0 - 1.0 / max(batch, 1.0), 0.0)
+    first = front + (0.5 + ahead) * step + own + ready.pipe_s[0]
     return ClosedWay(rate, running, first, tpot, each, computed, min(rate * added, 1.0))
 
 

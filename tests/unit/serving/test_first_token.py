@@ -11,12 +11,14 @@ from suanzhang.app.serve import estimate_serve
 from suanzhang.app.serve_args import batch_rules, iteration_args
 from suanzhang.app.serve_estimate import fitted, serve_memory
 from suanzhang.app.serve_runs import run_settings
+from suanzhang.app.serve_sim import simulate_serve
 from suanzhang.catalog import chips, models, stacks
 from suanzhang.evidence.rows import ServeRow, shipped_rows
 from suanzhang.perf.serving.iteration import iteration_s
 from suanzhang.perf.serving.rounds import cluster_ttft_s, queue_s
+from suanzhang.spec.job import LengthSpec
 from suanzhang.spec.layout import ServeLayout
-from suanzhang.spec.serve import ClosedLoop
+from suanzhang.spec.serve import ClosedLoop, OpenLoop
 from suanzhang.spec.stack import ServeStack
 
 MODEL, CHIP, LAYOUT = models.model("llama-3.1-70b"), chips.chip("b200"), ServeLayout(tp=4)
@@ -41,7 +43,7 @@ def _step_by_step_s(stack: ServeStack, users: int, isl: float, osl: float = 900.
     waiting = [(0.0, i) for i in range(users)]
     running: dict[int, float] = {}
     came, first = np.zeros(total), np.zeros(total)
-    now = scheduled = context = 0.0
+    now = scheduled = 0.0
     sent, done, looks = users, 0, 0
     while done < total:
         if not running and waiting[0][0] > now:
@@ -68,7 +70,7 @@ def _step_by_step_s(stack: ServeStack, users: int, isl: float, osl: float = 900.
                 running[i] -= 1.0
         for i in taken:
             first[i], running[i] = now - came[i], answers[i] - 1.0
-    return float(first.mean() + context)
+    return float(first.mean())
 
 
 @pytest.mark.parametrize("users", [4, 32, 96])
@@ -90,6 +92,15 @@ def test_an_engine_that_schedules_ahead_lets_a_request_wait_one_iteration_longer
     ahead = estimate_serve(MODEL, CHIP, LAYOUT, TRTLLM, "fp8", "fp8", work)
     behind = estimate_serve(MODEL, CHIP, LAYOUT, replace(TRTLLM, ahead_iterations=0.0), "fp8", "fp8", work)
     assert ahead.ttft_s.mean - behind.ttft_s.mean == pytest.approx(ahead.decode_iteration_s, rel=0.05)
+
+
+def test_the_simulation_shows_the_same_wait() -> None:
+    prompt, answer = LengthSpec("fixed", 900.0, 900.0), LengthSpec("fixed", 200.0, 200.0)
+    work = OpenLoop(8.0, prompt, answer)
+    stacks_ = (TRTLLM, replace(TRTLLM, ahead_iterations=0.0))
+    found = [simulate_serve(MODEL, CHIP, LAYOUT, stack, "fp8", "fp8", work, requests=400)[0] for stack in stacks_]
+    wait = found[0].ttft_s.mean - found[1].ttft_s.mean
+    assert 0.8 * found[0].decode_iteration_s < wait < 2.0 * found[0].decode_iteration_s
 
 
 def test_a_lone_user_meets_an_idle_engine() -> None:
