@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from suanzhang.app import launch_engines as engines
 from suanzhang.app import launch_frameworks as frameworks
 from suanzhang.app import launch_megatron as megatron
-from suanzhang.app.train_input import default_batch
+from suanzhang.app.train_asked import with_routing
 from suanzhang.catalog.chips import chip as chip_of
 from suanzhang.catalog.models import model as model_of
 from suanzhang.catalog.stacks import serve_stack
 from suanzhang.errors import InputError, nearest_names
+from suanzhang.spec.job import TrainJob
 from suanzhang.spec.launch import SERVE_TARGETS, TRAIN_TARGETS, LaunchFile, LaunchResult, Target, TrainPlan
 from suanzhang.spec.model import ModelSpec
 from suanzhang.spec.paths import from_home
@@ -98,8 +100,9 @@ def launch_train(
     _checked(target, TRAIN_TARGETS)
     spec = model if isinstance(model, ModelSpec) else model_of(str(model))
     found = train(spec, tokens, chips, global_batch=global_batch, seq_len=seq_len, optimizer=optimizer, **further)
-    seq = seq_len or min(spec.max_seq, 8192)
-    plan = train_plan(found, spec, seq, global_batch or default_batch(spec, seq), optimizer)
+    plan = train_plan(found, spec, found.seq_len, found.global_batch, optimizer)
+    routed = with_routing(TrainJob("", spec, 1.0, found.seq_len, found.global_batch), str(further.get("routing") or ""))
+    plan = replace(plan, capacity_factor=routed.capacity_factor, pad_to_capacity=routed.pad_to_capacity)
     about, write = _TRAIN[target]
     files, start, unsaid = write(plan)
     return _result(about, files, folder, start, unsaid, found)

@@ -148,6 +148,9 @@ def _bridge_settings(plan: TrainPlan) -> list[str]:
 def nemo(plan: TrainPlan) -> Written:
     """A Megatron-Bridge recipe in Python."""
     fields = _provider(plan.model, plan.layout, plan.seq_len)
+    if plan.model.moe is not None and plan.capacity_factor > 0.0:
+        fields["moe_expert_capacity_factor"] = plan.capacity_factor
+        fields["moe_pad_expert_input_to_capacity"] = plan.pad_to_capacity
     shape = "\n".join(f"    {name}={value!r}," for name, value in fields.items())
     settings = "\n".join(f"    {line}" for line in _bridge_settings(plan))
     text = (
@@ -263,6 +266,7 @@ def torchtitan(plan: TrainPlan) -> Written:
     unsaid += [f"optimizer {plan.optimizer}: written as AdamW"] if plan.optimizer != "adam" else []
     unsaid += ["parameters stay in host memory too where the optimizer does"] if layout.offload_optimizer else []
     unsaid += ["activations in host memory: no key"] if layout.offload_activations else []
+    unsaid += ["capacity of the experts: torchtitan routes dropless"] if plan.capacity_factor > 0.0 else []
     unsaid += (
         ["recompute of a part of the layers: written as full"] if layout.recompute == "full" and layout.recompute_layers else []
     )
@@ -314,6 +318,9 @@ def deepspeed(plan: TrainPlan) -> Written:
     )
     unsaid += [f"cp={layout.cp}: the script sets up Ulysses sequence parallelism"] if layout.cp > 1 else []
     unsaid += [f"ep={layout.ep}: the script gives ep_size to its MoE layers"] if layout.ep > 1 else []
+    unsaid += (
+        [f"capacity factor {plan.capacity_factor:g}: the script gives it to its MoE layers"] if plan.capacity_factor else []
+    )
     unsaid += [f"optimizer {plan.optimizer}: the script builds it"]
     start = f"deepspeed --num_nodes {plan.nodes} --num_gpus {plan.node_chips} train.py --deepspeed_config deepspeed.json"
     return (LaunchFile("deepspeed.json", json.dumps(body, indent=2) + "\n"),), start, unsaid

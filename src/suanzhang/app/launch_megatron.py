@@ -208,11 +208,20 @@ def run_arguments(plan: TrainPlan) -> tuple[Args, list[str]]:
     return args, unsaid
 
 
+def capacity_arguments(plan: TrainPlan) -> Args:
+    """How many tokens an expert takes; nothing of dropless routing."""
+    if plan.model.moe is None or plan.capacity_factor <= 0.0:
+        return []
+    padded: Args = [("moe-pad-expert-input-to-capacity", "")] if plan.pad_to_capacity else []
+    return [("moe-expert-capacity-factor", f"{plan.capacity_factor:g}"), *padded]
+
+
 def megatron_arguments(plan: TrainPlan) -> tuple[Args, list[str]]:
     """All arguments of ``pretrain_gpt.py``, and what they cannot say."""
     shape, a = model_arguments(plan.model, plan.seq_len)
     place, b = layout_arguments(plan.layout, plan.model)
     run, c = run_arguments(plan)
+    shape += capacity_arguments(plan)
     data: Args = [("tokenizer-type", "NullTokenizer"), ("mock-data", "")]
     d = ["data and tokenizer: the file trains on made-up tokens until --data-path and a tokenizer are given"]
     d += ["learning rate and its schedule: give --lr, --min-lr and --lr-decay-style"]

@@ -224,7 +224,7 @@ def train(
         "seed": seed or None,
     }
     if overlap or routing:
-        alone({"--launch": launch}, "train", "--overlap or --routing")
+        alone({"--launch": launch if overlap else ""}, "train", "--overlap")
         named |= {"overlap": overlap, "routing": routing}
     if calibration is not None:
         alone({"--launch": launch}, "train", "--calibration")

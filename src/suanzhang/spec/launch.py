@@ -26,7 +26,7 @@ class TrainPlan:
         global_batch: sequences of a step.
         steps: optimizer steps of the run.
         precision: dtype of the products.
-        optimizer: as in ``TrainJob``.
+        optimizer, capacity_factor, pad_to_capacity: as in ``TrainJob``.
     """
 
     model: ModelSpec
@@ -37,6 +37,8 @@ class TrainPlan:
     steps: int
     precision: str = "bf16"
     optimizer: str = "adam"
+    capacity_factor: float = 0.0
+    pad_to_capacity: bool = False
 
     @property
     def nodes(self) -> int:

@@ -30,8 +30,10 @@ MEGATRON_NAMES = _names(
     add-qkv-bias untie-embeddings-and-output-weights mtp-num-layers multi-latent-attention q-lora-rank kv-lora-rank
     qk-head-dim qk-pos-emb-head-dim v-head-dim num-experts moe-router-topk moe-ffn-hidden-size
     moe-shared-expert-intermediate-size moe-layer-freq moe-grouped-gemm moe-token-dispatcher-type tensor-model-parallel-size
-    pipeline-model-parallel-size pipeline-model-parallel-layout context-parallel-size expert-model-parallel-size expert-tensor-parallel-size
-    sequence-parallel num-virtual-stages-per-pipeline-rank tp-comm-overlap use-megatron-fsdp data-parallel-sharding-strategy
+    pipeline-model-parallel-size pipeline-model-parallel-layout context-parallel-size expert-model-parallel-size
+    expert-tensor-parallel-size moe-expert-capacity-factor moe-pad-expert-input-to-capacity sequence-parallel
+    num-virtual-stages-per-pipeline-rank tp-comm-overlap use-megatron-fsdp
+    data-parallel-sharding-strategy
     use-distributed-optimizer ckpt-format num-distributed-optimizer-instances overlap-grad-reduce overlap-param-gather
     optimizer-cpu-offload optimizer-offload-fraction recompute-granularity recompute-method recompute-num-layers
     micro-batch-size global-batch-size train-iters bf16 fp16 fp8-format fp8-recipe fp4-format
@@ -79,7 +81,8 @@ BRIDGE_NAMES = _names(
     virtual_pipeline_model_parallel_size num_moe_experts moe_router_topk moe_ffn_hidden_size moe_grouped_gemm
     moe_token_dispatcher_type expert_model_parallel_size expert_tensor_parallel_size moe_shared_expert_intermediate_size
     moe_layer_freq recompute_granularity recompute_method recompute_num_layers mtp_num_layers
-    pipeline_model_parallel_layout account_for_embedding_in_pipeline_split account_for_loss_in_pipeline_split
+    moe_expert_capacity_factor moe_pad_expert_input_to_capacity pipeline_model_parallel_layout
+    account_for_embedding_in_pipeline_split account_for_loss_in_pipeline_split
     """
 )
 """GPTModelProvider of Megatron-Bridge v0.6.0 and TransformerConfig / ModelParallelConfig of Megatron Core, its bases."""
@@ -219,3 +222,15 @@ def test_stages_that_divide_need_no_list() -> None:
     for layout in (TrainLayout(pp=8, dp=8), TrainLayout(pp=7, dp=8, vpp=14, schedule="interleaved")):
         args = dict(megatron.layout_arguments(layout, model("gpt3-175b"))[0])
         assert "pipeline-model-parallel-layout" not in args
+
+
+def test_the_capacity_of_experts_is_written() -> None:
+    plan = TrainPlan(model("mixtral-8x7b"), LAYOUTS[3], 8, 4096, 512, 1000, capacity_factor=1.25, pad_to_capacity=True)
+    assert dict(megatron.megatron_arguments(plan)[0])["moe-expert-capacity-factor"] == "1.25"
+    assert "moe-pad-expert-input-to-capacity" in dict(megatron.megatron_arguments(plan)[0])
+    assert "moe_expert_capacity_factor=1.25," in frameworks.nemo(plan)[0][0].text
+    assert any("capacity" in line for line in frameworks.torchtitan(plan)[2])
+    assert any("capacity factor 1.25" in line for line in frameworks.deepspeed(plan)[2])
+    launched = launch_train("mixtral-8x7b", "1T", "h100-sxm-80:64", "megatron", routing="capacity=1.5", global_batch=512)
+    assert "--moe-expert-capacity-factor 1.5" in launched.files[0].text
+    assert "--moe-pad" not in launched.files[0].text
