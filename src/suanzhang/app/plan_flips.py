@@ -123,6 +123,7 @@ class _Compare:
             if chip in before and round(after[chip]) != round(before[chip])
         ]
         parts += sold_words(bought, other)
+        parts[:0] = _other_way(bought, other)
         relative = (other.cost.amount - bought.cost.amount) / abs(bought.cost.amount) if bought.cost.amount else None
         change_span = None if relative is None else factor_of(drawn.cost, self.cost, relative, other.gap + bought.gap)
         return Flip(
@@ -130,6 +131,15 @@ class _Compare:
             round(sum(after.values()) - sum(before.values())), ", ".join(parts) or "the same chips", other.cash,
             span(other.cost.amount, drawn.cost), change_span, span(other.cash.amount, drawn.cash),
         )  # fmt: skip
+
+
+_WAYS = {"bought": "mostly bought", "under": "mostly under contract", "rented": "mostly rented by the hour"}
+
+
+def _other_way(bought: BuyResult, other: BuyResult) -> list[str]:
+    """How most chip-months are had in another plan, where that is another way than in the plan."""
+    before, after = (result.decision.partition("% ")[2].split(" ")[0].rstrip(",") for result in (bought, other))
+    return [_WAYS[after]] if after in _WAYS and before in _WAYS and after != before else []
 
 
 def _final_chips(bought: BuyResult) -> dict[str, float]:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from suanzhang.app.plan import Sized
 
 
+_MOST_RENTED = 2
+
+
 def find_risks(
     sized: Sized, bought: BuyResult, trainings: tuple[TrainingPlan, ...], services: tuple[ServicePlan, ...], left: Interval
 ) -> tuple[Risk, ...]:
@@ -29,6 +32,7 @@ def find_risks(
         found
         + _delivery_risks(sized, bought)
         + _spot_risks(sized, bought)
+        + _rent_risks(sized, bought)
         + _export_risks(sized, bought)
         + _value_risks(bought, left)
     )
@@ -131,6 +135,26 @@ def _spot_risks(sized: Sized, bought: BuyResult) -> list[Risk]:
             )
         )  # fmt: skip
     return found
+
+
+def _rent_risks(sized: Sized, bought: BuyResult) -> list[Risk]:
+    """Chips that must be free on the day: the kinds that are rented by the hour most, in the month with the most of them."""
+    held: dict[str, dict[str, float]] = {}
+    for row in bought.schedule:
+        if row.action == "rent" and row.chips > 0.0:
+            held.setdefault(row.offer, {})[row.month] = row.chips
+    found = []
+    for offer in sized.world.market.offers:
+        if offer.id not in held:
+            continue
+        month, most = max(held[offer.id].items(), key=lambda item: item[1])
+        stock = "no stock is quoted" if offer.stock_chips is None else f"the market is put at {format_count(offer.stock_chips)}"
+        more = f" and {format_count(offer.stock_per_month)} more a month" if offer.stock_chips and offer.stock_per_month else ""
+        note = f"{stock}{more}; {offer.price.note}" if "median of 1 offer" in offer.price.note else f"{stock}{more}"
+        words = f"to be free in {month}, held for us by nobody; {note}"
+        found.append(Risk(f"{offer.id} is sold out or dearer", most, "chips", words))
+    found.sort(key=lambda risk: -risk.value)
+    return found[:_MOST_RENTED]
 
 
 def _export_risks(sized: Sized, bought: BuyResult) -> list[Risk]:

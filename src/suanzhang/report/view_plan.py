@@ -23,6 +23,7 @@ from suanzhang.report.blocks import (
 from suanzhang.report.common import layout_words, sources_section, warnings_section
 from suanzhang.report.view_buy import binding_table, cost_facts, schedule_table, with_series
 from suanzhang.report.view_costs import energy_table, tax_table, units_table
+from suanzhang.report.view_plan_first import ARRIVES, first_section, money_scale, together
 from suanzhang.report.view_plan_service import service_details, service_section
 from suanzhang.report.view_train import options_table
 from suanzhang.spec.buy import ScheduleRow
@@ -30,8 +31,7 @@ from suanzhang.spec.plan import PlanResult, Risk, ServicePlan, TrainingPlan
 from suanzhang.spec.result import Interval, Money
 from suanzhang.units import DAY_S, J_PER_KWH, KILO, MEGA, format_count, format_figure
 
-_ARRIVES = "in use from "
-
+_WHOLE = 0.9995
 LEAST_CHANCE = 1e-4
 """A smaller chance is printed as being below this one."""
 
@@ -40,6 +40,7 @@ def plan(result: PlanResult) -> Report:
     """Chips over time, trainings, services, bill, power, what binds, what would change the answer, risks, sources."""
     sections = (
         Section("The plan", (_facts(result), _bill_chart(result))),
+        first_section(result),
         Section("Chips over time", (_chips_chart(result),)),
         *(_training(part) for part in result.train),
         *(service_section(part) for part in result.serve),
@@ -79,10 +80,19 @@ def _verdict(result: PlanResult) -> str:
     ]
     for service in result.serve:
         fleet = " + ".join(f"{format_count(share.chips)} x {share.chip}" for share in service.fleet) or "no chips of its own"
-        since = f"in full from {service.full_from}" if service.full_from else "never in full"
+        since = (
+            f"in full from {service.full_from}{_before(service)}" if service.full_from else f"never in full{_before(service)}"
+        )
         cost = service.cost_per_response
         parts.append(f"{service.name}: {fleet}, {since}, {_thousand(service)} {cost.currency} per 1000 responses.")
     return " ".join([*parts, *_money_words(result)])
+
+
+def _before(service: ServicePlan) -> str:
+    """How much of the demand is carried in the months in which a part of it waits; nothing where none waits."""
+    begun = [share for share in service.served if share > 0.0]
+    least = min(begun, default=1.0)
+    return f" (before that {least:.1%} or more)" if service.full_from and least < _WHOLE else ""
 
 
 def _days(training: TrainingPlan) -> str:
@@ -166,14 +176,8 @@ def _futures(result: PlanResult) -> tuple[Fact, ...]:
     )
 
 
-def _money_scale(result: PlanResult) -> tuple[float, str]:
-    """What amounts of this plan are divided by for people, and the unit that gives."""
-    largest = max(abs(result.cost.amount), abs(result.buy.cash.amount))
-    return (MEGA, f"million {result.currency}") if largest >= 10.0 * MEGA else (1.0, result.currency)
-
-
 def _bill_chart(result: PlanResult) -> Chart:
-    scale, unit = _money_scale(result)
+    scale, unit = money_scale(result)
     points = tuple(
         Point(line.name, "", line.cost.amount / scale, line.cost_interval.scaled(1.0 / scale))
         for line in result.costs
@@ -183,7 +187,7 @@ def _bill_chart(result: PlanResult) -> Chart:
 
 
 def _bill(result: PlanResult) -> Table:
-    scale, unit = _money_scale(result)
+    scale, unit = money_scale(result)
     columns = (Column("line"), Column("cost", unit), Column("grade"))
     rows = tuple((r.name, ranged(r.cost.amount, r.cost_interval, 1.0 / scale), r.grade) for r in result.costs)
     return Table("Costs", columns, rows, "an income is negative")
@@ -192,7 +196,7 @@ def _bill(result: PlanResult) -> Table:
 def _schedule(result: PlanResult) -> Table:
     """The schedule with equal neighbouring months in one row."""
     place = {state.month: index for index, state in enumerate(result.buy.months)}
-    scale, unit = _money_scale(result)
+    scale, unit = money_scale(result)
     merged: list[list[ScheduleRow]] = []
     last: dict[tuple[str, ...], list[ScheduleRow]] = {}
     for row in result.buy.schedule:
@@ -210,8 +214,8 @@ def _schedule(result: PlanResult) -> Table:
             f"{run[0].offer}, {run[0].site}" if run[0].site else run[0].offer,
             run[0].chip,
             round(run[0].chips) if run[0].chip else None,
-            ranged(sum(row.cost.amount for row in run), _together([row.cost_interval for row in run]), 1.0 / scale),
-            run[0].note.removeprefix(_ARRIVES) if run[0].note.startswith(_ARRIVES) else "",
+            ranged(sum(row.cost.amount for row in run), together([row.cost_interval for row in run]), 1.0 / scale),
+            run[0].note.removeprefix(ARRIVES) if run[0].note.startswith(ARRIVES) else "",
         )
         for run in merged
     )
@@ -226,14 +230,6 @@ def _schedule(result: PlanResult) -> Table:
     )
     total = format_figure(sum(row.cost.amount for row in result.buy.schedule), result.currency)
     return Table("Purchases and rents by run of months", columns, rows, f"the rows sum to {total}; an income is negative", 100)
-
-
-def _together(intervals: list[Interval | None]) -> Interval | None:
-    """Equal months in one row: their prices and physics move together, so that the ends add."""
-    known = [interval for interval in intervals if interval is not None]
-    if len(known) < len(intervals) or not known:
-        return None
-    return Interval(sum(one.p05 for one in known), sum(one.p50 for one in known), sum(one.p95 for one in known))
 
 
 def _chips_chart(result: PlanResult) -> Chart:
@@ -286,7 +282,7 @@ def _power_facts(result: PlanResult) -> Facts:
     energy, carbon = sum(row.energy_j for row in rows), sum(row.carbon_kg for row in rows)
     top = max(rows, key=lambda row: row.peak_w, default=None)
     limit = next((row.limit_w for row in rows if row.limit_w is not None), None)
-    used, emitted = _together([row.energy_j_interval for row in rows]), _together([row.carbon_kg_interval for row in rows])
+    used, emitted = together([row.energy_j_interval for row in rows]), together([row.carbon_kg_interval for row in rows])
     drawn = top.peak_w_interval.scaled(1.0 / MEGA) if top is not None and top.peak_w_interval else None
     facts = [
         Fact("highest peak", top.peak_w / MEGA if top else 0.0, "MW", drawn, "with the building's overhead"),
@@ -332,7 +328,7 @@ def _power(result: PlanResult) -> Table:
 
 
 def _flips(result: PlanResult) -> Table:
-    scale, unit = _money_scale(result)
+    scale, unit = money_scale(result)
     columns = (
         Column("change"),
         Column("cash", unit, optional=True),

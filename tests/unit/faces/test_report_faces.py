@@ -160,7 +160,7 @@ def test_the_workbook_has_numbers_as_numbers(name: str) -> None:
 def test_plan_sheets_that_people_look_for() -> None:
     book = openpyxl.load_workbook(io.BytesIO(workbook(report_of(replace(RESULTS["PlanResult"], currency="CNY")))))
     assert {"Schedule", "Costs", "Chips over time", "Power", "Sources"} <= set(book.sheetnames)
-    assert book["Costs"].cell(1, 2).value == "cost [CNY]" and book["Costs"].cell(2, 2).value == 1234567
+    assert book["Costs"].cell(1, 2).value == "cost [million CNY]" and book["Costs"].cell(2, 2).value == 1.234567
 
 
 def test_csv_has_units_and_raw_numbers() -> None:

@@ -1,0 +1,86 @@
+"""What a board reads first: what is to be signed, the cash that it takes, and what the plan leans on."""
+
+from types import SimpleNamespace
+
+import pytest
+
+import suanzhang
+from suanzhang.app.plan_flips import _other_way
+from suanzhang.report.blocks import Facts, Notes, Table
+from suanzhang.report.view_plan import plan as view
+
+
+@pytest.fixture(scope="module")
+def founder():
+    return suanzhang.plan("examples/gpu-rush-2023/startup.yaml")
+
+
+@pytest.fixture(scope="module")
+def buyer():
+    return suanzhang.plan("examples/2026-10/question.yaml")
+
+
+def section(result, title):
+    return next(section for section in view(result).sections if section.title == title)
+
+
+@pytest.mark.parametrize("who", ["founder", "buyer"])
+def test_the_orders_of_the_first_months_are_those_of_the_schedule(who, request):
+    result = request.getfixturevalue(who)
+    facts, orders = section(result, "What to decide first").blocks
+    assert isinstance(facts, Facts)
+    first = [month.month for month in result.buy.months[:3]]
+    signed = [row for row in result.buy.schedule if row.month in first and row.action in ("buy", "lease", "reserve", "resell")]
+    assert isinstance(orders, Table)
+    assert [(row[0], row[1], row[2], row[4]) for row in orders.rows] == [
+        (row.month, row.action, row.offer, round(row.chips)) for row in signed
+    ]
+    assert facts.facts[0].value == pytest.approx(sum(month.cash for month in result.buy.months[:3]), rel=1e-6)
+    top = max(result.buy.months, key=lambda month: month.cash)
+    assert (facts.facts[1].value, facts.facts[1].note) == (pytest.approx(top.cash, rel=1e-6), top.month)
+
+
+def test_a_plan_that_signs_nothing_says_so(founder):
+    from dataclasses import replace
+
+    kept = tuple(row for row in founder.buy.schedule if row.action not in ("buy", "lease", "reserve", "resell"))
+    (_, note) = section(replace(founder, buy=replace(founder.buy, schedule=kept)), "What to decide first").blocks
+    assert isinstance(note, Notes)
+    assert note.lines == (
+        "nothing is to be ordered, signed or sold in the first 3 months; no order or sale comes later",
+    )  # fmt: skip
+
+
+def test_chips_rented_by_the_hour_are_a_risk_with_what_the_market_holds(buyer):
+    risks = [risk for risk in buyer.risks if risk.name.endswith("is sold out or dearer")]
+    assert 1 <= len(risks) <= 2
+    top = risks[0]
+    offer = top.name.removesuffix(" is sold out or dearer")
+    assert top.value == max(row.chips for row in buyer.buy.schedule if row.offer == offer and row.action == "rent")
+    assert "the market is put at" in top.explanation
+    assert top.value >= risks[-1].value
+
+
+def test_how_much_waits_before_a_service_runs_in_full(buyer):
+    (service,) = buyer.serve
+    least = min(share for share in service.served if share > 0.0)
+    words = f"in full from {service.full_from} (before that {least:.1%} or more)"
+    assert (words in view(buyer).verdict) == (least < 0.9995)
+
+
+def test_amounts_of_some_millions_are_printed_in_millions(buyer):
+    chart = next(block for block in section(buyer, "The plan").blocks if block.title == "Cost by line")
+    assert chart.unit == "million USD"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ("74% bought, most of them x", "98% rented by the hour, most of them y", ["mostly rented by the hour"]),
+        ("74% bought, most of them x", "51% bought, most of them y", []),
+        ("51% rented by the hour, most of them y", "60% under contract, most of them y", ["mostly under contract"]),
+        ("nothing", "98% bought, most of them y", []),
+    ],
+)
+def test_another_way_to_have_chips_is_named(before, after, words):
+    assert _other_way(SimpleNamespace(decision=before), SimpleNamespace(decision=after)) == words
