@@ -28,7 +28,7 @@ def annuity_factor(rate: float, periods: float) -> float:
         Any rate above -1; near zero the limit is used.
 
     Sources:
-        Textbook formula of the annuity.
+        [derived] from the sum of a geometric series.
 
     Example:
         >>> round(annuity_factor(0.01, 12), 6)
@@ -62,7 +62,7 @@ def present_value(amount: float, rate: float, periods: float) -> float:
         Any rate above -1.
 
     Sources:
-        Textbook formula of compound interest.
+        [derived] from compound interest.
 
     Example:
         >>> round(present_value(110.0, 0.1, 1.0), 6)

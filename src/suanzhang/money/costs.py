@@ -156,7 +156,7 @@ def chip_hour_lines(
         Constant use and tariff over the life.
 
     Sources:
-        Annuity; figures of ``costs.sources``.
+        [derived] by the annuity, from the figures of ``costs.sources``.
 
     Example:
         See ``tests/unit/money/test_costs.py``: eight chips and 22k of installation, 75 % of 10.2 kW, 1.17 USD an hour.
@@ -206,7 +206,7 @@ def per_flop(per_chip_h: float, peak_flop_per_s: float, mfu: float) -> float:
         The dtype of the peak is the one in use.
 
     Sources:
-        Definition of MFU.
+        [palm2022] section 4.1, model FLOP utilisation.
 
     Example:
         >>> round(per_flop(2.0, 312e12, 0.5) * 1e21, 2)
@@ -240,7 +240,7 @@ def per_million_tokens(per_chip_h: float, tokens_per_s_per_chip: float) -> float
         Steady load.
 
     Sources:
-        Definition.
+        [derived] from the definition.
 
     Example:
         >>> round(per_million_tokens(3.6, 1000.0), 6)

@@ -50,7 +50,7 @@ def break_even(
         Constant prices.
 
     Sources:
-        Definition.
+        [derived] from the definition.
 
     Example:
         >>> b = break_even(7305.0, 365.25, 1.0, 60.0)
@@ -87,7 +87,7 @@ def cost_per_response(cost_per_month: float, responses_per_month: float) -> floa
         Any service.
 
     Sources:
-        Definition.
+        [derived] from the definition.
 
     Example:
         >>> cost_per_response(1.5e9, 3e10)
@@ -122,7 +122,7 @@ def chips_of_response_cost(cost_per_response_: float, responses_per_s: float, re
         Steady rate.
 
     Sources:
-        Definition.
+        [derived] from the definition.
 
     Example:
         >>> round(chips_of_response_cost(0.05, 1e9 / 86400, 20.0))
@@ -170,7 +170,7 @@ def substitute_cost(
         The work divides over chips without loss.
 
     Sources:
-        Definition.
+        [derived] from the definition.
 
     Example:
         >>> s = substitute_cost(0.6, 0.7, 0.8, wanted_ratio=1.25)
@@ -205,7 +205,7 @@ def value_of_cut(cost_now: float, share_cut: float, cut: float) -> float:
         First order: a lower bound of the saving.
 
     Sources:
-        Definition.
+        [derived] from the definition.
 
     Example:
         >>> value_of_cut(100.0, 0.5, 0.4)

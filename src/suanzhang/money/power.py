@@ -88,7 +88,7 @@ def energy_of_bill_j(amount: float, tariff_per_kwh: float) -> float:
         Any positive tariff.
 
     Sources:
-        Definition of a tariff.
+        [derived] from the definition of a tariff.
 
     Example:
         >>> round(energy_of_bill_j(2e6, 0.09) / 3.6e12, 1)
@@ -124,7 +124,7 @@ def chips_of_energy(energy_j: float, seconds: float, chip_w: float, pue: float) 
         Steady draw.
 
     Sources:
-        Definition of PUE.
+        [derived] from the definition of PUE.
 
     Example:
         >>> round(chips_of_energy(3.6e9, 3600.0, 1000.0, 1.0))
@@ -209,7 +209,7 @@ def energy_cost_per_hour(watts: float, pue: float, tariff_per_kwh: float) -> flo
         Steady draw.
 
     Sources:
-        Definition of a tariff.
+        [derived] from the definition of a tariff.
 
     Example:
         >>> energy_cost_per_hour(1000.0, 1.25, 0.08)

@@ -15,6 +15,12 @@ def prices_by_hour(bands: Iterable[HourPrice], flat: float) -> tuple[float, ...]
 
     Raises:
         InputError: two bands name one hour, or a band is no part of a day.
+
+    Equation:
+        p_h = price of the band of hour h, else the flat price.
+
+    Sources:
+        [derived].
     """
     found: dict[int, float] = {}
     for band in bands:
@@ -49,7 +55,7 @@ def work_by_hour(load: LoadSpec) -> tuple[float, ...]:
         The same curve every day.
 
     Sources:
-        Definition of the load curve.
+        [derived] from the definition of the load curve.
 
     Example:
         >>> round(24 * max(work_by_hour(LoadSpec("diurnal", 2.0, peak_hour=12.5))), 2)
@@ -85,7 +91,7 @@ def paid_at_work(prices: Sequence[float], work: Sequence[float]) -> float:
         The same prices every day; what a chip draws idle is drawn in all hours alike.
 
     Sources:
-        Definition.
+        [derived] from the definition.
 
     Example:
         >>> paid_at_work([1.0] * 12 + [3.0] * 12, [0.0] * 12 + [1.0 / 12.0] * 12)

@@ -37,7 +37,7 @@ def book_value(terms: TaxTerms, months: int) -> tuple[float, ...]:
         Use begins with the month of delivery; nothing is left on the books of what is worn out.
 
     Sources:
-        The usual methods of tax law: straight line, and declining balance with the switch to a straight line.
+        [irs-946] straight line, and declining balance with the switch to a straight line.
 
     Example:
         >>> [round(share, 2) for share in book_value(TaxTerms(0.25, 4.0), 6)]
@@ -81,7 +81,7 @@ def later_relief(terms: TaxTerms, paid: float, tied: float, months: int, interes
         There is a profit to deduct from in every month, and what is left at the end is settled at its worth.
 
     Sources:
-        Annuity arithmetic of deferred taxes.
+        [derived] by the annuity of deferred taxes.
 
     Example:
         >>> round(later_relief(TaxTerms(0.5, 2.0), 100.0, 120.0, 2, 0.01), 3)

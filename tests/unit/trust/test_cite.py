@@ -61,6 +61,42 @@ def yaml_sources(value: Any) -> Iterator[str]:
             yield from yaml_sources(item)
 
 
+def bibtex_entries(text: str) -> dict[str, dict[str, str]]:
+    """Entries of a BibTeX file by key, read by its grammar: fields in balanced braces, nothing between entries."""
+    found: dict[str, dict[str, str]] = {}
+    at = 0
+    while at < len(text):
+        if text[at].isspace():
+            at += 1
+            continue
+        head = re.compile(r"@(\w+)\{([\w.:+-]+),").match(text, at)
+        assert head, f"no entry at {text[at : at + 40]!r}"
+        at, fields = head.end(), found.setdefault(head[2], {})
+        assert not fields, f"{head[2]} stands twice"
+        while not (end := re.compile(r"\s*\}").match(text, at)):
+            name = re.compile(r"\s*(\w+)\s*=\s*\{").match(text, at)
+            assert name, f"{head[2]}: no field at {text[at : at + 40]!r}"
+            depth, start = 1, name.end()
+            at = start
+            while depth:
+                depth += {"{": 1, "}": -1}.get(text[at], 0) if text[at - 1] != "\\" else 0
+                at += 1
+            assert name[1] not in fields, f"{head[2]}: {name[1]} twice"
+            fields[name[1]] = text[start : at - 1]
+            at += (comma := text[at : at + 1] == ",")
+            assert comma or re.compile(r"\s*\}").match(text, at), f"{head[2]}: no comma after {name[1]}"
+        at = end.end()
+    return found
+
+
+@pytest.mark.parametrize(
+    "text", ["@misc{a,\n  title = {x\n}\n", "@misc{a,\n title {x}\n}\n", "words", "@misc{a,}@misc{a,t = {x}"]
+)
+def test_broken_bibtex_is_not_read(text: str) -> None:
+    with pytest.raises((AssertionError, IndexError)):
+        bibtex_entries(text)
+
+
 def test_every_value_of_the_catalog_resolves_to_a_source() -> None:
     everything = [dict(chips()), dict(models()), dict(markets()), dict(sites())]
     used = [quote.source for quote in quotes(everything)]
@@ -100,11 +136,61 @@ def test_every_compiled_formula_of_physics_and_money_names_a_source() -> None:
     assert [name for name, function in named if not formula_keys(function)] == []
 
 
+FIGURES = re.compile(r"^(float|Floats|NDArray\[.*\]|dict\[str, float\]|tuple\[(float|Floats)(, (float|Floats|\.\.\.))*\])$")
+"""What a function returns that computes figures rather than plans, rows or columns of a programme."""
+
+
+def section(function: Any, name: str) -> str:
+    """The text of a section of a docstring; empty when there is none."""
+    text = getattr(function, "py_func", function).__doc__ or ""
+    found = re.search(rf"^ *{name}:(.*?)(?=^ *[A-Z][a-z]+:|\Z)", text, flags=re.M | re.S)
+    return found[1].strip() if found else ""
+
+
+def test_every_figure_of_money_names_where_its_formula_comes_from() -> None:
+    named = [
+        (name, function)
+        for name, function in formulas()
+        if name.startswith("suanzhang.money.")
+        and not function.__name__.startswith("_")
+        and FIGURES.match(str(function.__annotations__.get("return")))
+    ]
+    assert len(named) >= 40
+    assert [name for name, function in named if not formula_keys(function)] == []
+    bare = [name for name, function in named if "derived" in formula_keys(function) and not section(function, "Equation")]
+    assert bare == [], "derived from what?"
+
+
+def test_a_formula_that_has_a_section_of_sources_or_an_equation_names_a_key() -> None:
+    told = [(name, f) for name, f in formulas() if section(f, "Sources") or section(f, "Equation")]
+    assert len(told) > 150
+    assert [name for name, function in told if not set(formula_keys(function)) & set(sources())] == []
+
+
+def test_sections_are_read_apart() -> None:
+    def one() -> None:
+        """One.
+
+        Equation:
+            a = b
+            + c.
+
+        Sources:
+            [first2020].
+        """
+
+    assert section(one, "Equation").split() == ["a", "=", "b", "+", "c."]
+    assert section(one, "Sources") == "[first2020]."
+    assert section(one, "Validity") == ""
+
+
 def test_every_source_gives_a_bibtex_entry_of_its_own() -> None:
     text = bibtex()
     keys = re.findall(r"^@misc\{([^,]+),$", text, flags=re.M)
     assert sorted(keys) == sorted(sources())
-    assert text.count("{") == text.count("}")
+    entries = bibtex_entries(text)
+    assert sorted(entries) == sorted(sources())
+    assert all(fields["title"] for fields in entries.values())
 
 
 def test_keys_are_read_from_the_sources_section_alone() -> None:

@@ -45,6 +45,12 @@ def stock_until(offer: Offer, start: str, month: int) -> float:
     """Chips of an offer that were on sale from its beginning to the end of a month; infinite without a limit.
 
     The stock is there when the offer opens; further chips come each month from then on.
+
+    Equation:
+        stock there at the opening + inflow per month x months since.
+
+    Sources:
+        [derived].
     """
     if offer.stock_chips is None and offer.stock_per_month is None:
         return math.inf

@@ -95,7 +95,14 @@ def add_first_stage(shape: Shape, cell: Cell, extra: int) -> tuple[Form, Columns
 
 
 def order_total(shape: Shape, index: int) -> Floats:
-    """Cost of one lot of an order by scenario."""
+    """Cost of one lot of an order by scenario.
+
+    Equation:
+        C_s = sum over lines of c_ls.
+
+    Sources:
+        [derived].
+    """
     return np.asarray(np.sum([amounts for _, amounts in shape.orders[index].lines], axis=0))
 
 
@@ -154,7 +161,14 @@ def _on_sale(form: Form) -> None:
 
 
 def useful_chips(shape: Shape) -> dict[str, float]:
-    """Chips of each kind that all demands together could use at most: none is bought to be traded."""
+    """Chips of each kind that all demands together could use at most: none is bought to be traded.
+
+    Equation:
+        N_k = sum over services of n_kd max_t l_dt + sum over runs of their need, in whole lots.
+
+    Sources:
+        [derived].
+    """
     most = dict.fromkeys(shape.chips, 0.0)
     for pair in shape.pairs:
         most[shape.chips[pair.chip]] += pair.chips * float(shape.level[:, pair.demand].max())
@@ -184,7 +198,14 @@ def _sales(form: Form, cols: Columns) -> None:
 
 
 def sale_lines(shape: Shape, chip: int, month: int, rate: float) -> dict[str, float]:
-    """Cost by line of one chip sold at the end of a month: its price, less its worth at the end, and interest saved."""
+    """Cost by line of one chip sold at the end of a month: its price, less its worth at the end, and interest saved.
+
+    Equation:
+        c = -V_(t+1) + V_T - i sum of V_(t+1)..V_(T-1), with V the resale curve and i the interest of a month.
+
+    Sources:
+        [derived].
+    """
     curve = shape.resale[0, chip]
     lines = {
         "chips": -float(curve[month + 1]),
@@ -276,7 +297,14 @@ def _cells(form: Form, cols: Columns) -> None:
 
 
 def spendable(limit: float) -> float:
-    """A budget less the tolerance of the solver (one unit of money at most), so that no plan exceeds it by a cent."""
+    """A budget less the tolerance of the solver (one unit of money at most), so that no plan exceeds it by a cent.
+
+    Equation:
+        B - min(1, 1e-6 B).
+
+    Sources:
+        [derived].
+    """
     return limit - min(1.0, 1e-6 * limit)
 
 

@@ -163,7 +163,14 @@ class Master:
 
 
 def tail_mean(totals: Floats, weights: Floats, tail: float) -> float:
-    """Mean of the worst share ``tail`` of weighted totals."""
+    """Mean of the worst share ``tail`` of weighted totals.
+
+    Equation:
+        sum of w_s C_s over the dearest futures, up to a weight of tail, over tail.
+
+    Sources:
+        [rockafellar-2000] conditional value at risk of a discrete distribution.
+    """
     order = np.argsort(-totals)
     left, total = tail, 0.0
     for index in order:

@@ -97,7 +97,7 @@ def draw_batch(
         when they are there, so that what it lacks is counted.
 
     Sources:
-        Common random numbers: batch ``i`` of a seed is the same for every plan of a question.
+        [derived] with common random numbers: batch ``i`` of a seed is the same for every plan of a question.
 
     Example:
         Used by ``buy(..., monte_carlo=1000)``.

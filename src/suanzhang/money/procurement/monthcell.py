@@ -101,7 +101,14 @@ def _firm_entries(shape: Shape, chip: int, at: tuple[int, int, int, int]) -> lis
 
 
 def rent_lots(shape: Shape, cell: Cell) -> Floats:
-    """Chips in one unit of each column: rents are had in whole lots where there is one scenario, else as a mean."""
+    """Chips in one unit of each column: rents are had in whole lots where there is one scenario, else as a mean.
+
+    Equation:
+        lot of the offer for one scenario, else 1.
+
+    Sources:
+        [derived].
+    """
     lots = np.ones(cell.cols)
     if shape.count == 1:
         lots[cell.hours : cell.busy] = [offer.lot_chips for offer in shape.rents]
@@ -115,7 +122,14 @@ def run_months(start: int, months: float) -> list[tuple[int, float]]:
 
 
 def cell_costs(shape: Shape, cell: Cell) -> tuple[Floats, Floats]:
-    """Costs (after tax) and upper bounds of the columns of all cells: scenario, month, column. Standing chips bound none."""
+    """Costs (after tax) and upper bounds of the columns of all cells: scenario, month, column. Standing chips bound none.
+
+    Equation:
+        c = price of the column in its month; of what taxes let deduct, times one less the rate.
+
+    Sources:
+        [derived].
+    """
     size = (shape.count, shape.months, cell.cols)
     cost, upper = np.zeros(size), np.full(size, INF)
     cost[:, :, cell.tokens : cell.wait] = shape.keep * shape.token_cost.transpose(0, 2, 1)

@@ -62,6 +62,12 @@ def resale_values(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], chi
 
     A used chip never fetches more of its price than it does today: where new ones are expected to fall faster than the
     curve of used ones, used ones follow.
+
+    Equation:
+        V_t = price x min(r_t, r_0 g_t) x p_t / g_t, with r the resale curve, g the trend and p the drawn price path.
+
+    Sources:
+        [derived].
     """
     value = np.zeros((len(scenarios), len(chips), problem.months + 1))
     trend = (1.0 + problem.price_change_per_year) ** (np.arange(problem.months) / 12.0)
@@ -113,7 +119,14 @@ def orders_of(
 
 
 def relieved(problem: PurchaseProblem, lines: Mapping[str, float]) -> dict[str, float]:
-    """Lines with what taxes give back of all that is deducted, beside any shield that is there already."""
+    """Lines with what taxes give back of all that is deducted, beside any shield that is there already.
+
+    Equation:
+        shield = -rate x sum of what is deducted.
+
+    Sources:
+        [derived].
+    """
     if problem.tax is None:
         return dict(lines)
     deducted = sum(amount for name, amount in lines.items() if name not in NOT_DEDUCTED)

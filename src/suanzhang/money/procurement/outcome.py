@@ -38,7 +38,14 @@ def outcome_of(shape: Shape, cell: Cell, cols: Columns, values: Floats) -> Outco
 
 
 def standing(shape: Shape, lots: Floats, sales: Floats | None = None) -> tuple[Floats, Floats]:
-    """Chips that stand on the site and under contract for given orders: scenario, chip, month."""
+    """Chips that stand on the site and under contract for given orders: scenario, chip, month.
+
+    Equation:
+        n_t = there at the start + sum of lots whose arrival <= t < end - sold before t.
+
+    Sources:
+        [derived].
+    """
     s_count, k_count, t_count = shape.count, len(shape.chips), shape.months
     site = np.tile(shape.have_site, (s_count, 1, 1))
     hosted = np.tile(shape.have_hosted, (s_count, 1, 1))
@@ -60,6 +67,12 @@ def really_there(shape: Shape, site: Floats) -> Floats:
     """Chips on the site by scenario, kind and month when orders made for other futures move or sell what has not come yet.
 
     A kind that falls below zero was moved before it was there: as many are missing where they went.
+
+    Equation:
+        max(n, 0) less what others of the kind are short of.
+
+    Sources:
+        [derived].
     """
     found = site.copy()
     kinds: dict[str, list[int]] = {}
@@ -76,7 +89,14 @@ def really_there(shape: Shape, site: Floats) -> Floats:
 
 
 def run_load(shape: Shape, starts: Floats) -> tuple[Floats, Floats]:
-    """Chips that runs hold, and work with, by chip and month."""
+    """Chips that runs hold, and work with, by chip and month.
+
+    Equation:
+        held_t = sum of starts x chips over the months of a run; work_t = held_t x share at work.
+
+    Sources:
+        [derived].
+    """
     held = np.zeros((len(shape.chips), shape.months))
     work = np.zeros_like(held)
     for j, start in enumerate(shape.starts):
@@ -89,5 +109,12 @@ def run_load(shape: Shape, starts: Floats) -> tuple[Floats, Floats]:
 
 
 def rented_chips(cell: Cell, outcome: Outcome) -> Floats:
-    """Chips rented by the hour: scenario, rent, month."""
+    """Chips rented by the hour: scenario, rent, month.
+
+    Equation:
+        chips of the columns of rents by the hour.
+
+    Sources:
+        [derived].
+    """
     return outcome.cells[:, :, cell.hours : cell.busy].transpose(0, 2, 1)

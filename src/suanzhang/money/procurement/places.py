@@ -152,5 +152,12 @@ def limits_of(problem: PurchaseProblem, chips: tuple[str, ...]) -> tuple[Limit, 
 
 
 def by_month(values: tuple[float, ...], months: int) -> NDArray[np.float64]:
-    """Values by month; the last one lasts."""
+    """Values by month; the last one lasts.
+
+    Equation:
+        v_t, the last one beyond the end.
+
+    Sources:
+        [derived].
+    """
     return np.array([values[min(t, len(values) - 1)] for t in range(months)])

@@ -179,7 +179,7 @@ def carried_share(problem: PurchaseProblem) -> tuple[float, list[str]]:
         Lots and runs may be split here, so that the share is one from above.
 
     Sources:
-        Linear programming: offers are ranked by their duals.
+        [dantzig-1955] linear programming under uncertainty; offers are ranked by their duals.
 
     Example:
         A stock of 50 chips carries half of a service that needs 100.

@@ -236,7 +236,14 @@ def _sum(table: dict[str, list[float]], key: str, chips: float, amount: float) -
 
 
 def holding_lines(shape: Shape, chip: int) -> dict[str, float]:
-    """Constant lines of the chips of one kind that are owned from the start; the books hold nothing of them."""
+    """Constant lines of the chips of one kind that are owned from the start; the books hold nothing of them.
+
+    Equation:
+        finance = i sum of V_t n_t; value left = -V_T n_T, in the mean over futures.
+
+    Sources:
+        [derived].
+    """
     value = np.einsum("s,st->t", shape.weights, shape.resale[:, chip])
     rate = shape.problem.interest_per_year / 12.0
     lines = {
@@ -247,7 +254,14 @@ def holding_lines(shape: Shape, chip: int) -> dict[str, float]:
 
 
 def scenario_totals(shape: Shape, cell: Cell, outcome: Outcome) -> Floats:
-    """Total cost in each scenario."""
+    """Total cost in each scenario.
+
+    Equation:
+        C_s = sum of lots x lines + waiting + running + sales + holding, each in scenario s.
+
+    Sources:
+        [derived].
+    """
     totals = np.zeros(shape.count)
     for j, order in enumerate(shape.orders):
         if outcome.lots[j] > 0.0:
@@ -267,7 +281,14 @@ def scenario_totals(shape: Shape, cell: Cell, outcome: Outcome) -> Floats:
 
 
 def running_totals(shape: Shape, cell: Cell, outcome: Outcome) -> Floats:
-    """What is paid for chips that stand and work, rents by the hour and tokens, before taxes, in each scenario."""
+    """What is paid for chips that stand and work, rents by the hour and tokens, before taxes, in each scenario.
+
+    Equation:
+        sum over months of held chips x upkeep + rents + tokens + energy at work.
+
+    Sources:
+        [derived].
+    """
     cells = outcome.cells
     totals = np.einsum("k,skt->s", shape.hold + shape.energy_idle, outcome.site)
     totals += np.einsum("str,srt->s", cells[:, :, cell.hours : cell.busy], shape.rent_cost)

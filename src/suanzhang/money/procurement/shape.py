@@ -126,7 +126,14 @@ class Shape:
 
 
 def energy_cost(problem: PurchaseProblem, chip: str, watts: float) -> float:
-    """Money for one chip that draws ``watts`` for a month, cooling included."""
+    """Money for one chip that draws ``watts`` for a month, cooling included.
+
+    Equation:
+        W h / 1000 x PUE x tariff.
+
+    Sources:
+        [derived].
+    """
     costs = problem.costs[chip]
     return watts * HOURS_PER_MONTH / 1000.0 * costs.pue * costs.energy_per_kwh
 
@@ -302,6 +309,12 @@ def late_price(problem: PurchaseProblem, demand: Demand) -> float:
 
     Three times the dearest rent that would serve it (a tenth of the dearest price, where nothing is let by the hour), and
     never less than three times its own price of waiting.
+
+    Equation:
+        3 max(dearest rent of a month x chips, price of waiting).
+
+    Sources:
+        [derived].
     """
     chips = {need.chip: need.chips for need in demand.options}
     ours = [offer for offer in problem.offers if offer.chip in chips]
@@ -334,6 +347,12 @@ def spot_share(offer: Offer) -> float:
     """Share of a rented chip that can be counted on: a spot chip that is taken back is away until another is had.
 
     Its inverse less one is the share of spare chips that stand beside the spot chips of a plan.
+
+    Equation:
+        1 - months until another is had x interruptions per month.
+
+    Sources:
+        [derived].
     """
     if offer.kind != "spot":
         return 1.0

@@ -106,7 +106,7 @@ def solve(problem: PurchaseProblem, scenarios: tuple[Scenario, ...] = ()) -> Pro
         in full.
 
     Sources:
-        Two-stage stochastic programming; the tail mean after Rockafellar and Uryasev.
+        [dantzig-1955] two stages; [rockafellar-2000] the mean of the tail.
 
     Example:
         See ``tests/unit/money/test_procurement.py`` for cases worked by hand.

@@ -64,7 +64,7 @@ def cost_of_orders(
         Limits of budget and power are not checked again.
 
     Sources:
-        Two-stage stochastic programming.
+        [dantzig-1955] two stages, the first one held.
 
     Example:
         The orders of a plan cost what the plan costs.
@@ -108,7 +108,7 @@ def stochastic_solution(
         Orders are held; rents, tokens and waiting adapt.
 
     Sources:
-        Birge, 1982.
+        [birge-1982].
 
     Example:
         Zero when all scenarios are the same.
@@ -146,7 +146,7 @@ def perfect_information(problem: PurchaseProblem, scenarios: tuple[Scenario, ...
         Lots are small against the demand.
 
     Sources:
-        Raiffa and Schlaifer, 1961.
+        [raiffa-1961].
 
     Example:
         Zero with one scenario, up to the rounding of lots.

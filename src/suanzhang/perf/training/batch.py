@@ -218,7 +218,7 @@ def evaluate(
 
     Validity: equal to :func:`explain_step` on each row.
 
-    Sources:  see the formulas.
+    Sources:  [derived] :func:`step_terms` and :func:`fullest_stage_bytes` of many layouts.
     """
     count, width = layouts.shape
     if width < len(COLUMNS):
