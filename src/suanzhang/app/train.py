@@ -17,6 +17,7 @@ from suanzhang.app.train_option import inverse_of, option_of, stack_for, train_o
 from suanzhang.app.train_pools import Ask, Pool, at_count, over_counts
 from suanzhang.app.train_spread import errors_of, interval_factors, memory_factors, spanned_terms
 from suanzhang.app.train_weak import Given, weak_training
+from suanzhang.app.train_within import parse_within
 from suanzhang.errors import Infeasible, InputError
 from suanzhang.spec.job import TrainJob
 from suanzhang.spec.layout import TrainLayout
@@ -48,6 +49,7 @@ def train(
     start: str = "",
     overlap: str = "",
     routing: str = "",
+    within: str = "",
     calibration: str | Path | None = None,
     seed: int = 0,
 ) -> TrainResult:
@@ -76,6 +78,7 @@ def train(
         overlap: share of each communication that may hide behind compute, as ``"dp=0.5,tp=off"``; that of the software for
             what is left out.
         routing: how tokens reach the experts, ``"dropless"`` or ``"capacity=1.25,pad"``, with ``imbalance=1.3``.
+        within: what the search keeps of a layout, as ``"tp=8,schedule=1f1b|zero-bubble"``.
         calibration: file of corrections by measured runs of one's own, as ``calibrate --runs`` writes it.
         seed: printed in the header; nothing here is random.
 
@@ -91,7 +94,7 @@ def train(
                 model, tokens, chips, layout=layout, global_batch=global_batch, seq_len=seq_len, precision=precision,
                 stack=stack, optimizer=optimizer, deadline_s=deadline_s, objective=objective,
                 price_per_chip_h=price_per_chip_h, currency=currency, budget=budget, max_chips=max_chips, gang=gang,
-                offload=offload, start=start, overlap=overlap, routing=routing, seed=seed,
+                offload=offload, start=start, overlap=overlap, routing=routing, within=within, seed=seed,
             )  # fmt: skip
         return replace(found, warnings=(note, *found.warnings))
     if objective not in OBJECTIVES:
@@ -117,11 +120,14 @@ def train(
     ranging = ranging or (deadline_s is not None and objective not in ("time", "days"))
     if ranging and layout is not None:
         raise InputError("a layout together with a search over counts of chips", fix="leave the layout out")
+    fixed = parse_within(within)
+    if fixed and layout is not None:
+        raise InputError("a whole layout beside what the search keeps of one", fix="give --layout or --within")
     pools: list[Pool] = []
     failures: list[Infeasible] = []
     for (kind, count), price in zip(kinds, prices, strict=True):
         own = replace(job, precision=job.precision or default_precision(kind))
-        ask = Ask(own, kind, with_overlap(stack_for(own, stack), overlap), price, offload)
+        ask = Ask(own, kind, with_overlap(stack_for(own, stack), overlap), price, offload, fixed)
         try:
             bounds = Bounds(deadline_s, budget, max_chips, gang_of(gang, kind))
             pools += over_counts(ask, count, bounds, objective) if ranging else at_count(ask, count, layout)

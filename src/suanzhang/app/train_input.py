@@ -86,6 +86,8 @@ def _value(key: str, value: str, default: object) -> object:
     if isinstance(default, int):
         if not value.isdigit() or (int(value) < 1 and key not in ("zero_stage", "recompute_layers", "etp")):
             raise InputError(f"layout {key}: {value!r} is no positive whole number", fix=f"write for example {key}=8")
+        if key == "zero_stage" and int(value) > 3:
+            raise InputError(f"layout {key}: there is no stage {value}", fix="write 0, 1, 2 or 3")
         return int(value)
     choices = {
         "recompute": ("none", "selective", "full"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from suanzhang.app.train_model import Packed, estimate_packed, pack
 from suanzhang.app.train_search import Searched, chip_counts, default_axes, search_layouts
 from suanzhang.app.train_spread import RunSpread, goodput_interval, interval_factors, memory_factors
+from suanzhang.app.train_within import within
 from suanzhang.perf.energy import chip_power_w, host_power_w
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.draws import interval_of
@@ -107,11 +109,13 @@ def stack_for(job: TrainJob, name: str) -> TrainStack:
 
 
 def search(
-    packed: Packed, job: TrainJob, chip: ChipSpec, stack: TrainStack, chips: int, offload: bool = False, gang: int = 1
-) -> Searched:
-    """The best layouts of a packed job on a number of chips, of which it uses whole gangs."""
+    packed: Packed, job: TrainJob, chip: ChipSpec, stack: TrainStack, chips: int, offload: bool = False, gang: int = 1,
+    kept: Mapping[str, tuple[int, ...]] | None = None,
+) -> Searched:  # fmt: skip
+    """The best layouts of a packed job on a number of chips, in whole gangs, within the values of axes that are kept."""
     domain = int(packed.run.domain)
     axes = default_axes(job, stack, chips, domain)
     if offload:
         axes = replace(axes, offload_optimizer=(0, 1), offload_activations=(0, 1))
+    axes = within(axes, kept or {})
     return search_layouts(packed, job, axes, chip_counts(job, chips, axes, gang), _KEEP)

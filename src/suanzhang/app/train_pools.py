@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from suanzhang.app.train_counts import Bounds, fewest, grid, halvings, value_of
 from suanzhang.app.train_input import check_recompute, complete_layout, memory_there, parse_layout
@@ -46,6 +46,7 @@ class Ask:
     stack: TrainStack
     price: Money | None
     offload: bool
+    kept: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def _pool(ask: Ask, packed: Packed, searched: Searched, aside: bool = False) -> Pool:
@@ -68,7 +69,7 @@ def over_counts(ask: Ask, most: int, bounds: Bounds, objective: str) -> list[Poo
     last: list[Searched] = []
 
     def holds(count: int) -> bool:
-        searched = search(packed, ask.job, ask.chip, ask.stack, count, ask.offload, bounds.gang)
+        searched = search(packed, ask.job, ask.chip, ask.stack, count, ask.offload, bounds.gang, ask.kept)
         last.append(searched)
         if not searched.layouts:
             return False
@@ -112,12 +113,12 @@ def at_count(ask: Ask, count: int, layout: str | TrainLayout | None) -> list[Poo
     job, chip, stack = ask.job, ask.chip, ask.stack
     packed = pack(job, chip, stack)
     if layout is None:
-        searched = search(packed, job, chip, stack, count, ask.offload)
+        searched = search(packed, job, chip, stack, count, ask.offload, kept=ask.kept)
         if not searched.layouts:
             raise _nothing_fits(job, chip, count, searched)
         pools = [_pool(ask, packed, searched)]
         for fewer in halvings(count, max(1, min(chip.node.chips, count))):
-            beside = search(packed, job, chip, stack, fewer, ask.offload)
+            beside = search(packed, job, chip, stack, fewer, ask.offload, kept=ask.kept)
             if not beside.layouts:
                 break
             pools.append(_pool(ask, packed, beside, aside=True))

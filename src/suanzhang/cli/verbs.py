@@ -160,6 +160,9 @@ def train(
     routing: Annotated[
         str, typer.Option("--routing", help="Tokens to experts: dropless, or capacity=1.25,pad; with imbalance=1.3.")
     ] = "",
+    within: Annotated[
+        str, typer.Option("--within", help="What a search keeps of a layout: tp=8,schedule=1f1b|zero-bubble.")
+    ] = "",
     between: Annotated[
         str, typer.Option("--between", help="Link between zones of pools, one direction: 400Gbps, 50GB/s.")
     ] = "",
@@ -182,7 +185,7 @@ def train(
                 "--precision": precision, "--stack": stack, "--deadline": deadline, "--price-per-chip-h": price_per_chip_h,
                 "--budget": budget, "--max-chips": max_chips, "--gang": gang, "--offload": offload,
                 "--start": start, "--between": between, "--between-latency": between_latency,
-                "--overlap": overlap, "--routing": routing,
+                "--overlap": overlap, "--routing": routing, "--within": within,
             },
             "train",
         )  # fmt: skip
@@ -194,7 +197,7 @@ def train(
         unused: dict[str, object] = {"--layout": layout, "--deadline": deadline, "--budget": budget}
         unused |= {"--price-per-chip-h": price_per_chip_h}
         unused |= {"--max-chips": max_chips, "--gang": gang, "--offload": offload}
-        unused |= {"--launch": launch, "--calibration": calibration}
+        unused |= {"--launch": launch, "--calibration": calibration, "--within": within}
         alone(unused, "train", "mixed pools")
         pooled = {
             "between_bytes_per_s": rate_of(between, "--between"),
@@ -223,6 +226,8 @@ def train(
         "start": start,
         "seed": seed or None,
     }
+    if within:
+        named["within"] = within
     if overlap or routing:
         alone({"--launch": launch if overlap else ""}, "train", "--overlap")
         named |= {"overlap": overlap, "routing": routing}

@@ -20,7 +20,7 @@ DAY = 86400.0
     ("layout", "reason"),
     [
         ("zero=3,shard_ranks=7", "24 data ranks do not divide by shard_ranks=7"),
-        ("zero=4", "no zero_stage 4"),
+        ("zero=4", "no stage 4"),
         ("etp=2", "etp without experts"),
         ("recompute=none,recompute_layers=4", "recompute_layers=4 with recompute=none"),
         ("pp=2,recompute=full,recompute_layers=17", "a stage holds 16 layers"),
