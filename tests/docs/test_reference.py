@@ -116,6 +116,7 @@ EXAMPLES = {
     "gpu-rush-2023/portfolio.yaml": 0,
     "2026-10/question.yaml": 0,
     "2026-10/two-sites.yaml": 0,
+    "2026-10/own-costs.yaml": 0,
     "shared-fleet/question.yaml": 0,
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from suanzhang.money.figures import figure
 from suanzhang.money.tax import MONTHS_PER_YEAR
@@ -44,7 +45,9 @@ def shield_of(problem: PurchaseProblem, rows: Iterable[ScheduleRow]) -> TaxShiel
     if problem.tax is None:
         return None
     cents: dict[str, int] = {}
+    cents_lost = len(_PARTS)
     for row in rows:
+        cents_lost += len(row.lines)
         for name, amount in row.lines:
             cents[name] = cents.get(name, 0) + round(100.0 * amount)
 
@@ -58,6 +61,10 @@ def shield_of(problem: PurchaseProblem, rows: Iterable[ScheduleRow]) -> TaxShiel
         rest -= back
         if deducted:
             parts.append(TaxPart(name, money(deducted), money(back)))
-    if rest:
+    if parts and abs(rest) <= cents_lost:  # only what rows were rounded by
+        largest = max(range(len(parts)), key=lambda index: abs(parts[index].amount.amount))
+        whole = round(100.0 * parts[largest].amount.amount) + rest
+        parts[largest] = replace(parts[largest], amount=money(whole))
+    elif rest:
         parts.append(TaxPart(LATE, money(0), money(rest)))
     return TaxShield(problem.tax, money(cents.get("tax shield", 0)), tuple(parts))
