@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from suanzhang.app.post_training_input import Asked
+from suanzhang.app.post_training_record import framework
 from suanzhang.app.post_training_sides import BLOCK, estimated_rollout, job_of
 from suanzhang.app.spread import estimate_factors, inverse
 from suanzhang.app.train_model import estimate_train
@@ -22,10 +23,6 @@ from suanzhang.spec.serve import ClosedLoop, ServeEstimate
 from suanzhang.spec.train import TrainEstimate, TrainOption
 from suanzhang.spec.trust import Flag, Node
 
-FRAMEWORK = Interval(1.0, 1.7, 3.0)
-"""Published over predicted step time of reinforcement learning: padding, waits of the host, tools and hand-overs between the
-sides, which no physics here counts. Five runs of NeMo RL 0.4 on H100 took 1.54 to 2.94 times as long (median 1.71); the low end
-is a framework that loses nothing. It widens the interval and never moves the estimate."""
 _ROLLOUT = "rollout"
 
 
@@ -76,19 +73,24 @@ def spread_of(asked: Asked, option: PostOption) -> PostSpread:
     spec = asked.rollout
     seq = int(spec.prompt_tokens + spec.response_tokens) if spec else asked.tuning.seq_len
     job = job_of(asked, seq, spec.train_batch if spec else asked.tuning.batch)
-    lost = two_piece_lognormal(FRAMEWORK, standard_normal("framework")) if option.rollout else np.ones(len(standard_normal("")))
-    found = {
-        "training": lost
-        * two_piece_lognormal(interval_factors(asked.chip, job, asked.stack, option.train_chips), standard_normal("step time"))
-    }
+    lost: Floats = np.ones(len(standard_normal("")))
+    if option.rollout:
+        lost = two_piece_lognormal(framework(), standard_normal("framework"))
+    factors = interval_factors(asked.chip, job, asked.stack, option.train_chips)
+    found = {"training": lost * two_piece_lognormal(_beside(option, factors), standard_normal("step time"))}
     sampling = rollout_of(asked, option)
     if sampling is not None:
         factors = inverse(estimate_factors(*sampling, asked.model, asked.chip))
-        found[_ROLLOUT] = lost * two_piece_lognormal(factors, standard_normal("rollout"))
+        found[_ROLLOUT] = lost * two_piece_lognormal(_beside(option, factors), standard_normal("rollout"))
     memory = interval_factors(asked.chip, job, asked.stack, option.train_chips, None, "memory_bytes")
     memory = Interval(min(memory.p05, 1.0), memory.p50, max(memory.p95, 1.0))
     made = PostSpread(found, lost, memory)
     return replace(made, step=_step(option, made) / option.step_s)
+
+
+def _beside(option: PostOption, factors: Interval) -> Interval:
+    """Errors of a side; beside those of a framework, whose runs were off by the bias of the sides as well, round one."""
+    return factors.scaled(1.0 / factors.p50) if option.rollout else factors
 
 
 def _step(option: PostOption, spread: PostSpread) -> Floats:
