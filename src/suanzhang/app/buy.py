@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from suanzhang.app.buy_energy import energy_bands, with_work_hours
+from suanzhang.app.buy_energy import energy_bands, settled, with_work_hours
 from suanzhang.app.buy_monte import MonteOptions, try_plan
 from suanzhang.app.buy_tax import shield_of, tax_terms, tax_words
 from suanzhang.app.buy_worth import decision_of, firm_delivery, held_offers, rent_or_buy, swings
@@ -154,6 +154,7 @@ def plan_purchases(
         tax=tax_terms(),
     )
     lines = (*warnings, *unpowered, *_site_lines(sites, wanted))
+    problem = settled(problem, watch or Watch(time.perf_counter))
     return solve_problem(problem, where, chosen, lines, watch=watch, progress=progress)
 
 

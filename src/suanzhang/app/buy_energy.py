@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from suanzhang.app.focus import in_cents
 from suanzhang.money.procurement.calendar import HOURS_PER_MONTH
 from suanzhang.money.procurement.places import AT
+from suanzhang.money.procurement.solve import ProcurementPlan, describe, solve_shape
+from suanzhang.money.procurement.watch import Watch
 from suanzhang.money.tariff import paid_at_work
-from suanzhang.spec.buy import ChipCosts, Demand, Need, PurchaseProblem, ScheduleRow
+from suanzhang.spec.buy import ChipCosts, Demand, Need, PurchaseProblem, Scenario, ScheduleRow
 from suanzhang.spec.result import Money
 from suanzhang.spec.tariff import HOURS, EnergyBand, HourTariff
 from suanzhang.units import J_PER_KWH, KILO
 
 _FLAT = (1.0 / HOURS,) * HOURS
+_SETTLED_GAP = 5e-3
 
 
 def with_work_hours(costs: ChipCosts, chip: str, demands: Iterable[Demand]) -> ChipCosts:
@@ -32,9 +35,57 @@ def with_work_hours(costs: ChipCosts, chip: str, demands: Iterable[Demand]) -> C
         amount = max((_amount(demand, need) for need in needs), default=0.0)
         work = [sum_ + amount * share for sum_, share in zip(work, curve, strict=True)]
         total += amount
+    return _at_work(costs, work, total)
+
+
+def settled(problem: PurchaseProblem, watch: Watch) -> PurchaseProblem:
+    """The problem with the price of energy at work of the jobs that a plan really puts on each kind of chip.
+
+    Where jobs with unlike curves could run on one kind, a plan for the expected future says which of them do; kinds that it
+    leaves out keep the price of all that could.
+
+    Raises:
+        Infeasible: no plan exists.
+    """
+    hourly = [key for key, costs in problem.costs.items() if costs.tariff is not None]
+    if not any(_mixed(problem, key.partition(AT)[0]) for key in hourly):
+        return problem
+    plain = replace(problem, cvar_weight=0.0, gap=max(problem.gap, _SETTLED_GAP))
+    plan = describe(solve_shape(plain, (Scenario(1.0),), Watch(watch.clock, watch.stop)))
+    work = _work_of(problem, plan)
+    costs = {
+        key: _at_work(one, work[key], sum(work[key])) if one.tariff is not None and key in work else one
+        for key, one in problem.costs.items()
+    }
+    return replace(problem, costs=costs)
+
+
+def _mixed(problem: PurchaseProblem, chip: str) -> bool:
+    """Whether jobs with unlike curves may run on a kind of chip."""
+    return len({demand.work_by_hour or _FLAT for demand in problem.demands if any(n.chip == chip for n in demand.options)}) > 1
+
+
+def _work_of(problem: PurchaseProblem, plan: ProcurementPlan) -> dict[str, list[float]]:
+    """Work by hour of the day that a plan puts on each kind of chip."""
+    found: dict[str, list[float]] = {}
+    demands = {demand.name: demand for demand in problem.demands}
+    done = [(run.demand, run.chip, run.site, run.chips * run.months) for run in plan.runs]
+    done += [(share.demand, share.chip, share.site, share.chips) for share in plan.shares if share.chips > 0.0]
+    for name, chip, site, amount in done:
+        demand = demands[name]
+        busy = next(need.busy for need in demand.options if need.chip == chip)
+        key = chip + AT + site if chip + AT + site in problem.costs else chip
+        work = found.setdefault(key, [0.0] * HOURS)
+        for hour, share in enumerate(demand.work_by_hour or _FLAT):
+            work[hour] += amount * busy * share
+    return found
+
+
+def _at_work(costs: ChipCosts, work: Sequence[float], total: float) -> ChipCosts:
+    """Costs with the price that work at these hours pays."""
+    assert costs.tariff is not None
     shares = tuple(part / total for part in work) if total > 0.0 else _FLAT
-    tariff = HourTariff(costs.tariff.prices, shares)
-    return replace(costs, tariff=tariff, work_price=paid_at_work(tariff.prices, shares))
+    return replace(costs, tariff=HourTariff(costs.tariff.prices, shares), work_price=paid_at_work(costs.tariff.prices, shares))
 
 
 def _amount(demand: Demand, need: Need) -> float:

@@ -129,7 +129,8 @@ def _rent_or_buy(result: BuyResult) -> Table:
         )
         for r in result.rent_or_buy
     )  # fmt: skip
-    return Table("Rent or buy", columns, rows, "over the months of the plan; the last but without any resale")
+    taxes = "; before taxes" if result.tax else ""
+    return Table("Rent or buy", columns, rows, f"over the months of the plan; the last but without any resale{taxes}")
 
 
 def tornado(result: BuyResult) -> Chart:

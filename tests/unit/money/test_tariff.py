@@ -8,17 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import suanzhang
-from suanzhang.app.buy_energy import _words, with_work_hours
+from suanzhang.app.buy_energy import _words, settled, with_work_hours
 from suanzhang.app.explain_tree import givens_of
 from suanzhang.app.question import question_from
 from suanzhang.catalog.chips import chip
 from suanzhang.catalog.sites import site
 from suanzhang.errors import InputError
 from suanzhang.money.costs import chip_costs
+from suanzhang.money.procurement.solve import solve
+from suanzhang.money.procurement.watch import QUIET
 from suanzhang.money.tariff import paid_at_work, prices_by_hour, work_by_hour
 from suanzhang.report.jsonable import to_text
-from suanzhang.spec.buy import Demand, Need
+from suanzhang.source import Quoted
+from suanzhang.spec.buy import ChipCosts, Demand, Need, PurchaseProblem
 from suanzhang.spec.job import LoadSpec
+from suanzhang.spec.market import LeadTime, Offer
 from suanzhang.spec.tariff import HourPrice, HourTariff
 
 QUESTION = """\
@@ -139,3 +143,32 @@ def test_one_price_for_all_hours_is_the_flat_tariff():
         "train": [{"name": "a", "model": "llama-2-7b", "tokens": 1e9}],
     }  # fmt: skip
     assert question_from(body).site.tariff_by_hour == (HourPrice(0, 24, 0.2),)
+
+
+def test_a_kind_pays_for_the_jobs_that_the_plan_puts_on_it():
+    """A training may run on either kind and goes to the cheap one; a service has only the other: its curve alone counts."""
+    now, tariff = LeadTime(0.0, 0.0, "test", "assumed"), HourTariff((0.1,) * 12 + (0.5,) * 12)
+
+    def offer(name, price):
+        return Offer(name, "buy", name, Quoted(price, "USD/chip", "test", "assumed", "2026-01"), True, 0, now)
+
+    def kind(name):
+        return ChipCosts(name, *(0.0,) * 7, 100.0, 900.0, 900.0, 0.3, 1.2, (0.8,) * 7, tariff=tariff)
+
+    late = work_by_hour(LoadSpec("diurnal", 2.0, peak_hour=18.0))
+    chat = Demand("chat", "serve", (Need("dear", 10.0, 0.5),), work_by_hour=late)
+    tune = Demand("tune", "train", (Need("dear", 10.0, 1.0, 2.0), Need("cheap", 10.0, 1.0, 2.0)))
+    demands = (chat, tune)
+    costs = {name: with_work_hours(kind(name), name, demands) for name in ("dear", "cheap")}
+    problem = PurchaseProblem(demands, (offer("dear", 9000.0), offer("cheap", 100.0)), costs, 6, "2026-01", "USD")
+    alone = paid_at_work(tariff.prices, late)
+    assert 1.0 < costs["dear"].work_price < alone - 0.01
+    found = settled(problem, QUIET)
+    assert found.costs["dear"].work_price == pytest.approx(alone)
+    assert found.costs["cheap"].work_price == pytest.approx(1.0)
+    plan = solve(found)
+    idle = 10 * 6 * 730.5 * 0.1 * 1.2
+    busy = 10 * 6 * 730.5 * 0.8 * 1.2 * 0.5
+    power = sum(amount for row in plan.rows if row.chip == "dear" for name, amount in row.lines if name == "power")
+    assert power == pytest.approx(0.3 * (idle + busy * alone), abs=0.1)
+    assert settled(replace(problem, demands=(chat,)), QUIET).costs is costs
