@@ -68,7 +68,7 @@ class Origin:
     note: str
 
 
-_HOST = {"host_s", "host_per_seq_s", "launch_s", "reserve_bytes"}
+_HOST = {"host_s", "host_per_seq_s", "launch_s", "reserve_bytes", "prompt_kernels", "first_use_s"}
 """Settings of a serving stack that are fitted or assumed rather than documented."""
 
 
