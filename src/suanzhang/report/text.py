@@ -290,7 +290,7 @@ def _swing_lines(chart: Chart, width: int, *, color: bool) -> list[Text]:
             blank = " " * (half - cells)
             line.append_text(Text(blank) + bar + Text("│") if sign < 0.0 else bar + Text(blank))
         ends = (left, right) if left is not right else (left,)
-        lines.append(line.append(" " + " to ".join(f"{point.y:+.3g}" for point in ends)))
+        lines.append(line.append(" " + " to ".join(("+" if point.y > 0.0 else "") + show_number(point.y) for point in ends)))
     legend = Text(" " * (label + 1))
     for index, part in enumerate(series):
         fill = _FILLS[0] if color else _FILLS[index % len(_FILLS)]

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from suanzhang.report.blocks import Column, Ranged, Report, Section, Table, readable
+from suanzhang.report.blocks import Chart, Column, Point, Ranged, Report, Section, Table, readable
 from suanzhang.report.csv import table_csv
 from suanzhang.report.html import page
 from suanzhang.report.text import chart_lines, print_report
@@ -64,3 +64,12 @@ def test_a_month_without_chips_has_an_empty_bar() -> None:
     ]  # fmt: skip
     assert len(chart_lines(chart, 80, color=False)) == 3
     assert chips_chart([months[0]]).points == ()  # type: ignore[list-item]
+
+
+def test_bars_on_both_sides_of_zero_write_their_figures_out() -> None:
+    points = (Point("chips", "", 5002.4), Point("value left", "", -6615.3), Point("waiting", "", 0.0299))
+    chart = Chart("Cost by line", "bars", "line", "cost", "million CNY", points)
+    shown = [line.plain for line in chart_lines(chart, 80, color=False)]
+    assert shown[0].endswith("+5,002")
+    assert shown[1].endswith("-6,615")
+    assert shown[2].endswith("+0.0299")
