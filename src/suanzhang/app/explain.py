@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from suanzhang.errors import InputError
 from suanzhang.money.figures import instead
 from suanzhang.spec.question import Question
 from suanzhang.spec.result import Header
+from suanzhang.spec.train import TrainResult
 from suanzhang.spec.trust import AnswerWorth, ExplainResult, Flag, Given, Node
+from suanzhang.spec.trust_plain import plain, rebuilt
 
 _BEST = 3
 """Measurements that are named for each answer."""
@@ -77,7 +80,19 @@ def explain(result: str | Path | Mapping[str, Any]) -> ExplainResult:
         _flags(body, shown),
         tuple(warnings),
         _worth(verb, body),
+        _trained(body) if verb == "train" else None,
     )
+
+
+def _trained(body: Mapping[str, Any]) -> TrainResult | None:
+    """The result of ``train`` that a body holds; None where an older version wrote other fields."""
+    known = {part.name for part in fields(TrainResult)}
+    held = {name: value for name, value in body.items() if name in known}
+    try:
+        found: TrainResult = rebuilt(TrainResult, {**held, "header": plain(made_with(body))}, "result")
+    except InputError:
+        return None
+    return found
 
 
 def verb_of(body: Mapping[str, Any]) -> str:

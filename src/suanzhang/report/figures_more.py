@@ -8,6 +8,7 @@ from typing import Any
 from suanzhang.report.figures import Drawn
 
 MAKERS = {
+    "ExplainResult": "suanzhang.report.figures_train:explain_figures",
     "TrainResult": "suanzhang.report.figures_train:train_figures",
     "ServeResult": "suanzhang.report.figures_serve:serve_figures",
 }

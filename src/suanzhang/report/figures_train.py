@@ -14,6 +14,7 @@ from suanzhang.errors import PlannerError
 from suanzhang.report.figures import INK, PALETTE, Drawn, drawn
 from suanzhang.spec.memory import in_gib
 from suanzhang.spec.train import TrainResult
+from suanzhang.spec.trust import ExplainResult
 from suanzhang.units import MILLI, TERA, format_count
 
 _SPENT = dict.fromkeys(("forward", "backward_input", "backward_weight", "recompute", "embedding_head"), "compute")
@@ -32,6 +33,11 @@ def train_figures(result: TrainResult) -> list[Drawn]:
     if isinstance(stages, (list, tuple)) and len(stages) > 1:
         made.append(_memory([float(stage) for stage in stages], result.memory_bytes.get("part_by_stage")))
     return made
+
+
+def explain_figures(result: ExplainResult) -> list[Drawn]:
+    """The same of the training that an explanation is of."""
+    return train_figures(result.trained) if isinstance(result.trained, TrainResult) else []
 
 
 def _timeline(result: TrainResult) -> Drawn:

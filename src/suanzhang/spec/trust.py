@@ -24,6 +24,7 @@ class Given:
         source: key of the source that it was read from; "question" when the user gave it.
         grade: how far to trust it.
         note: what else a reader must know.
+        weight_fraction: part of what it enters that rests on it, 0 to 1: for what takes time away rather than adds to it.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Given:
     source: str = ""
     grade: str = ""
     note: str = ""
+    weight_fraction: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ class ExplainResult:
         flags: figures of grade unverified or assumed that weigh more than 5 % of an answer, the heaviest first.
         warnings: where what is computed now differs from what the result holds.
         worth: what measuring one thing more would do to the interval of each answer.
+        trained: the explained ``TrainResult`` where it is one: its step, operators and memory are drawn; None otherwise.
     """
 
     header: Header
@@ -112,6 +115,7 @@ class ExplainResult:
     flags: tuple[Flag, ...]
     warnings: tuple[str, ...] = ()
     worth: tuple[AnswerWorth, ...] = ()
+    trained: object = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
+import suanzhang
 from suanzhang.app.serve import serve
 from suanzhang.app.serve_curves import front, knee, load_curve, over_time
 from suanzhang.app.train import train
@@ -15,6 +17,7 @@ from suanzhang.app.train_roofline import roofline
 from suanzhang.app.train_timeline import idle_share, pipeline_spans
 from suanzhang.report.figures_more import more_figures
 from suanzhang.report.html import page
+from suanzhang.report.jsonable import to_text
 from suanzhang.report.views import report_of
 from suanzhang.spec.figures import LoadPoint, Span
 from suanzhang.spec.layout import TrainLayout
@@ -187,3 +190,12 @@ def test_the_timeline_says_what_the_whole_step_is_spent_on(trained: TrainResult)
 
 def test_other_results_have_none() -> None:
     assert more_figures(object()) == []
+
+
+def test_an_explanation_draws_the_same_figures(trained: TrainResult) -> None:
+    asked = suanzhang.train("gpt3-175b", "300B", "a100-sxm-80:1024", layout="tp=8,pp=8", global_batch=1536)
+    explained = suanzhang.explain(json.loads(to_text(asked)))
+    assert [one.title for one in more_figures(explained)] == [one.title for one in more_figures(trained)]
+    assert [one.note for one in more_figures(explained)] == [one.note for one in more_figures(trained)]
+    assert "<h2>Micro-batches through the pipeline</h2>" in page(report_of(explained), explained)
+    assert more_figures(replace(explained, trained=None)) == []
