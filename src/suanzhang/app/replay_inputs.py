@@ -45,7 +45,7 @@ _TYPES: Mapping[str, str] = {
 """Types that a verb may be given, and where they live."""
 _FIX = "give a file that --json or --out wrote"
 _LARGEST_CONTENT_BYTES = 4_000_000
-_NOT_KEPT = frozenset(("progress", "folder", "focus", "keep"))
+_NOT_KEPT = frozenset(("progress", "folder", "focus", "keep", "requests_file"))
 """Arguments that change no answer: who is told, and where copies of it are written."""
 _FILES = frozenset(
     (

@@ -108,10 +108,17 @@ def pipeline_s(
     """
     lengths = traffic_of(OpenLoop(1.0, inputs, outputs))
     tokens = np.array([lengths.isl, lengths.isl, lengths.isl_p90, lengths.isl_p99]) * (1.0 - cached)
-    tokens = np.minimum(tokens, settings.max_batched_tokens)
-    added = np.interp(tokens, table.mixed_tokens, table.mixed_base_s) - table.decode_base_s[1]
-    extra = (stages - 1.0) * np.maximum(added, 0.0)
+    extra = pipeline_of(stages, table, settings, tokens)
     return float(extra[0]), float(extra[1]), float(extra[2]), float(extra[3])
+
+
+def pipeline_of(
+    stages: int, table: IterationTable, settings: EngineSettings, tokens: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The same for each of some prompts of so many tokens to compute [s]."""
+    whole = np.minimum(tokens, settings.max_batched_tokens)
+    added = np.interp(whole, table.mixed_tokens, table.mixed_base_s) - table.decode_base_s[1]
+    return np.asarray((stages - 1.0) * np.maximum(added, 0.0), np.float64)
 
 
 def later(summary: LatencySummary, before_s: float = 0.0, extra: Extra = NOTHING) -> Percentiles:
@@ -138,6 +145,7 @@ def simulate_serve(
     requests: int = 20_000,
     seed: int = 0,
     coefficients: ServeCoefficients | None = None,
+    records: bool = False,
 ) -> tuple[ServeEstimate, SimResult]:
     """What one replica does with an open loop, with the latencies of an event simulation.
 
@@ -146,6 +154,7 @@ def simulate_serve(
         requests: how many are followed; the first tenth only loads the engine.
         seed: of the arrivals and lengths.
         coefficients: fitted coefficients; None for those that ship with the package.
+        records: keep what became of each request.
 
     Returns:
         The estimate with simulated latencies, and the result of the simulation.
@@ -159,7 +168,7 @@ def simulate_serve(
     isl, osl = workload.input.mean, workload.output.mean
     table, settings = table_and_settings(model, chip, estimate, stack, isl, osl, coefficients)
     batch = draw_requests(workload, requests, seed)
-    result = simulate(batch, table, settings, warmup_s=0.1 * float(batch.arrival_s[-1]), seed=seed)
+    result = simulate(batch, table, settings, warmup_s=0.1 * float(batch.arrival_s[-1]), seed=seed, records=records)
     front = stack.request_s + stack.request_per_seq_s * result.batch_mean
     front = front * front_factor(coefficients or fitted(), stack) + ahead_s(stack, result)
     pipe = pipeline_s(layout.pp, table, settings, workload.input, workload.output)

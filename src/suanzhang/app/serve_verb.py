@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 
@@ -10,8 +11,9 @@ from suanzhang.app.serve_estimate import MANY
 from suanzhang.app.serve_input import parse_serve_layout, read_trace, request_rate, trace_lengths
 from suanzhang.app.serve_size import serve_layouts, size_service
 from suanzhang.app.serve_verb_answer import answer_of
-from suanzhang.app.serve_verb_confirm import Ask, cheapest_confirmed, hashes_of, replayed, simulated, targets_missed
+from suanzhang.app.serve_verb_confirm import Ask, cheapest_confirmed, hashes_of, simulated, targets_missed
 from suanzhang.app.serve_verb_lengths import spec_of_lengths, trace_rate
+from suanzhang.app.serve_verb_replay import keep_simulated, replayed
 from suanzhang.app.serve_verb_way import estimator, levers_of, plain
 from suanzhang.catalog import chips as chip_catalog
 from suanzhang.catalog import models as model_catalog
@@ -149,6 +151,7 @@ def serve(
     offloaded: float = 0.0,
     simulated_requests: int = 20_000,
     seed: int = 0,
+    requests_file: str | Path = "",
 ) -> ServeResult:
     """What is deployed for a traffic, how fast it answers and what one response costs.
 
@@ -169,6 +172,7 @@ def serve(
         offloaded: share of that which lies in the memory of the host.
         simulated_requests: requests followed by the event simulation; 0 for the analytic steady state alone.
         seed: of everything random.
+        requests_file: where to write one row for each simulated request, a Parquet file; nowhere when left out.
 
     Returns:
         Deployment, latencies, rates, cost and energy, each prediction with its interval.
@@ -193,6 +197,7 @@ def serve(
         if recorded
         else spec_of_lengths(isl, osl, isl_p95, osl_p95)
     )
+    kept = _checked_file(requests_file, concurrency, len(recorded) if recorded else simulated_requests)
     levers = levers_of(draft_tokens, acceptance, prefix_share, offloaded, trace=bool(trace))
     ask = Ask(shape, kind, engine, weight, kv, *lengths, slo, seed, simulated_requests, hashes_of(trace, engine), *levers)
     place = parse_serve_layout(layout) if isinstance(layout, str) else layout
@@ -203,7 +208,23 @@ def serve(
         return answer_of(ask, found, 1, found.requests_per_s, None, work)
     mean = trace_rate(recorded) if recorded else request_rate(rate, visits_per_day)
     assert mean is not None
-    return _open(ask, mean, peak_to_mean, place, recorded, free_precision=not weight_dtype)
+    return _open(ask, mean, peak_to_mean, place, recorded, kept, free_precision=not weight_dtype)
+
+
+def _checked_file(place: str | Path, concurrency: float | None, requests: int) -> Path | None:
+    """Where to write the requests, refused before anything is sized."""
+    if not place:
+        return None
+    if concurrency is not None or not requests:
+        raise InputError("requests file: nothing is simulated", fix="give a rate or a trace, and requests to simulate")
+    from suanzhang.app.requests_file import checked_file
+
+    return checked_file(place, requests)
+
+
+def _keep(ask: Ask, replica: ServeEstimate, rate: float, kept: Path | None) -> None:
+    if kept is not None:
+        keep_simulated(ask, replica, rate, kept)
 
 
 def serve_service(
@@ -234,8 +255,9 @@ def serve_service(
 
 
 def _open(
-    ask: Ask, mean: float, peak_to_mean: float, place: ServeLayout | None, trace: RequestBatch | None, *, free_precision: bool
-) -> ServeResult:
+    ask: Ask, mean: float, peak_to_mean: float, place: ServeLayout | None, trace: RequestBatch | None, kept: Path | None,
+    *, free_precision: bool,
+) -> ServeResult:  # fmt: skip
     """Deployment for an open traffic: sized, or of the given layout."""
     if trace is not None:
         per_minute = np.histogram(trace.arrival_s, bins=np.arange(0.0, float(trace.arrival_s[-1]) + 60.0, 60.0))[0]
@@ -244,6 +266,7 @@ def _open(
     sized: SizedService | None = None
     if place is None and not plain(ask):
         replicas, replica = _fewest(ask, peak)
+        _keep(ask, replica, peak / replicas, kept)
         return answer_of(ask, replica, replicas, mean, None)
     if place is None:
         sized = _sized(ask, mean, LoadSpec("flat" if peak_to_mean == 1.0 else "diurnal", peak_to_mean), free_precision)
@@ -251,7 +274,8 @@ def _open(
     else:
         replicas, replica = _fixed_layout(ask, place, peak)
     if trace is not None:
-        replica = replayed(ask, trace, replica.layout, replica, replicas)
+        replicas, replica = replayed(ask, trace, replica.layout, replica, peak, replicas, kept)
     else:
         replicas, replica = cheapest_confirmed(ask, replica, peak, replicas, sized)
+    _keep(ask, replica, peak / replicas, kept if trace is None else None)
     return answer_of(ask, replica, replicas, mean, sized)

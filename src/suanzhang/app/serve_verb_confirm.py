@@ -7,19 +7,15 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from suanzhang.app.serve_args import front_factor
-from suanzhang.app.serve_estimate import estimate_serve, fitted
-from suanzhang.app.serve_sim import ahead_s, later, pipeline_s, simulate_serve, table_and_settings
+from suanzhang.app.serve_estimate import estimate_serve
+from suanzhang.app.serve_sim import simulate_serve
 from suanzhang.app.serve_verb_way import plain, simulated_way
-from suanzhang.sim.prefix import prefix_hits, simulate_prefix
-from suanzhang.sim.replica import simulate
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.job import LengthSpec, SloSpec
 from suanzhang.spec.layout import ServeLayout
 from suanzhang.spec.model import ModelSpec
 from suanzhang.spec.serve import OpenLoop, ServeEstimate, SizedService
 from suanzhang.spec.serve_way import Draft, Prefix
-from suanzhang.spec.sim import RequestBatch
 from suanzhang.spec.stack import ServeStack
 
 if TYPE_CHECKING:
@@ -111,35 +107,3 @@ def hashes_of(trace: str, stack: ServeStack) -> Trace | None:
 
     found = read_trace(trace)
     return found if len(found.blocks) else None
-
-
-def replayed(ask: Ask, trace: RequestBatch, layout: ServeLayout, estimate: ServeEstimate, replicas: int) -> ServeEstimate:
-    """The replicas together under the recorded arrivals."""
-    isl, osl = ask.input.mean, ask.output.mean
-    table, settings = table_and_settings(ask.model, ask.chip, estimate, ask.stack, isl, osl)
-    warnings, count = estimate.warnings, min(replicas, 64)
-    hashed = ask.hashes
-    if hashed is None:
-        found = simulate(trace, table, settings, replicas=count, seed=ask.seed)
-    else:
-        whole = hashed.requests
-        shared = (hashed.blocks, hashed.block_ends, hashed.block_tokens)
-        room = CACHED_SHARE * settings.kv_blocks * settings.block_tokens
-        _, hits = prefix_hits(whole, *shared, count, room)
-        found = simulate_prefix(whole, *shared, table, settings, replicas=count, capacity_tokens=room)
-        share = float(hits.sum()) / float(whole.input_tokens.sum())
-        warnings += (f"{share:.0%} of the prompt tokens of the trace were found in prefix caches",)
-    front = (ask.stack.request_s + ask.stack.request_per_seq_s * found.batch_mean) * front_factor(fitted(), ask.stack)
-    front += ahead_s(ask.stack, found)
-    pipe = pipeline_s(layout.pp, table, settings, ask.input, ask.output)
-    if found.overloaded:
-        able = f"{replicas} replicas answer {found.completed_per_s * replicas / count:.3g} requests/s"
-        warnings += (f"overloaded: the queue grows as the trace is replayed; {able}",)
-    shown = replace(
-        estimate, ttft_s=later(found.ttft_s, front, pipe), tpot_s=later(found.tpot_s), e2e_s=later(found.e2e_s, front, pipe),
-        saturated=found.overloaded, running_batch=found.batch_mean,
-        requests_simulated=found.requests, simulated_s=found.simulated_s,
-    )  # fmt: skip
-    if missed := targets_missed(shown, ask.slo):
-        warnings += (f"the replayed trace misses {', '.join(missed)}: ask for more than its rate, or relax the target",)
-    return replace(shown, warnings=warnings)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from suanzhang.app.header import header
+from suanzhang.app.requests_file import checked_file, keep
 from suanzhang.app.serve_estimate import estimate_serve
 from suanzhang.app.serve_input import parse_serve_layout, request_rate
 from suanzhang.app.serve_sim import ahead_s
@@ -84,6 +86,7 @@ def serve_day(
     burstiness: float = 1.0,
     workers: int = 2,
     seed: int = 0,
+    requests_file: str | Path = "",
 ) -> DayResult:
     """A day of a service on a fleet, every request of the replicas that are followed simulated.
 
@@ -105,6 +108,7 @@ def serve_day(
         burstiness: coefficient of variation of the gaps between arrivals; 1 is Poisson.
         workers: threads; they do not change the answer.
         seed: of everything random.
+        requests_file: where to write one row for each request that was followed, a Parquet file; nowhere when left out.
 
     Returns:
         What became of the requests, latencies over the day, batch and queue by the hour; overload with the capacity.
@@ -132,12 +136,17 @@ def serve_day(
     fleet = _fleet(way, service, layout, replicas, follow, queue_timeout_s)
     share = fleet.followed / fleet.replicas
     traffic = Traffic(mean * share, inputs, outputs, load, burstiness, 32_768, prefix_share, urgent, cancelled)
+    count = max(round(traffic.requests_per_s * DAY_S), 1)
+    kept = checked_file(requests_file, count) if requests_file else None
     found = simulate_fleet(
-        traffic, max(round(traffic.requests_per_s * DAY_S), 1), fleet.ready.table, fleet.ready.settings, fleet.followed,
+        traffic, count, fleet.ready.table, fleet.ready.settings, fleet.followed,
         router=router, seed=seed, workers=workers, bin_s=HOUR_S,
         failures=Failures(mtbf_s, repair_s) if mtbf_s is not None else None,
         scaler=Autoscaler(max(fleet.followed // 4, 1), max(0.5 * fleet.batch, 1.0), 60.0, cold_start_s) if autoscale else None,
+        records=kept is not None,
     )  # fmt: skip
+    if kept is not None:
+        keep(kept, fleet.ready, found)
     return _answer(fleet, service, found, router, seed, time.perf_counter() - began)
 
 

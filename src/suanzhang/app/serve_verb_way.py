@@ -17,6 +17,7 @@ from suanzhang.sim.replica import simulate
 from suanzhang.spec.layout import ServeLayout
 from suanzhang.spec.serve import ClosedLoop, OpenLoop, Percentiles, ServeEstimate
 from suanzhang.spec.serve_way import Draft, Prefix, Way
+from suanzhang.spec.sim import SimResult
 
 if TYPE_CHECKING:
     from suanzhang.app.serve_verb_confirm import Ask
@@ -169,15 +170,24 @@ def _ended(ttft: Percentiles, tpot: Percentiles, osl: float) -> Percentiles:
     )  # fmt: skip
 
 
-def simulated_way(ask: Ask, layout: ServeLayout, estimate: ServeEstimate, rate: float) -> ServeEstimate:
-    """The same replica with latencies of an event simulation of drafts and cached prompts."""
+def run_way(
+    ask: Ask, layout: ServeLayout, estimate: ServeEstimate, rate: float, *, records: bool = False
+) -> tuple[Prepared, SimResult]:
+    """One replica at a rate, followed request by request."""
     ready = prepare(way_of(ask, layout, estimate.weight_dtype, estimate.kv_dtype), ask.input, ask.output)
     batch = draw_requests(OpenLoop(rate, ask.input, ask.output), ask.requests, ask.seed)
     if ask.prefix.share:
         found_before = (batch.input_tokens * ask.prefix.share).astype(np.int64)
         batch = replace(batch, cached_tokens=np.minimum(found_before, batch.input_tokens - 1))
     settings = replace(ready.settings, max_queue=_QUEUE)
-    found = simulate(batch, ready.table, settings, warmup_s=0.1 * float(batch.arrival_s[-1]), seed=ask.seed)
+    return ready, simulate(
+        batch, ready.table, settings, warmup_s=0.1 * float(batch.arrival_s[-1]), seed=ask.seed, records=records
+    )  # fmt: skip
+
+
+def simulated_way(ask: Ask, layout: ServeLayout, estimate: ServeEstimate, rate: float) -> ServeEstimate:
+    """The same replica with latencies of an event simulation of drafts and cached prompts."""
+    ready, found = run_way(ask, layout, estimate, rate)
     ttft, tpot, e2e = latencies(found, ready)
     at_rate = estimator(ask, layout)(OpenLoop(rate, ask.input, ask.output))
     warnings = at_rate.warnings

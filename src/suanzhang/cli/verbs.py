@@ -292,6 +292,7 @@ def serve(
     together: Annotated[
         bool, typer.Option("--together", help="Of a question: all services and trainings on one fleet, and what that saves.")
     ] = False,
+    kept: Annotated[Path | None, typer.Option("--requests", help="Write each simulated request to this Parquet file.")] = None,
     launch: LaunchServe = "",
     folder: Folder = None,
     seed: Seed = 0,
@@ -306,7 +307,7 @@ def serve(
     if question is not None:
         alone(
             {
-                **levers,
+                **levers, "--requests": kept,
                 "--model": model, "--isl": isl, "--osl": osl, "--isl-p95": isl_p95, "--osl-p95": osl_p95,
                 "--rate": rate, "--concurrency": concurrency,
                 "--visits-per-day": visits_per_day, "--trace": trace, "--layout": layout, "--stack": stack,
@@ -328,7 +329,7 @@ def serve(
     if apart or lossy or "," in chip:
         from suanzhang.cli.verbs_serve import kinds_call
 
-        fixed = {"--concurrency": concurrency, "--trace": trace, "--layout": layout, **levers}
+        fixed = {"--concurrency": concurrency, "--trace": trace, "--layout": layout, "--requests": kept, **levers}
         return kinds_call(
             model, chip, fixed, isl=isl, osl=osl, isl_p95=isl_p95, osl_p95=osl_p95, rate=rate, visits_per_day=visits_per_day,
             ttft_p99=ttft_p99, tpot_p99=tpot_p99, peak_to_mean=peak_to_mean, weight_dtype=weight_dtype, kv_dtype=kv_dtype,
@@ -356,10 +357,9 @@ def serve(
         "offloaded": offloaded or None,
         "simulated_requests": requests if requests != 20_000 else None,
         "seed": seed or None,
+        "requests_file": kept,
     }
     if launch:
-        if any(levers.values()):
-            raise InputError("--launch does not write drafts and caches", fix="leave them out, and add them to the files")
         return Call("launch_serve", (model, chip, launch), {**named, "folder": folder}, "sizing the service")
     return Call("serve", (model, chip), named, "sizing the service")
 

@@ -100,6 +100,9 @@ def simulate(
     cold_start: Annotated[str, typer.Option("--cold-start", help="Until a new replica serves, such as 3min.")] = "",
     burstiness: Annotated[float, typer.Option("--burstiness", help="Variation of the gaps; 1 is Poisson.")] = 1.0,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Threads; they do not change the answer.")] = 2,
+    requests: Annotated[
+        Path | None, typer.Option("--requests", help="Write each followed request into this Parquet file.")
+    ] = None,
     seed: Seed = 0,
 ) -> Call:
     """Follow a day of a fleet, request by request.
@@ -121,6 +124,6 @@ def simulate(
         "queue_timeout_s": positive(timeout, "time", "--timeout"), "mtbf_s": positive(mtbf, "time", "--mtbf"),
         "repair_s": positive(repair, "time", "--repair"), "autoscale": autoscale,
         "cold_start_s": positive(cold_start, "time", "--cold-start"), "burstiness": burstiness if burstiness != 1.0 else None,
-        "workers": workers if workers != 2 else None, "seed": seed or None,
+        "workers": workers if workers != 2 else None, "seed": seed or None, "requests_file": requests,
     }  # fmt: skip
     return Call("simulate", (model, chip), named, "following the day")

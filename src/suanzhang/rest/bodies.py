@@ -90,7 +90,7 @@ LAUNCHED = ("launch_train", "launch_serve")
 """Verbs that write the files which start a plan; here their text is the answer."""
 SENT: Mapping[str, str] = {"compare_benchmark": "file", "compare_measured": "path", "examine": "file", "validate": "truth"}
 """Verbs that read a file, by the argument that names it: here the text of the file takes the place of its name."""
-_NOT_SENT = frozenset(("progress", "workers", "folder"))
+_NOT_SENT = frozenset(("progress", "workers", "folder", "requests_file"))
 _NAMED = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$"
 MAX_RESULT_BYTES = 1 << 23
 

@@ -193,7 +193,11 @@ def draw(traffic: Traffic, count: int, seed: int) -> RequestBatch:
     """
     if count < 1:
         raise InputError(f"requests: {count} asked for", fix="ask for at least 1")
-    pieces = list(stream(traffic, count, seed))
+    return joined(list(stream(traffic, count, seed)))
+
+
+def joined(pieces: list[RequestBatch]) -> RequestBatch:
+    """Pieces of a stream as one."""
     return RequestBatch(
         np.concatenate([piece.arrival_s for piece in pieces]),
         np.concatenate([piece.input_tokens for piece in pieces]),

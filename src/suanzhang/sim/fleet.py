@@ -14,13 +14,13 @@ import numpy as np
 
 from suanzhang.errors import InputError, unknown_name
 from suanzhang.sim import state as f
-from suanzhang.sim.arrivals import Traffic, stream
+from suanzhang.sim.arrivals import Traffic, joined, stream
 from suanzhang.sim.cell import FOREVER, NO_CACHE, ROUTERS, drain, feed, scratch
 from suanzhang.sim.histogram import summarise
 from suanzhang.sim.operations import Autoscaler, Failures, Operations
 from suanzhang.sim.replica import outstanding, result, urgent_first
 from suanzhang.sim.state import Engine, State, Times, engine, new_state, times
-from suanzhang.spec.sim import EngineSettings, Floats, Ints, IterationTable, RequestBatch, SimResult, Timeline
+from suanzhang.spec.sim import EngineSettings, Floats, Ints, IterationTable, RequestBatch, RequestRecord, SimResult, Timeline
 
 CELL = 64
 """Most replicas of a cell: one router sees the load of its own cell only."""
@@ -59,6 +59,7 @@ def simulate_fleet(
     start_s: float = 0.0,
     failures: Failures | None = None,
     scaler: Autoscaler | None = None,
+    records: bool = False,
 ) -> SimResult:
     """A stream of requests on many equal replicas, every request simulated.
 
@@ -77,6 +78,7 @@ def simulate_fleet(
         start_s: time of day at which the requests begin.
         failures: how replicas fail; None for never.
         scaler: how the open replicas of each cell follow the load; None for all open all day.
+        records: keep what became of each request, in order of arrival.
 
     Returns:
         The cells added up. A cell whose queue fills up stops there, and the fleet is marked as overloaded.
@@ -97,7 +99,7 @@ def simulate_fleet(
         share = replace(traffic, requests_per_s=traffic.requests_per_s * sizes[cell] / replicas)
         count = int(edges[cell + 1] - edges[cell])
         when = (start_s, warmup_s, bin_s)
-        return run_cell(share, count, table, settings, sizes[cell], router, (seed, cell), when, failures, scaler)
+        return run_cell(share, count, table, settings, sizes[cell], router, (seed, cell), when, failures, scaler, records)
 
     with ThreadPoolExecutor(max_workers=min(workers, cells)) as pool:
         return merge(list(pool.map(run, range(cells))))
@@ -114,13 +116,16 @@ def run_cell(
     when: tuple[float, float, float],
     failures: Failures | None = None,
     scaler: Autoscaler | None = None,
+    records: bool = False,
 ) -> SimResult:
     """One cell; ``key`` is the seed and the number of the cell, ``when`` its start, warm-up and bin width [s]."""
     start_s, warmup_s, bin_s = when
     expected_s = count / traffic.requests_per_s
     en = engine(settings, start_s + warmup_s, bin_s)
     tb = times(table, en)
-    st = new_state(en, replicas, traffic.max_tokens, 0, int((start_s + expected_s) / bin_s) + 1 if bin_s > 0.0 else 0)
+    bins = int((start_s + expected_s) / bin_s) + 1 if bin_s > 0.0 else 0
+    st = new_state(en, replicas, traffic.max_tokens, count if records else 0, bins)
+    given: list[RequestBatch] = []
     todo, taken, half = scratch(replicas), 0, (0, 0, 0.0)
     planned = None
     if failures is not None or scaler is not None:
@@ -128,6 +133,8 @@ def run_cell(
         planned = Operations(failures, scaler, draws)
         planned.begin(st, start_s)
     for piece in stream(traffic, count, key[0], key[1], 1, start_s):
+        if records:
+            given.append(piece)
         for columns in between_events(piece, planned, (st, en, tb)):
             taken += feed(st, en, tb, ROUTERS[router], key[0], taken, *columns, todo)
             if st.tally[f.FULL]:
@@ -147,7 +154,7 @@ def run_cell(
     end_s = float(st.spent[f.LAST_END]) - start_s
     if not growing:
         rate = int(st.tally[f.FINISHED]) / max(end_s, 1e-12)
-    whole = replace(result(st, en, taken, growing, rate), simulated_s=end_s)
+    whole = replace(result(st, en, taken, growing, rate, 0.0, joined(given) if records else None), simulated_s=end_s)
     if planned is None:
         return whole
     planned.end(now)
@@ -170,6 +177,19 @@ def between_events(
         cached, urgent = further
         yield piece.arrival_s[cut], piece.input_tokens[cut], piece.output_tokens[cut], cached, urgent
         low = high
+
+
+def merged_records(parts: list[SimResult]) -> RequestRecord | None:
+    """The requests of all cells in order of arrival; replicas are numbered on from cell to cell."""
+    kept = [part.records for part in parts if part.records is not None]
+    if len(kept) < len(parts):
+        return None
+    first = np.cumsum([0, *(part.replicas for part in parts)])
+    columns = {name: np.concatenate([getattr(one, name) for one in kept]) for name in RequestRecord.__slots__}
+    served = [np.where(one.replica < 0, -1, one.replica + base) for one, base in zip(kept, first[:-1], strict=True)]
+    columns["replica"] = np.concatenate(served)
+    order = np.argsort(columns["arrival_s"], kind="stable")
+    return RequestRecord(**{name: column[order] for name, column in columns.items()})
 
 
 def merge(parts: list[SimResult]) -> SimResult:
@@ -197,6 +217,7 @@ def merge(parts: list[SimResult]) -> SimResult:
         completed_per_s=sum(part.completed_per_s for part in parts),
         histograms=histograms,
         moments=moments,
+        records=merged_records(parts),
         timeline=line,
         urgent_ttft_s=urgent_first(histograms, moments),
         replica_on_s=sum(part.replica_on_s for part in parts),

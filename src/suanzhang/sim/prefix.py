@@ -7,6 +7,8 @@ beside its own capacity.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from suanzhang.errors import InputError
@@ -139,6 +141,7 @@ def simulate_prefix(
     aware: bool = True,
     capacity_tokens: float | None = None,
     warmup_s: float = 0.0,
+    records: bool = False,
 ) -> SimResult:
     """Requests with shared prefixes on replicas that keep them.
 
@@ -148,6 +151,7 @@ def simulate_prefix(
         settings: of the engine of each replica.
         capacity_tokens: tokens that each prefix cache keeps; None for half of the pages of the replica.
         warmup_s: requests of the first so many seconds are not counted.
+        records: keep what became of each request.
 
     Returns:
         The replicas added up.
@@ -155,10 +159,16 @@ def simulate_prefix(
     pages = settings.kv_blocks * settings.block_tokens
     room = 0.5 * pages if capacity_tokens is None else capacity_tokens
     chosen, hits = prefix_hits(requests, blocks, block_ends, block_tokens, replicas, room, aware)
-    parts, start = [], float(requests.arrival_s[0])
+    parts, used, start = [], [], float(requests.arrival_s[0])
     for r in range(replicas):
         mine = np.flatnonzero(chosen == r)
         if len(mine):
             part = RequestBatch(requests.arrival_s[mine], requests.input_tokens[mine], requests.output_tokens[mine], hits[mine])
-            parts.append(simulate(part, table, settings, warmup_s=max(warmup_s - float(part.arrival_s[0]) + start, 0.0)))
-    return merge(parts)
+            late = max(warmup_s - float(part.arrival_s[0]) + start, 0.0)
+            parts.append(simulate(part, table, settings, warmup_s=late, records=records))
+            used.append(r)
+    whole = merge(parts)
+    if whole.records is None:
+        return whole
+    served = np.where(whole.records.replica < 0, -1, np.asarray(used)[whole.records.replica])
+    return replace(whole, records=replace(whole.records, replica=served))

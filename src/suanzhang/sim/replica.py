@@ -102,7 +102,7 @@ def simulate(
         _stop_if_broken(st, en, taken)
     growing = full or is_growing(arrivals[half:], marks[0][2], marks[-1][2])
     rate = _rate(marks) if growing else float(st.tally[f.FINISHED]) / max(float(st.spent[f.LAST_END]), 1e-12)
-    return result(st, en, taken, growing, rate, start)
+    return result(st, en, taken, growing, rate, start, requests if records else None)
 
 
 def _pieces(count: int, half: int, size: int) -> list[tuple[int, int]]:
@@ -165,8 +165,20 @@ def urgent_first(histograms: Ints, moments: Floats) -> LatencySummary | None:
     return summarise(histograms[3], moments[:, 3]) if histograms[3].any() else None
 
 
-def result(st: State, en: Engine, taken: int, overloaded: bool, rate: float, start: float = 0.0) -> SimResult:
-    """The result of a cell from its memory."""
+def records_of(st: State, requests: RequestBatch, start: float = 0.0) -> RequestRecord:
+    """What became of each of these requests, which are those that the cell was given."""
+    kept = st.records[:, : len(requests)]
+    served = np.where(np.isnan(kept[f.SERVED_BY]), -1.0, kept[f.SERVED_BY]).astype(np.int64)
+    return RequestRecord(
+        kept[f.FIRST_TOKEN] + start, kept[f.ENDED] + start, requests.arrival_s, requests.input_tokens, requests.output_tokens,
+        served, kept[f.LOST_PAGES].astype(np.int64),
+    )  # fmt: skip
+
+
+def result(
+    st: State, en: Engine, taken: int, overloaded: bool, rate: float, start: float = 0.0, given: RequestBatch | None = None
+) -> SimResult:
+    """The result of a cell from its memory; ``given`` are its requests where the fate of each is asked for."""
     count, spent = st.tally, st.spent
     busy = float(spent[f.BUSY])
     latencies = [summarise(st.histogram[kind], st.moments[:, kind]) for kind in range(3)]
@@ -175,9 +187,6 @@ def result(st: State, en: Engine, taken: int, overloaded: bool, rate: float, sta
     if bins > 0:
         levels = [np.concatenate(([0.0], np.cumsum(st.line[row])[1:-1])) + st.line[row + 1, :-1] for row in (0, 2)]
         line = Timeline(start + en.bin_s * np.arange(bins), levels[0], levels[1])
-    kept = None
-    if st.records.shape[1]:
-        kept = RequestRecord(st.records[0] + start, st.records[1] + start)
     return SimResult(
         requests=taken,
         finished=int(count[f.FINISHED]),
@@ -202,7 +211,7 @@ def result(st: State, en: Engine, taken: int, overloaded: bool, rate: float, sta
         completed_per_s=rate,
         histograms=st.histogram,
         moments=st.moments,
-        records=kept,
+        records=records_of(st, given, start) if given is not None else None,
         timeline=line,
         urgent_ttft_s=urgent_first(st.histogram, st.moments),
     )

@@ -59,8 +59,9 @@ def record(st: State, en: Engine, r: int, s: int, now: float) -> None:
                 note(st, en, row + 1, (now - first) / (output - 1))
     if st.records.shape[1] > 0:
         ident = st.si[r, s, f.IDENT]
-        st.records[0, ident] = first
-        st.records[1, ident] = now
+        st.records[f.FIRST_TOKEN, ident] = first
+        st.records[f.ENDED, ident] = now
+        st.records[f.SERVED_BY, ident] = r
 
 
 @event
@@ -218,6 +219,8 @@ def preempt_youngest(st: State, en: Engine, r: int) -> None:
     st.ri[r, f.QUEUE] += 1
     st.ri[r, f.BLOCKED] = 0
     st.tally[f.PREEMPTED] += 1
+    if st.records.shape[1] > 0:
+        st.records[f.LOST_PAGES, st.si[r, s, f.IDENT]] += 1.0
     leave_order(st, r, s)
     mark(st, en, 2, st.rf[r, f.CLOCK], 1.0)
 

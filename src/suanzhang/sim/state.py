@@ -35,6 +35,9 @@ LATENCIES = 6
 # Counters of the cell (State.tally) and times (State.spent).
 FINISHED, TIMED_OUT, REJECTED, INPUTS, OUTPUTS, ITERATIONS, PREFILLED, PREEMPTED, FULL = range(9)
 COUNTERS = 9
+# What is kept of each request when asked for (State.records).
+FIRST_TOKEN, ENDED, SERVED_BY, LOST_PAGES = range(4)
+KEPT = 4
 # CLOSED: the router sends nothing to a replica that is down, starting or being emptied.
 BUSY, PREFILL_BUSY, BATCH_TIME, LAST_END = range(4)
 SPENT = 4
@@ -187,9 +190,10 @@ def new_state(eng: Engine, replicas: int, longest_output: int, records: int = 0,
         moments=np.zeros((3, LATENCIES), np.float64),
         tally=np.zeros(COUNTERS, np.int64),
         spent=np.zeros(SPENT, np.float64),
-        records=np.full((2, records), np.nan, np.float64),
+        records=np.full((KEPT, records), np.nan, np.float64),
         line=np.zeros((4, bins + 1 if bins else 0), np.float64),
     )
+    state.records[LOST_PAGES] = 0.0
     state.si[:, :-1, AFTER] = np.arange(1, eng.max_seqs, dtype=np.int32)
     state.ri[:, NEXT] = NEVER
     state.ri[:, FREE] = state.ri[:, LEAST_FREE] = eng.capacity

@@ -145,10 +145,26 @@ class LatencySummary:
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """Per-request results in order of arrival; NaN for a request that did not get that far [s]."""
+    """What became of each request, in order of arrival.
+
+    Args:
+        first_token_s, finish_s: NaN for a request that was not answered [s].
+        arrival_s: at the router [s].
+        input_tokens, output_tokens: of the prompt and of the answer.
+        replica: that answered it; -1 for none.
+        preemptions: how often it lost its pages.
+    """
 
     first_token_s: Floats
     finish_s: Floats
+    arrival_s: Floats
+    input_tokens: Ints
+    output_tokens: Ints
+    replica: Ints
+    preemptions: Ints
+
+    def __len__(self) -> int:
+        return len(self.arrival_s)
 
 
 @dataclass(frozen=True, slots=True)
