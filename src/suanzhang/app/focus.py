@@ -190,7 +190,7 @@ def _focus_row(
         "ServiceName": row.action,
         "ServiceSubcategory": "Generative AI" if tokens else "Other (Compute)",
         "SkuId": row.offer,
-        "SkuPriceDetails": json.dumps({"GpuCount": round(chips)}) if row.chip else "",
+        "SkuPriceDetails": json.dumps({"GpuCount": 1}) if row.chip else "",
         "SkuPriceId": f"{row.offer}/{row.month}",
         "SubAccountId": name,
         "SubAccountName": name,

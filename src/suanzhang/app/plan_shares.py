@@ -10,6 +10,7 @@ from suanzhang.spec.buy import BuyResult
 from suanzhang.spec.question import Question
 
 _MONTHLY = ("run", "rent", "spot", "instalment", "wait")
+_OWN = ("buy", "lease", "resell", "retire", "interest", "value left")
 
 
 def chip_months(bought: BuyResult) -> dict[str, dict[str, float]]:
@@ -59,8 +60,9 @@ def chips_by_month(bought: BuyResult) -> dict[tuple[str, str], dict[str, float]]
 def row_shares(bought: BuyResult, mtokens: Mapping[str, float]) -> list[dict[str, float]]:
     """Whose each row of the schedule is: weights by job; empty where it is nobody's.
 
-    What runs, is rented or paid by instalments in a month belongs to who uses such chips in that month, and else, like what
-    is bought, sold or left, to who uses them in the plan; waiting to who waits, tokens to the services that they answer.
+    What runs, is rented or paid by instalments in a month belongs to who uses such chips in that month; what is bought, leased,
+    sold or left to who uses them in the months in which chips of one's own stand; all else to who uses them in the plan.
+    Waiting belongs to who waits, tokens to the services that they answer.
 
     Args:
         bought: the schedule.
@@ -71,6 +73,11 @@ def row_shares(bought: BuyResult, mtokens: Mapping[str, float]) -> list[dict[str
     for job, kinds in chip_months(bought).items():
         for chip, months in kinds.items():
             whole[chip][job] = months
+    own: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    standing = {(state.month, chip) for state in bought.months for chip, chips in state.owned.items() if chips > 0.0}
+    for (month, chip), jobs in by_month.items():
+        for job, chips in jobs.items() if (month, chip) in standing else ():
+            own[chip][job] += chips
     found: list[dict[str, float]] = []
     for row in bought.schedule:
         if row.offer in mtokens and row.action == "wait":
@@ -79,6 +86,8 @@ def row_shares(bought: BuyResult, mtokens: Mapping[str, float]) -> list[dict[str
             found.append(tokens.get(row.month, {}))
         elif row.action in _MONTHLY and (row.month, row.chip) in by_month:
             found.append(by_month[row.month, row.chip])
+        elif row.action in _OWN and own[row.chip]:
+            found.append(dict(own[row.chip]))
         else:
             found.append(whole.get(row.chip, {}))
     return found

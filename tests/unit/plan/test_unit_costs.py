@@ -149,3 +149,16 @@ def test_focus_bills_works_and_moves_as_purchases():
             assert row["ChargeCategory"] == "Purchase"
             assert float(row["PricingQuantity"]) > 0.0
     assert sum(cents(float(row["BilledCost"])) for row in rows) == cents(found.cash.amount)
+
+
+def test_a_training_that_ended_before_chips_came_pays_none_of_them():
+    """The training rents in the first month; chips that are bought come ten months later."""
+    found = suanzhang.buy("examples/2026-10/own-costs.yaml", scenarios=1)
+    came = min(state.month for state in found.months if state.owned)
+    assert max(run.end for run in found.runs) < came
+    rows = list(csv.DictReader(io.StringIO(focus_csv(found))))
+    assert {row["SubAccountName"] for row in rows if row["ServiceName"] in ("buy", "run")} == {"assistant"}
+    rents = [row for row in rows if row["ServiceName"] == "rent" and row["SubAccountName"] == "tune"]
+    tune = next(one for one in found.charge_back if one.demand == "tune")
+    assert sum(cents(float(row["BilledCost"])) for row in rents) == cents(tune.cash.amount)
+    assert tune.cost.amount == pytest.approx(0.79 * tune.cash.amount, abs=0.05)
