@@ -25,6 +25,7 @@ from suanzhang.spec.model import ModelSpec
 from suanzhang.spec.precision import canonical
 from suanzhang.spec.result import Interval, Money
 from suanzhang.spec.train import TrainOption, TrainResult
+from suanzhang.units import format_count
 
 
 def train(
@@ -142,6 +143,7 @@ def train(
         raise refused(spec.name, options, bounds)
     best = min(kept, key=lambda pool: value_of(pool.option, objective))
     assumed = _assumptions(global_batch, seq_len, stack, best, len(kinds))
+    assumed += () if ranging else _idle(best, [count for kind, count in kinds if kind.id == best.chip.id])
     found = _result(best, pools, Given(bool(global_batch), bool(seq_len)), assumed, seed)
     if deadline_s is None:
         return found
@@ -183,6 +185,18 @@ def _assumptions(global_batch: int, seq_len: int, stack: str, best: Pool, pools:
     notes += routing_note(best.job)
     notes += ["each kind of chip was planned apart; one job does not mix them"] if pools > 1 else []
     return tuple(notes)
+
+
+def _idle(best: Pool, counts: Sequence[int]) -> tuple[str, ...]:
+    """Chips that the best layout leaves without work, and why."""
+    given = min(count for count in counts if count >= best.estimate.chips)
+    idle = given - best.estimate.chips
+    if not idle:
+        return ()
+    why = (
+        f"data ranks divide the batch of {format_count(best.job.global_batch)} sequences, and stages and tensor ranks the model"
+    )
+    return (f"{format_count(idle)} of {format_count(given)} {best.chip.name} stay idle: {why}",)
 
 
 def _memory(best: Pool) -> dict[str, object]:

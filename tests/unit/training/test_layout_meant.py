@@ -73,3 +73,12 @@ def test_the_count_taken_is_hardly_dearer_than_the_best_of_all_counts(objective:
     best = min(option.days * option.chips if objective == "cost" else option.energy_j for option in kept)
     taken = result.days * result.chips if objective == "cost" else result.energy_j
     assert taken <= 1.005 * best
+
+
+def test_chips_without_work_are_named() -> None:
+    found = train("gpt3-175b", "300B", "a100-sxm-80:1000", global_batch=1536, stack="megatron-lm-2024")
+    idle = 1000 - found.chips
+    assert idle > 0
+    assert any(note.startswith(f"{idle} of 1,000 A100") and "stay idle" in note for note in found.warnings)
+    whole = train("gpt3-175b", "300B", "a100-sxm-80:1024", global_batch=1536, stack="megatron-lm-2024")
+    assert not any("idle" in note for note in whole.warnings)
