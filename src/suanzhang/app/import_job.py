@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,15 +54,17 @@ _BUBBLE, _TIGHT = 0.10, 0.95
 
 
 def read_job(path: str | Path, model: str = "") -> ReadJob:
-    """A file of Megatron-LM arguments or a torchtitan TOML.
+    """A file of Megatron-LM arguments or a torchtitan TOML, or its text.
 
     Args:
-        path: of the file.
+        path: of the file; a command line or a TOML itself, told by the arguments or tables that it names.
         model: catalog id or path that says the shape where the file does not.
 
     Raises:
         InputError: no such file, or not such a job.
     """
+    if isinstance(path, str) and is_job_text(path):
+        return _read(path, "[parallelism]" in path, model, "text")
     place = from_home(path)
     if not place.is_file():
         raise InputError(f"{place} is no file", fix="give a script with Megatron-LM arguments, or a torchtitan TOML")
@@ -71,10 +74,21 @@ def read_job(path: str | Path, model: str = "") -> ReadJob:
         text = place.read_text(encoding="utf-8")
     except (UnicodeDecodeError, OSError):
         raise InputError(f"{place.name} is no UTF-8 text", fix="give a script or a TOML") from None
+    return _read(text, place.suffix == ".toml", model, place.name)
+
+
+def is_job_text(text: str) -> bool:
+    """Whether a text is a job itself, no path of one."""
+    return "[parallelism]" in text or re.search(r"--num-layers[ =]", text) is not None
+
+
+def _read(text: str, titan: bool, model: str, name: str) -> ReadJob:
+    if len(text) > LARGEST_BYTES:
+        raise InputError(f"{name} is too large to be a job", fix="give the script or TOML that starts it")
     try:
-        return read_torchtitan(text, model) if place.suffix == ".toml" else read_megatron(text)
+        return read_torchtitan(text, model) if titan else read_megatron(text)
     except InputError as error:
-        raise InputError(f"{place.name}: {error.message}", fix=error.fix) from None
+        raise InputError(f"{name}: {error.message}", fix=error.fix) from None
 
 
 def _chips(job: ReadJob, chips: str) -> tuple[ChipSpec, int]:
@@ -225,7 +239,7 @@ def examine(file: str | Path, chips: str = "", *, model: str = "", stack: str = 
     """How long a job of a file should take, and what is wrong with it.
 
     Args:
-        file: a Megatron-LM command line or script, or a torchtitan TOML.
+        file: a script with Megatron-LM arguments, a torchtitan TOML, or the text of either.
         chips: ``CHIP:N``; the count may be left out where the file says it.
         model: catalog id or path that says the shape where the file does not.
         stack: generation of software; one of the tool's when left out.
@@ -261,7 +275,11 @@ def examine(file: str | Path, chips: str = "", *, model: str = "", stack: str = 
         findings.append(Finding("error", f"no layout of {format_count(count)} {chip.name} holds this model with this batch"))
     order = {"error": 0, "slow": 1, "note": 2}
     findings.sort(key=lambda one: (order[one.severity], -one.gain))
-    return _result(job, chip, software, asked, layout, now, findings, options, gain, Path(file).name, seed)
+    return _result(job, chip, software, asked, layout, now, findings, options, gain, _called(file), seed)
+
+
+def _called(file: str | Path) -> str:
+    return "the command line" if isinstance(file, str) and is_job_text(file) else Path(file).name
 
 
 def _result(

@@ -136,7 +136,12 @@ def _kept(name: str, value: Any) -> Any:
 
 
 def _is_path(text: str) -> bool:
-    return "\n" not in text and not text.lstrip().startswith("{") and len(text) < 4096 and from_home(text).is_file()
+    if "\n" in text or text.lstrip().startswith("{") or len(text) >= 4096:
+        return False
+    try:
+        return from_home(text).is_file()
+    except OSError:  # a name longer than any file has
+        return False
 
 
 def _file(path: Path, *, content: bool) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suanzhang.app.train_input import check_recompute, default_precision, memory_there, parse_chips, sizes_of, tokens_of
-from suanzhang.app.train_model import Packed, check_layout, estimate_packed, pack
+from suanzhang.app.train_model import Packed, check_layout, describe, estimate_packed, pack
 from suanzhang.app.train_option import search, stack_for
 from suanzhang.app.train_pools import read_layout
 from suanzhang.app.train_run_answer import REPAIR_S, Chance, Found, Planned, Settings, run_result
@@ -35,6 +35,7 @@ from suanzhang.sim.run import RunArgs, draws
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.job import TrainJob
 from suanzhang.spec.layout import TrainLayout
+from suanzhang.spec.memory import memory_words
 from suanzhang.spec.model import ModelSpec
 from suanzhang.spec.result import Interval
 from suanzhang.spec.stack import TrainStack
@@ -203,8 +204,13 @@ def _layout(packed: Packed, job: TrainJob, chip: ChipSpec, stack: TrainStack, co
         given = read_layout(text, count, stack)
         check_recompute(given, job.model.layers)
         check_layout(packed, given)
-        if not estimate_packed(packed, given, chip).fits:
-            raise Infeasible("the layout does not fit", binding=[f"memory: {memory_there(chip)}"], fix="leave it out")
+        estimate = estimate_packed(packed, given, chip)
+        if not estimate.fits:
+            raise Infeasible(
+                f"layout {describe(given)} does not fit {chip.name}",
+                binding=[f"memory: {memory_words(estimate.memory_bytes)} needed, {memory_there(chip)}"],
+                fix="recompute more, split the model over more chips, or leave the layout out",
+            )
         return given
     searched = search(packed, job, chip, stack, count)
     if not searched.layouts:

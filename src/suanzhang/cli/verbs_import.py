@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from suanzhang.cli.faces import Call
-from suanzhang.cli.verbs import Layout, Model, Seed, Stack, alone
+from suanzhang.cli.verbs import Layout, Model, Seed, Stack, alone, asked
 
 
 def import_(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Megatron-LM script, torchtitan TOML, or benchmark result in JSON.")
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="Megatron-LM script, torchtitan TOML, or benchmark result in JSON; - reads a job from standard input, and a "
+            "quoted command line is one itself.",
+        ),
     ],
     chips: Annotated[
         str, typer.Option("--chips", help="What it runs on: CHIP:N; CHIP alone where the file says how many.")
@@ -41,4 +47,5 @@ def import_(
         return Call("compare_benchmark", (file, chips), named, "predicting the benchmark")
     flags: dict[str, object] = {"--layout": layout, "--weight-dtype": weight_dtype, "--kv-dtype": kv_dtype, "--truth": truth}
     alone(flags, "import", "a training job")
-    return Call("examine", (file, chips), {"model": model, "stack": stack, "seed": seed or None}, "reading the job")
+    job: Path | str = str(file) if re.search(r"--num-layers[ =]", str(file)) else asked(file)
+    return Call("examine", (job, chips), {"model": model, "stack": stack, "seed": seed or None}, "reading the job")

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import suanzhang
 from suanzhang.app import launch_frameworks, launch_megatron
 from suanzhang.app.import_job import examine, read_job
 from suanzhang.app.import_megatron import arguments, read_megatron
 from suanzhang.app.import_torchtitan import read_torchtitan
 from suanzhang.catalog.models import model
+from suanzhang.cli.main import run
 from suanzhang.errors import InputError
+from suanzhang.report.jsonable import to_text
 from suanzhang.report.views import report_of
 from suanzhang.spec.launch import TrainPlan
 from suanzhang.spec.layout import TrainLayout
@@ -241,3 +246,25 @@ def test_stages_of_ones_own_are_counted(cut: str, chunks: int) -> None:
     job = read_megatron(f"{LINE} --pipeline-model-parallel-size {pp} --pipeline-model-parallel-layout '{cut}'")
     assert (job.layout.pp, job.layout.vpp) == (pp, chunks)
     assert any("not as the file says" in note for note in job.assumed)
+
+
+def test_a_command_line_is_a_job_itself(tmp_path: Path) -> None:
+    by_file = examine(_write(tmp_path, "job.sh", LINE), "h100-sxm-80")
+    by_text = suanzhang.examine(LINE, "h100-sxm-80")
+    assert by_text.file == "the command line"
+    assert (by_text.step_s, by_text.layout, by_text.findings) == (by_file.step_s, by_file.layout, by_file.findings)
+    assert suanzhang.replay(json.loads(to_text(by_text))).identical
+    titan = TITAN.format(shard=8, tp=1, mode="full")
+    assert examine(titan, "h100-sxm-80:64").step_s == examine(_write(tmp_path, "job.toml", titan), "h100-sxm-80:64").step_s
+    with pytest.raises(InputError, match="text: --hidden-size"):
+        examine("--num-layers 3 --hidden-size x --num-attention-heads 1 --seq-length 4", "h100-sxm-80:8")
+
+
+def test_the_command_takes_a_quoted_line_and_standard_input(monkeypatch, capsys) -> None:
+    def answer(file: str) -> float:
+        assert run(["import", file, "--chips", "h100-sxm-80", "--json"]) == 0
+        return json.loads(capsys.readouterr().out)["step_s"]
+
+    quoted = answer(LINE)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(LINE.encode())))
+    assert answer("-") == quoted
