@@ -117,7 +117,7 @@ class OwnershipTerms:
         utilisation: share of the time that it works.
         interest_per_year: price of capital.
         resale_share: what it fetches at the end, in shares of its price.
-        tax_shield: share of the capital cost that taxes give back; 0 without.
+        tax_shield: share of a deductible cost that taxes give back; 0 without. What is bought is deducted as it wears.
     """
 
     life_months: float
@@ -150,7 +150,7 @@ def chip_hour_lines(
         InputError: an edited line has no such name.
 
     Equation:
-        c = (p a(r, n) (1 - tau) + running) / (730.5 u), a the annuity of :func:`annuity_factor`.
+        c = (1 - tau) (p a(r, n) + running) / (730.5 u), a the annuity of :func:`annuity_factor`.
 
     Validity:
         Constant use and tariff over the life.
@@ -172,9 +172,9 @@ def chip_hour_lines(
     hour = {name: amount * straight * keep for name, amount in capital.items()}
     hour["finance"] = sum(capital.values()) * (level - straight) * keep
     for name in ("room", "spares", "support", "staff"):
-        hour[name] = getattr(costs, name) / HOURS_PER_MONTH
+        hour[name] = getattr(costs, name) * keep
     watts = costs.idle_w + (costs.busy_w - costs.idle_w) * terms.utilisation
-    hour["power"] = energy_cost_per_hour(watts, costs.pue, costs.energy_per_kwh)
+    hour["power"] = energy_cost_per_hour(watts, costs.pue, costs.energy_per_kwh) * (1.0 - terms.tax_shield)
     for name, amount in (edits or {}).items():
         if name not in hour:
             raise InputError(f"no cost line is called {name!r}", fix=f"use one of {', '.join(hour)}")

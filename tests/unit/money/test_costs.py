@@ -22,7 +22,7 @@ from suanzhang.money.power import chip_draw, energy_of_bill_j, read_bill
 from suanzhang.spec.buy import ChipCosts
 from suanzhang.spec.result import Money
 
-MODULES = ("annuity", "costs", "depreciation", "economics", "power")
+MODULES = ("annuity", "costs", "depreciation", "economics", "network", "power", "tariff", "tax")
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -154,3 +154,11 @@ def test_unknown_names_and_values_without_origin_are_refused():
     for item in figures().values():
         assert item.low <= item.value <= item.high
     assert all(math.isfinite(place.pue.value) and place.pue.value >= 1.0 for place in sites().values())
+
+
+def test_taxes_give_back_their_share_of_every_line_of_a_chip_hour():
+    own = money_costs
+    costs = own.chip_costs(chip("h100-sxm-80"), 30000.0, site("us-virginia"), 48, "USD", 1.0)
+    terms = (own.OwnershipTerms(48.0, 0.7, 0.06, 0.3, rate) for rate in (0.0, 0.21))
+    plain, taxed = (own.chip_hour_lines(30000.0, costs, one) for one in terms)
+    assert {name: taxed[name] / plain[name] for name in plain} == pytest.approx(dict.fromkeys(plain, 0.79))
