@@ -96,6 +96,7 @@ def _amount(demand: Demand, need: Need) -> float:
 def energy_bands(problem: PurchaseProblem, rows: Iterable[ScheduleRow]) -> tuple[EnergyBand, ...]:
     """What is drawn at each price of energy, by site; the costs sum to the line ``power`` to the cent."""
     energy: dict[tuple[str, str, float], float] = {}
+    beside: dict[tuple[str, str, float], float] = {}
     cents: dict[str, int] = {}
     for row in rows:
         power = dict(row.lines).get("power", 0.0)
@@ -111,13 +112,15 @@ def energy_bands(problem: PurchaseProblem, rows: Iterable[ScheduleRow]) -> tuple
             drawn = sum(idle / HOURS + busy * work[hour] for hour in hours)
             key = (row.site, words, price)
             energy[key] = energy.get(key, 0.0) + drawn
+            beside[key] = beside.get(key, 0.0) + drawn * (1.0 - 1.0 / costs.pue)
     found: list[EnergyBand] = []
     for site, total in cents.items():
         kept = {key: kwh for key, kwh in energy.items() if key[0] == site}
         parts = in_cents({key[1]: kwh * key[2] for key, kwh in kept.items()}, total)
         for (_, words, price), kwh in kept.items():
             cost = Money(parts[words] / 100.0, problem.currency, problem.start)
-            found.append(EnergyBand(site, words, price, kwh * J_PER_KWH, cost))
+            overhead = cost.scaled(beside[site, words, price] / kwh if kwh else 0.0)
+            found.append(EnergyBand(site, words, price, kwh * J_PER_KWH, cost, overhead))
     return tuple(found)
 
 

@@ -337,7 +337,10 @@ def _charged(one: ChargeBack, bought: BuyResult, whole: Interval, cash: Interval
 
 def _band(one: EnergyBand) -> EnergyBand:
     fleet = range_of("fleet_draw")
-    return replace(one, energy_j_interval=fleet.scaled(one.energy_j), cost_interval=fleet.scaled(one.cost.amount))
+    return replace(
+        one, energy_j_interval=fleet.scaled(one.energy_j), cost_interval=fleet.scaled(one.cost.amount),
+        overhead_cost_interval=fleet.scaled(one.overhead_cost.amount),
+    )  # fmt: skip
 
 
 def _shield(bought: BuyResult, lines: Mapping[str, Interval]) -> TaxShield | None:

@@ -89,7 +89,7 @@ def tax_table(tax: TaxShield | None) -> Table:
 
 
 def energy_table(bands: Sequence[EnergyBand]) -> Table:
-    """What is drawn at each price of energy; nothing where all hours have one price on one site."""
+    """What is drawn at each price of energy, and what cooling and losses take of its cost."""
     currency = bands[0].cost.currency if bands else ""
     sited = len({band.site for band in bands}) > 1
     columns = (
@@ -98,14 +98,15 @@ def energy_table(bands: Sequence[EnergyBand]) -> Table:
         Column("price", f"{currency}/kWh"),
         Column("energy", "MWh"),
         Column("cost", currency),
+        Column("of it cooling and losses", currency),
     )
     rows = tuple(
         (
             *((band.site,) if sited else ()), band.hours, band.price_per_kwh,
             ranged(band.energy_j, band.energy_j_interval, 1.0 / J_PER_KWH / KILO), ranged(band.cost.amount, band.cost_interval),
+            ranged(band.overhead_cost.amount, band.overhead_cost_interval),
         )
         for band in bands
-        if len(bands) > 1
     )  # fmt: skip
     note = (
         "sums to the line power; chips stand at all hours, services work by their load curve, trainings at all hours alike"

@@ -47,7 +47,7 @@ def plan(result: PlanResult) -> Report:
         Section("Purchases and rents", (_schedule(result),)),
         Section("Power", (_power_facts(result), _power_chart(result))),
         Section("What a unit costs", (units_table(result.unit_costs),)),
-        *((Section("Energy by price", (energy_table(result.buy.energy),)),) if len(result.buy.energy) > 1 else ()),
+        *((Section("Energy by price", (energy_table(result.buy.energy),)),) if result.buy.energy else ()),
         *((Section("Taxes", (tax_table(result.buy.tax),)),) if result.buy.tax else ()),
         Section("What decides the answer", (Notes("What binds", result.binding),)),
         Section("What would change the answer", (_flips(result),)),

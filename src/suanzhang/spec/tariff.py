@@ -41,6 +41,7 @@ class EnergyBand:
         price_per_kwh: of energy.
         energy_j: drawn in these hours, the building's overhead included.
         cost: of it.
+        overhead_cost: the part of the cost that cooling and losses take.
         *_interval: our uncertainty, that of what fleets draw.
     """
 
@@ -49,5 +50,7 @@ class EnergyBand:
     price_per_kwh: float
     energy_j: float
     cost: Money
+    overhead_cost: Money
     energy_j_interval: Interval | None = None
     cost_interval: Interval | None = None
+    overhead_cost_interval: Interval | None = None

@@ -106,13 +106,14 @@ def test_a_service_that_peaks_at_dear_hours_pays_more(plans):
 
 @pytest.mark.parametrize("name", ["flat", "noon", "night"])
 def test_bands_and_months_sum_to_the_power_line_to_the_cent(plans, name):
-    bought = plans[name].buy
+    bought, pue = plans[name].buy, site("us-virginia").pue.value
     cents = round(100.0 * bought.lines["power"].amount)
     assert sum(round(100.0 * band.cost.amount) for band in bought.energy) == cents
     assert sum(round(100.0 * month.energy_cost) for month in bought.months) == cents
     drawn = sum(month.energy_j for month in bought.months)
     assert sum(band.energy_j for band in bought.energy) == pytest.approx(drawn, rel=1e-4)
     for band in bought.energy:
+        assert band.overhead_cost.amount == pytest.approx(band.cost.amount * (1.0 - 1.0 / pue))
         assert band.cost.amount == pytest.approx(band.energy_j / 3.6e6 * band.price_per_kwh, abs=0.05 * len(bought.months))
     assert sum(round(100 * row.cost.amount) for row in bought.schedule) == round(100 * bought.cost.amount)
 
