@@ -42,13 +42,18 @@ KERNELS: tuple[KernelFamily, ...] = get_args(KernelFamily)
 """Families of kernels; each changes the time of products by a factor that is fitted over all stacks of the family."""
 _WATT_PER_FLOP = {"volta": 300.0 / 125e12, "ampere": 400.0 / 312e12, "hopper": 700.0 / 989.4e12, "blackwell": 1000.0 / 2250e12}
 """Nameplate power over dense 16-bit peak of the usual part of a generation [W s/FLOP]."""
-_POWER_RANGE = (0.93, 1.35)
+_POWER_RANGE = (0.85, 1.35)
+_FIXED_POWER = 0.4
+"""Share of the power of a busy chip that does not follow the clock of its arithmetic: leakage, stacked memory, links, host side.
+Derived: of the shares from a third to a half the one that leaves the sources left out nearest, chips of 350 W to 1,400 W."""
 
 
 def power_factor(chip: ChipSpec) -> float:
     """Time of sustained products over that of the usual part of the generation, by what power allows.
 
-    Model:    under a power limit the clock follows the cube root of the power, as voltage falls with the clock.
+    Model:    under a power limit the clock follows the cube root of the power that is left to arithmetic, as voltage falls
+              with the clock; leakage, memory and links take their share first, so that a lower limit costs more than the
+              cube root of all the power.
 
     Args:
         chip: the chip.
@@ -56,7 +61,8 @@ def power_factor(chip: ChipSpec) -> float:
     Returns:
         Factor on the time of products, 1 for the usual part.
 
-    Equation: f = (w P / W)^(1/3), w power per peak of the usual part, P peak and W power of the chip, kept in 0.93 to 1.35.
+    Equation: f = ((W / (w P) - s) / (1 - s))^(-1/3), w power per peak of the usual part, P peak and W power of the chip, s
+              the share that does not follow the clock; kept in 0.85 to 1.35.
 
     Validity: variants of one silicon: lower power limits, board and rack versions.
 
@@ -67,7 +73,8 @@ def power_factor(chip: ChipSpec) -> float:
     if not (usual and peak and chip.tdp_w):
         return 1.0
     low, high = _POWER_RANGE
-    return float(min(max((usual * peak / chip.tdp_w) ** (1.0 / 3.0), low), high))
+    left = (chip.tdp_w / (usual * peak) - _FIXED_POWER) / (1.0 - _FIXED_POWER)
+    return min(max(left ** (-1.0 / 3.0), low), high) if left > 0.0 else high
 
 
 def is_narrow(precision: str) -> bool:

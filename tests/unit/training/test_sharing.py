@@ -48,8 +48,11 @@ def test_heads_that_do_not_fill_sixteen_bytes_are_slow(head: float, factor: floa
 def test_less_power_makes_products_slower_and_more_never_beyond_bounds():
     h100 = chip("h100-sxm-80")
     assert power_factor(h100) == pytest.approx(1.0, abs=0.01)
-    assert power_factor(chip("h100-sxm-96")) == pytest.approx((700 / 500) ** (1 / 3), rel=0.01)
-    assert 0.93 <= power_factor(chip("h20-96")) < 1.0
+    slower = power_factor(chip("h100-sxm-96"))
+    assert slower == pytest.approx(((500 / 700 - 0.4) / 0.6) ** (-1 / 3), rel=0.01)
+    assert slower > (700 / 500) ** (1 / 3), "memory and links take their power first"
+    assert power_factor(replace(h100, tdp_w=100.0)) == 1.35, "less than what does not follow the clock"
+    assert 0.85 <= power_factor(chip("h20-96")) < 1.0
     assert power_factor(replace(h100, tdp_w=0.0)) == 1.0
 
 
