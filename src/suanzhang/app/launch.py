@@ -140,7 +140,14 @@ def launch_serve(
     stack, kind = serve_stack(found.engine), chip_of(found.chip)
     about, write = _SERVE[target]
     tokens = engines.longest(isl, osl, spec.max_seq)
-    files, start, unsaid = write(found, stack, kind, tokens)
+    chosen = engines.Chosen(
+        draft_tokens=int(further.get("draft_tokens") or 0),
+        own_heads=spec.mtp_layers > 0,
+        prefix_share=float(further.get("prefix_share") or 0.0),
+        offloaded=float(further.get("offloaded") or 0.0),
+    )
+    files, start, unsaid = write(found, stack, kind, tokens, chosen)
+    about = engines.about_engine(about, stack)
     unsaid.append(f"room for {tokens} tokens in a sequence: at most four times the mean, change it to your longest")
     unsaid += [f"engine not given: planned with {stack.title}"] if assumed else []
     if target in ("vllm", "sglang", "trtllm") and stack.engine != target:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 import shlex
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
@@ -16,8 +19,8 @@ from suanzhang.spec.stack import ServeStack
 
 Written = tuple[tuple[LaunchFile, ...], str, list[str]]
 
-VLLM = Target("vllm", "vLLM", "v0.8.5", "https://docs.vllm.ai/en/v0.8.5/serving/engine_args.html")
-SGLANG = Target("sglang", "SGLang", "0.5.6", "https://docs.sglang.io/advanced_features/server_arguments.html")
+VLLM = Target("vllm", "vLLM", "v0.12.0", "https://docs.vllm.ai/en/v0.12.0/configuration/engine_args.html")
+SGLANG = Target("sglang", "SGLang", "0.5.9", "https://docs.sglang.io/advanced_features/server_arguments.html")
 TRTLLM = Target(
     "trtllm", "TensorRT-LLM", "1.2", "https://nvidia.github.io/TensorRT-LLM/commands/trtllm-serve/trtllm-serve.html"
 )
@@ -29,6 +32,8 @@ KUBERNETES = Target(
 )
 SKYPILOT = Target("skypilot", "SkyPilot", "0.10.5", "https://docs.skypilot.co/en/latest/serving/service-yaml-spec.html")
 
+DRAFT_DIR = "DRAFT"
+"""What stands for the checkpoint of a head that drafts."""
 MODEL_DIR = "MODEL"
 """What stands for the checkpoint: a path or a hub id that the catalog does not know."""
 PORT = 8000
@@ -36,15 +41,64 @@ STARTUP_S = 1800
 _DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 _VLLM_QUANTIZATION = {"fp8": "fp8", "awq": "awq", "int4": "awq", "gptq": "gptq"}
 _SGLANG_QUANTIZATION = {"fp8": "fp8", "awq": "awq", "int4": "awq", "gptq": "gptq", "nvfp4": "modelopt_fp4", "mxfp4": "mxfp4"}
-_IMAGES = {
-    "vllm": "vllm/vllm-openai:latest",
-    "sglang": "lmsysorg/sglang:latest",
-    "trtllm": "nvcr.io/nvidia/tensorrt-llm/release:1.2.0",
-}
 _SKY_CHIPS = {
     "h100-sxm": "H100", "h200": "H200", "b200": "B200", "a100-sxm-80": "A100-80GB", "a100-sxm-40": "A100", "l4": "L4",
     "l40s": "L40S", "t4": "T4", "v100": "V100", "a10g": "A10G", "mi300x": "MI300X",
 }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What a plan has beside the plain engine.
+
+    Args:
+        draft_tokens: drafted in a round of speculative decoding; 0 for none.
+        own_heads: the checkpoint brings heads that draft; otherwise a head of another checkpoint does.
+        prefix_share: share of each prompt that is found in the cache.
+        offloaded: share of that which lies in the memory of the host.
+    """
+
+    draft_tokens: int = 0
+    own_heads: bool = False
+    prefix_share: float = 0.0
+    offloaded: float = 0.0
+
+
+PLAIN = Chosen()
+
+
+def version_of(stack: ServeStack, target: Target) -> str:
+    """Full version of the engine of a stack, such as 0.12.0; that of the target where the stack is of another engine."""
+    if stack.engine != target.id:
+        return target.version.lstrip("v")
+    number = re.search(r"\d+(\.\d+)*", stack.id)
+    return ".".join([*(number.group() if number else stack.version).split("."), "0", "0"][:3])
+
+
+def image_of(engine: str, stack: ServeStack) -> str:
+    """The container image of the engine, pinned to the version that the plan was made for."""
+    return {
+        "vllm": f"vllm/vllm-openai:v{version_of(stack, VLLM)}",
+        "sglang": f"lmsysorg/sglang:v{version_of(stack, SGLANG)}",
+        "trtllm": f"nvcr.io/nvidia/tensorrt-llm/release:{version_of(stack, TRTLLM)}",
+    }[engine]
+
+
+def about_engine(target: Target, stack: ServeStack) -> Target:
+    """The target at the version that the plan was made for."""
+    if target.id not in ("vllm", "sglang", "trtllm") or stack.engine != target.id:
+        return target
+    version = version_of(stack, target)
+    if target.id != "vllm":
+        return replace(target, version=version)
+    return replace(target, version=f"v{version}", url=target.url.replace(VLLM.version, f"v{version}"))
+
+
+def _old(stack: ServeStack, target: Target, least: tuple[int, int]) -> list[str]:
+    """Versions from before the documentation that the names were checked against."""
+    if stack.engine != target.id or tuple(int(part) for part in stack.version.split(".")[:2]) >= least:
+        return []
+    return [f"{stack.title}: the argument names are those of {target.title} {target.version}, an older version may lack some"]
 
 
 def longest(isl: float, osl: float, most: int) -> int:
@@ -61,11 +115,17 @@ class _Plain(yaml.SafeDumper):
 
 
 def _yaml(*documents: dict[str, Any]) -> str:
-    return str(yaml.dump_all(documents, Dumper=_Plain, sort_keys=False))
+    return str(yaml.dump_all(documents, Dumper=_Plain, sort_keys=False, width=10_000))
 
 
-def _common(result: ServeResult) -> list[str]:
+def _common(result: ServeResult, chosen: Chosen) -> list[str]:
     unsaid = [f"{MODEL_DIR} stands for the checkpoint: put a path or a hub id there"]
+    if chosen.draft_tokens and not chosen.own_heads:
+        unsaid.append(
+            f"{DRAFT_DIR} stands for the checkpoint of an EAGLE-3 head that drafts for it: put a path or a hub id there"
+        )
+    if result.kv_dtype not in ("bf16", "fp16", "fp8"):
+        unsaid.append(f"cache in {result.kv_dtype}: the engine has 16 bits and fp8")
     return unsaid + (
         [f"{result.replicas} replicas: start it {result.replicas} times behind a router"] if result.replicas > 1 else []
     )
@@ -75,9 +135,9 @@ def _fp8_cache(result: ServeResult) -> bool:
     return result.kv_dtype == "fp8"
 
 
-def vllm_arguments(result: ServeResult, stack: ServeStack, tokens: int) -> tuple[Args, list[str]]:
+def vllm_arguments(result: ServeResult, stack: ServeStack, tokens: int, chosen: Chosen = PLAIN) -> tuple[Args, list[str]]:
     """Arguments of ``vllm serve``, and what they cannot say."""
-    layout, unsaid = result.layout, _common(result)
+    layout, unsaid = result.layout, [*_common(result, chosen), *_old(stack, VLLM, (0, 8))]
     args: Args = [("tensor-parallel-size", str(layout.tp)), ("pipeline-parallel-size", str(layout.pp))]
     args += [("data-parallel-size", str(layout.dp))] if layout.dp > 1 else []
     if layout.ep > 1:
@@ -99,14 +159,20 @@ def vllm_arguments(result: ServeResult, stack: ServeStack, tokens: int) -> tuple
         ("block-size", str(stack.block_tokens)),
     ]
     args.append(("enable-chunked-prefill" if stack.chunked_prefill else "no-enable-chunked-prefill", ""))
+    args += [("enable-prefix-caching", "")] if chosen.prefix_share else []
+    if chosen.offloaded:
+        unsaid.append("caches in host memory: give a --kv-transfer-config for the connector that your build has")
+    if chosen.draft_tokens:
+        drafts = {"method": "mtp"} if chosen.own_heads else {"method": "eagle3", "model": DRAFT_DIR}
+        args.append(("speculative-config", json.dumps({**drafts, "num_speculative_tokens": chosen.draft_tokens})))
     args += [] if stack.graphs else [("enforce-eager", "")]
     args.append(("port", str(PORT)))
     return args, unsaid
 
 
-def sglang_arguments(result: ServeResult, stack: ServeStack, tokens: int) -> tuple[Args, list[str]]:
+def sglang_arguments(result: ServeResult, stack: ServeStack, tokens: int, chosen: Chosen = PLAIN) -> tuple[Args, list[str]]:
     """Arguments of ``sglang.launch_server``, and what they cannot say."""
-    layout, unsaid = result.layout, _common(result)
+    layout, unsaid = result.layout, [*_common(result, chosen), *_old(stack, SGLANG, (0, 5))]
     args: Args = [("model-path", MODEL_DIR), ("tp-size", str(layout.tp * layout.dp)), ("pp-size", str(layout.pp))]
     args += [("dp-size", str(layout.dp)), ("enable-dp-attention", "")] if layout.dp > 1 else []
     args += [("ep-size", str(layout.ep))] if layout.ep > 1 else []
@@ -124,21 +190,34 @@ def sglang_arguments(result: ServeResult, stack: ServeStack, tokens: int) -> tup
         ("mem-fraction-static", f"{stack.memory_fraction:g}"),
         ("port", str(PORT)),
     ]
+    if chosen.prefix_share:
+        unsaid.append("prompts found in the cache: SGLang keeps prefixes by itself, unless --disable-radix-cache is given")
+    args += [("enable-hierarchical-cache", "")] if chosen.offloaded else []
+    if chosen.draft_tokens:
+        head = [] if chosen.own_heads else [("speculative-draft-model-path", DRAFT_DIR)]
+        args += [
+            ("speculative-algorithm", "EAGLE" if chosen.own_heads else "EAGLE3"),
+            *head,
+            ("speculative-num-steps", str(chosen.draft_tokens)),
+            ("speculative-eagle-topk", "1"),
+            ("speculative-num-draft-tokens", str(chosen.draft_tokens + 1)),
+        ]
     return args, unsaid
 
 
-def vllm(result: ServeResult, stack: ServeStack, chip: ChipSpec, tokens: int) -> Written:
+def vllm(result: ServeResult, stack: ServeStack, chip: ChipSpec, tokens: int, chosen: Chosen = PLAIN) -> Written:
     """The vLLM command."""
-    args, unsaid = vllm_arguments(result, stack, tokens)
+    args, unsaid = vllm_arguments(result, stack, tokens, chosen)
     unsaid += _nodes(result, chip, "start Ray on all nodes and add --distributed-executor-backend ray")
-    return (LaunchFile("vllm.sh", _script(f"vllm serve {MODEL_DIR}", args, VLLM)),), "bash vllm.sh", unsaid
+    return (LaunchFile("vllm.sh", _script(f"vllm serve {MODEL_DIR}", args, about_engine(VLLM, stack))),), "bash vllm.sh", unsaid
 
 
-def sglang(result: ServeResult, stack: ServeStack, chip: ChipSpec, tokens: int) -> Written:
+def sglang(result: ServeResult, stack: ServeStack, chip: ChipSpec, tokens: int, chosen: Chosen = PLAIN) -> Written:
     """The SGLang command."""
-    args, unsaid = sglang_arguments(result, stack, tokens)
+    args, unsaid = sglang_arguments(result, stack, tokens, chosen)
     unsaid += _nodes(result, chip, "add --nnodes, --node-rank and --dist-init-addr on each")
-    return (LaunchFile("sglang.sh", _script("python -m sglang.launch_server", args, SGLANG)),), "bash sglang.sh", unsaid
+    text = _script("python -m sglang.launch_server", args, about_engine(SGLANG, stack))
+    return (LaunchFile("sglang.sh", text),), "bash sglang.sh", unsaid
 
 
 def _nodes(result: ServeResult, chip: ChipSpec, how: str) -> list[str]:
@@ -153,11 +232,15 @@ def _script(command: str, args: Args, target: Target) -> str:
     )
 
 
-def trtllm(result: ServeResult, stack: ServeStack, chip: ChipSpec, tokens: int) -> Written:
-    """The TensorRT-LLM configuration and the command that reads it."""
-    layout, unsaid = result.layout, _common(result)
+def trtllm_body(
+    result: ServeResult, stack: ServeStack, tokens: int, chosen: Chosen = PLAIN
+) -> tuple[dict[str, Any], list[str]]:
+    """The configuration of ``trtllm-serve``, and what it cannot say."""
+    layout, unsaid = result.layout, _common(result, chosen)
     cache: dict[str, Any] = {"free_gpu_memory_fraction": stack.memory_fraction, "enable_block_reuse": True}
     cache |= {"dtype": "fp8"} if _fp8_cache(result) else {}
+    if chosen.offloaded:
+        unsaid.append("caches in host memory: set host_cache_size of kv_cache_config to the bytes that the host can spare")
     body: dict[str, Any] = {
         "tensor_parallel_size": layout.tp * layout.dp,
         "pipeline_parallel_size": layout.pp,
@@ -170,42 +253,61 @@ def trtllm(result: ServeResult, stack: ServeStack, chip: ChipSpec, tokens: int) 
     }
     body |= {"moe_expert_parallel_size": layout.ep} if layout.ep > 1 else {}
     body |= {"cuda_graph_config": {"enable_padding": True, "max_batch_size": stack.max_seqs}} if stack.graphs else {}
+    if chosen.draft_tokens:
+        one = {"decoding_type": "MTP", "num_nextn_predict_layers": chosen.draft_tokens}
+        other = {"decoding_type": "Eagle", "max_draft_len": chosen.draft_tokens, "speculative_model_dir": DRAFT_DIR}
+        body["speculative_config"] = one if chosen.own_heads else other
     unsaid += (
         [f"attention data parallel of {layout.dp} groups of {layout.tp}: TensorRT-LLM has one chip in each group"]
         if (layout.dp > 1 and layout.tp > 1)
         else []
     )
     unsaid += [f"weights in {result.weight_dtype}: comes with the checkpoint"] if result.weight_dtype not in _DTYPES else []
+    return body, unsaid
+
+
+def trtllm(result: ServeResult, stack: ServeStack, chip: ChipSpec, tokens: int, chosen: Chosen = PLAIN) -> Written:
+    """The TensorRT-LLM configuration and the command that reads it."""
+    body, unsaid = trtllm_body(result, stack, tokens, chosen)
     unsaid += _nodes(result, chip, "start it under trtllm-llmapi-launch in a Slurm or MPI job")
-    command = f"trtllm-serve {MODEL_DIR} --config trtllm.yaml --host 0.0.0.0 --port {PORT}"
-    return (LaunchFile("trtllm.yaml", _yaml(body)),), command, unsaid
+    return (LaunchFile("trtllm.yaml", _yaml(body)),), shlex.join(_trtllm_words("trtllm.yaml")), unsaid
 
 
-def _engine(result: ServeResult, stack: ServeStack, tokens: int) -> tuple[str, list[str], list[str]]:
-    """Engine, command as words, and what it cannot say."""
+def _trtllm_words(config: str) -> list[str]:
+    return ["trtllm-serve", MODEL_DIR, "--config", config, "--host", "0.0.0.0", "--port", str(PORT)]
+
+
+CONFIG_DIR = "/etc/trtllm"
+
+
+def _engine(result: ServeResult, stack: ServeStack, tokens: int, chosen: Chosen) -> tuple[str, list[str], list[str], str]:
+    """Engine, command as words, what it cannot say, and the configuration file that it reads; empty for none."""
     if stack.engine == "sglang":
-        args, unsaid = sglang_arguments(result, stack, tokens)
-        return "sglang", ["python", "-m", "sglang.launch_server", "--host", "0.0.0.0", *_words(args)], unsaid
-    args, unsaid = vllm_arguments(result, stack, tokens)
+        args, unsaid = sglang_arguments(result, stack, tokens, chosen)
+        return "sglang", ["python", "-m", "sglang.launch_server", "--host", "0.0.0.0", *_words(args)], unsaid, ""
+    if stack.engine == "trtllm":
+        body, unsaid = trtllm_body(result, stack, tokens, chosen)
+        return "trtllm", _trtllm_words(f"{CONFIG_DIR}/trtllm.yaml"), unsaid, _yaml(body)
+    args, unsaid = vllm_arguments(result, stack, tokens, chosen)
     if stack.engine != "vllm":
-        unsaid.append(f"engine {result.engine}: written for vLLM; its own configuration is that of --launch trtllm")
-    return "vllm", ["vllm", "serve", MODEL_DIR, *_words(args)], unsaid
+        unsaid.append(f"engine {result.engine}: written for vLLM")
+    return "vllm", ["vllm", "serve", MODEL_DIR, *_words(args)], unsaid, ""
 
 
 def _words(args: Args) -> list[str]:
     return [word for name, value in args for word in ((f"--{name}", value) if value else (f"--{name}",))]
 
 
-def kubernetes(result: ServeResult, stack: ServeStack, chip: ChipSpec, tokens: int) -> Written:
+def kubernetes(result: ServeResult, stack: ServeStack, chip: ChipSpec, tokens: int, chosen: Chosen = PLAIN) -> Written:
     """A deployment with one pod for each replica, and a service before them."""
-    engine, words, unsaid = _engine(result, stack, tokens)
+    engine, words, unsaid, config = _engine(result, stack, tokens, chosen)
     name = "".join(letter if letter.isalnum() else "-" for letter in result.model.lower()).strip("-")
     labels = {"app": name}
     resource = "amd.com/gpu" if chip.vendor.lower() == "amd" else "nvidia.com/gpu"
     probe = {"httpGet": {"path": "/health", "port": PORT}}
-    container = {
+    container: dict[str, Any] = {
         "name": engine,
-        "image": _IMAGES[engine],
+        "image": image_of(engine, stack),
         "command": words[:1],
         "args": words[1:],
         "ports": [{"containerPort": PORT}],
@@ -214,7 +316,11 @@ def kubernetes(result: ServeResult, stack: ServeStack, chip: ChipSpec, tokens: i
         "startupProbe": {**probe, "periodSeconds": 10, "failureThreshold": STARTUP_S // 10},
         "readinessProbe": probe,
     }
-    pod = {"containers": [container], "volumes": [{"name": "shm", "emptyDir": {"medium": "Memory"}}]}
+    volumes: list[dict[str, Any]] = [{"name": "shm", "emptyDir": {"medium": "Memory"}}]
+    if config:
+        container["volumeMounts"] = [*container["volumeMounts"], {"name": "config", "mountPath": CONFIG_DIR}]
+        volumes.append({"name": "config", "configMap": {"name": name}})
+    pod = {"containers": [container], "volumes": volumes}
     deployment = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -233,19 +339,20 @@ def kubernetes(result: ServeResult, stack: ServeStack, chip: ChipSpec, tokens: i
     }
     unsaid = [line for line in unsaid if "behind a router" not in line]
     unsaid += ["routing: a Service spreads connections at random, it does not look at the load of a replica"]
-    unsaid += [f"image {_IMAGES[engine]}: pin the version of {result.engine}"]
     unsaid += (
         ["a replica that spans nodes: a Deployment cannot; use a LeaderWorkerSet"]
         if result.layout.chips > chip.node.chips
         else []
     )
-    text = _yaml(deployment, service)
+    files = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"trtllm.yaml": config}}
+    text = _yaml(deployment, service, *([files] if config else []))
     return (LaunchFile("kubernetes.yaml", text),), "kubectl apply -f kubernetes.yaml", unsaid
 
 
-def skypilot(result: ServeResult, stack: ServeStack, chip: ChipSpec, tokens: int) -> Written:
+def skypilot(result: ServeResult, stack: ServeStack, chip: ChipSpec, tokens: int, chosen: Chosen = PLAIN) -> Written:
     """A SkyPilot service."""
-    engine, words, unsaid = _engine(result, stack, tokens)
+    engine, words, unsaid, config = _engine(result, stack, tokens, chosen)
+    before = f"mkdir -p {CONFIG_DIR}\ncat > {CONFIG_DIR}/trtllm.yaml <<'END'\n{config}END\n" if config else ""
     known = next((label for start, label in _SKY_CHIPS.items() if chip.id.startswith(start)), "")
     if not known:
         known = chip.id
@@ -256,9 +363,12 @@ def skypilot(result: ServeResult, stack: ServeStack, chip: ChipSpec, tokens: int
             "replicas": result.replicas,
             "load_balancing_policy": "least_load",
         },
-        "resources": {"accelerators": f"{known}:{result.layout.chips}", "ports": PORT},
-        "setup": "pip install vllm" if engine == "vllm" else "pip install 'sglang[all]'",
-        "run": shlex.join(words),
+        "resources": {
+            "accelerators": f"{known}:{result.layout.chips}",
+            "ports": PORT,
+            "image_id": f"docker:{image_of(engine, stack)}",
+        },
+        "run": before + shlex.join(words),
     }
     unsaid = [line for line in unsaid if "behind a router" not in line]
     unsaid += _nodes(result, chip, "SkyPilot gives num_nodes, the engine's own multi-node start is yours")

@@ -27,28 +27,29 @@ VLLM_NAMES = _names(
     """
     tensor-parallel-size pipeline-parallel-size data-parallel-size enable-expert-parallel dtype quantization kv-cache-dtype
     max-model-len max-num-seqs max-num-batched-tokens gpu-memory-utilization block-size enable-chunked-prefill
-    no-enable-chunked-prefill enforce-eager port
+    no-enable-chunked-prefill enforce-eager port enable-prefix-caching speculative-config
     """
 )
-"""docs.vllm.ai/en/v0.8.5/serving/engine_args.html."""
+"""docs.vllm.ai/en/v0.12.0/configuration/engine_args.html; methods of drafts: api/vllm/config/speculative."""
 SGLANG_NAMES = _names(
     """
     model-path tp-size pp-size dp-size ep-size enable-dp-attention dtype quantization kv-cache-dtype context-length
-    max-running-requests chunked-prefill-size mem-fraction-static host port
+    max-running-requests chunked-prefill-size mem-fraction-static host port enable-hierarchical-cache speculative-algorithm
+    speculative-draft-model-path speculative-num-steps speculative-eagle-topk speculative-num-draft-tokens
     """
 )
-"""``add_cli_args`` of SGLang 0.5.6; docs.sglang.io/advanced_features/server_arguments.html."""
+"""``add_cli_args`` of SGLang 0.5.9; docs.sglang.io/advanced_features/server_arguments.html."""
 TRTLLM_NAMES = _names(
     """
     tensor_parallel_size pipeline_parallel_size moe_expert_parallel_size max_batch_size max_num_tokens max_seq_len
-    enable_chunked_prefill enable_attention_dp kv_cache_config cuda_graph_config
+    enable_chunked_prefill enable_attention_dp kv_cache_config cuda_graph_config speculative_config
     """
 )
 """Configuration files of TensorRT-LLM 1.2, nvidia.github.io/TensorRT-LLM/commands/trtllm-serve/trtllm-serve.html."""
 TRTLLM_CACHE_NAMES = {"free_gpu_memory_fraction", "enable_block_reuse", "dtype"}
 SKYPILOT_NAMES = {
     "service": {"readiness_probe", "replicas", "load_balancing_policy"},
-    "resources": {"accelerators", "ports"},
+    "resources": {"accelerators", "ports", "image_id"},
 }
 """Schemas of SkyPilot 0.10.5; docs.skypilot.co/en/latest/serving/service-yaml-spec.html."""
 
@@ -108,7 +109,8 @@ def test_an_amd_chip_asks_for_its_own_resource(found: ServeResult) -> None:
 def test_skypilot_keys_are_documented(found: ServeResult) -> None:
     (file,), _, _ = engines.skypilot(found, serve_stack("sglang-0.5"), chip("h100-sxm-80"), 4096)
     body = yaml.safe_load(file.text)
-    assert set(body) == {"service", "resources", "setup", "run"}
+    assert set(body) == {"service", "resources", "run"}
+    assert body["resources"]["image_id"] == "docker:lmsysorg/sglang:v0.5.0"
     for section, names in SKYPILOT_NAMES.items():
         assert set(body[section]) <= names
     words = shlex.split(body["run"])
@@ -142,3 +144,86 @@ def test_the_verb_writes_the_files(target: str, tmp_path) -> None:
 def test_an_unknown_target_is_refused() -> None:
     with pytest.raises(InputError, match="vllm"):
         launch_serve("llama-3-8b", "h100-sxm-80", "vlm", isl=512, osl=128, rate=5)
+
+
+DRAFTS = engines.Chosen(draft_tokens=3, prefix_share=0.4)
+MTP = engines.Chosen(draft_tokens=2, own_heads=True, prefix_share=0.4, offloaded=0.5)
+
+
+@pytest.mark.parametrize("chosen", [DRAFTS, MTP])
+def test_drafts_and_prefixes_are_in_every_file(found: ServeResult, chosen: engines.Chosen) -> None:
+    one, kind = replace(found, kv_dtype="fp8"), chip("h100-sxm-80")
+    tokens, head = chosen.draft_tokens, not chosen.own_heads
+    for stack_name, writers in (
+        ("vllm-0.12", (engines.vllm, engines.kubernetes, engines.skypilot)),
+        ("sglang-0.5.9", (engines.sglang, engines.kubernetes, engines.skypilot)),
+        ("trtllm-1.2", (engines.trtllm, engines.kubernetes, engines.skypilot)),
+    ):
+        stack = serve_stack(stack_name)
+        for write in writers:
+            (file,), _, unsaid = write(one, stack, kind, 4096, chosen)
+            text = file.text.replace("\\", "")
+            assert str(stack.max_batched_tokens) in text
+            assert str(stack.max_seqs) in text
+            assert "fp8" in text
+            assert ("DRAFT" in text) == head
+            assert any("DRAFT" in line for line in unsaid) == head
+            wanted = {
+                "vllm": ("enable-prefix-caching", f'"num_speculative_tokens": {tokens}', '"eagle3"' if head else '"mtp"'),
+                "sglang": ("speculative-num-draft-tokens", str(tokens + 1), "EAGLE3" if head else "EAGLE"),
+                "trtllm": ("enable_block_reuse: true", f": {tokens}", "Eagle" if head else "MTP"),
+            }[stack.engine]
+            for words in wanted:
+                assert words in text, (stack_name, write.__name__, words)
+        args = {
+            "vllm": lambda stack=stack: engines.vllm_arguments(one, stack, 4096, chosen)[0],
+            "sglang": lambda stack=stack: engines.sglang_arguments(one, stack, 4096, chosen)[0],
+        }.get(stack.engine, list)()
+        assert {name for name, _ in args} <= VLLM_NAMES | SGLANG_NAMES
+
+
+def test_nothing_of_it_is_written_when_it_is_not_chosen(found: ServeResult) -> None:
+    text = engines.vllm(found, serve_stack("vllm-0.12"), chip("h100-sxm-80"), 4096)[0][0].text
+    assert "speculative" not in text
+    assert "prefix" not in text
+
+
+@pytest.mark.parametrize(
+    ("stack", "image"),
+    [
+        ("vllm-0.12", "vllm/vllm-openai:v0.12.0"),
+        ("vllm-0.8", "vllm/vllm-openai:v0.8.0"),
+        ("sglang-0.5.9", "lmsysorg/sglang:v0.5.9"),
+        ("trtllm-1.2", "nvcr.io/nvidia/tensorrt-llm/release:1.2.0"),
+    ],
+)
+def test_the_image_is_that_of_the_plan(found: ServeResult, stack: str, image: str) -> None:
+    (file,), _, _ = engines.kubernetes(found, serve_stack(stack), chip("h100-sxm-80"), 4096)
+    deployment, *rest = yaml.safe_load_all(file.text)
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    assert container["image"] == image
+    if stack.startswith("trtllm"):
+        config = rest[-1]
+        assert set(yaml.safe_load(config["data"]["trtllm.yaml"])) <= TRTLLM_NAMES
+        mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+        assert f"{mounted['config']}/trtllm.yaml" in container["args"]
+
+
+def test_the_script_names_the_version_of_the_plan(found: ServeResult) -> None:
+    for stack, version in (("vllm-0.12", "v0.12.0"), ("vllm-0.10", "v0.10.0")):
+        (file,), _, _ = engines.vllm(found, serve_stack(stack), chip("h100-sxm-80"), 4096)
+        assert f"vLLM {version}." in file.text
+        assert version in engines.about_engine(engines.VLLM, serve_stack(stack)).url
+    old = engines.vllm(found, serve_stack("vllm-0.4"), chip("h100-sxm-80"), 4096)[2]
+    assert any("older version" in line for line in old)
+
+
+def test_the_verb_passes_drafts_on() -> None:
+    made = launch_serve(
+        "llama-3.1-8b", "h100-sxm-80", "vllm", isl=512, osl=128, rate=5, layout="tp=1", simulated_requests=0,
+        draft_tokens=3, prefix_share=0.5,
+    )  # fmt: skip
+    (file,) = made.files
+    assert '"num_speculative_tokens": 3' in file.text
+    assert "--enable-prefix-caching" in file.text
+    assert made.target.version == "v0.12.0"
