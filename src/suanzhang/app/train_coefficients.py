@@ -44,7 +44,7 @@ _WATT_PER_FLOP = {"volta": 300.0 / 125e12, "ampere": 400.0 / 312e12, "hopper": 7
 """Nameplate power over dense 16-bit peak of the usual part of a generation [W s/FLOP]."""
 _POWER_RANGE = (0.85, 1.35)
 _FIXED_POWER = 0.4
-"""Share of the power of a busy chip that does not follow the clock of its arithmetic: leakage, stacked memory, links, host side.
+"""Share of the power of a busy chip that does not follow the clock of its arithmetic: leakage, memory, links, regulators.
 Derived: of the shares from a third to a half the one that leaves the sources left out nearest, chips of 350 W to 1,400 W."""
 
 
