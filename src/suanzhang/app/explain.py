@@ -135,6 +135,10 @@ def made_with(body: Mapping[str, Any]) -> Header:
 
 
 def _trees(verb: str, body: Mapping[str, Any], inputs: Mapping[str, Any], where: str) -> tuple[list[Node], list[str]]:
+    if verb == "train_mixed" and "question" in inputs:
+        from suanzhang.app.train_ask import as_flags
+
+        inputs = {**inputs, **as_flags(question_of(inputs, where), str(inputs.get("name") or ""))}
     if verb in TREES:
         home, _, name = TREES[verb].partition(":")
         found: tuple[list[Node], list[str]] = getattr(importlib.import_module(home), name)(body, inputs)

@@ -38,6 +38,21 @@ def job_of(ask: TrainAsk, question: Question, chip: ChipSpec | None = None, dead
         raise InputError(f"train.{ask.name}: {error.message}", fix=error.fix, details=error.details) from None
 
 
+def as_flags(question: Question, name: str = "") -> dict[str, object]:
+    """One training of a question as the inputs of the verb that answers it.
+
+    Args:
+        question: the question.
+        name: which of its trainings; the first without one.
+    """
+    ask = next(one for one in question.train if not name or one.name == name)
+    return {
+        "model": ask.model, "tokens": ask.tokens, "seq_len": ask.seq_len or None, "global_batch": ask.global_batch or None,
+        "precision": ask.precision, "stack": ask.stack, "optimizer": ask.optimizer, "start": ask.start or question.start,
+        "overlap": ask.overlap, "routing": ask.routing,
+    }  # fmt: skip
+
+
 def software_of(ask: TrainAsk, question: Question) -> TrainStack:
     """The software of an ask, that of the question's first year where it names none, with the overlap it asks for."""
     stack = train_stack(ask.stack) if ask.stack else default_train_stack(int(question.start[:4]))
