@@ -78,6 +78,7 @@ def solve_programme(
     relax: bool = False,
     strict: bool = False,
     watch: Watch = QUIET,
+    start: Floats | None = None,
 ) -> Solution:
     """The least cost of a programme, its proven bound, and duals when it is linear.
 
@@ -88,6 +89,7 @@ def solve_programme(
         relax: leave the integers out.
         strict: hold limits and whole numbers to a thousandth of the usual tolerance.
         watch: who is told, and may stop the search at the best plan so far.
+        start: values of a plan from which a search over integers begins.
 
     Raises:
         SolverError: the solver failed for another reason than that no answer exists.
@@ -117,6 +119,10 @@ def solve_programme(
         kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
         model.integrality_ = [kinds[int(flag)] for flag in programme.integer]
     solver.passModel(model)
+    if start is not None:
+        solution = highspy.HighsSolution()
+        solution.col_value = list(start)
+        solver.setSolution(solution)
     if watch is not QUIET:
         _watched(solver, scale, watch, programme)
     solver.run()

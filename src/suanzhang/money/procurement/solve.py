@@ -27,6 +27,7 @@ from suanzhang.money.procurement.schedule import (
 )
 from suanzhang.money.procurement.shape import Shape, build
 from suanzhang.money.procurement.watch import QUIET, Watch
+from suanzhang.money.procurement.wholelots import closed_further
 from suanzhang.spec.buy import (
     LINES,
     NOT_CASH,
@@ -41,6 +42,8 @@ from suanzhang.spec.buy import (
 
 FULL_SCENARIOS = 4
 """Up to this many scenarios the programme is solved in full."""
+PLAIN_S = 8.0
+"""Seconds after which a search that has not closed its gap is begun anew from its plan, with chips counted in lots."""
 _AGREE = 1e-4
 
 
@@ -137,7 +140,7 @@ def _solve_full(shape: Shape, begin: float, watch: Watch) -> Solved:
     programme = programme_of(form)
     constant = sum(sum(holding_lines(shape, k).values()) for k in range(len(shape.chips)))
     told = watch.raised(constant)
-    found = solve_programme(programme, gap=problem.gap, time_limit_s=problem.time_limit_s, watch=told)
+    found = _searched(form, cols, programme, told)
     if found.status == "infeasible":
         raise explain_infeasible(problem, watch)
     try:
@@ -156,6 +159,21 @@ def _solve_full(shape: Shape, begin: float, watch: Watch) -> Solved:
     gap = max(objective - bound, 0.0) / max(abs(objective), 1e-9)
     binding = bindings(form, cols, priced)
     return Solved(shape, form.cell, outcome, objective, gap, bound, seconds, binding)
+
+
+def _searched(form: Form, cols: Columns, programme: Programme, watch: Watch) -> Solution:
+    """The plain search; where it does not close in its time, another one that begins at its plan."""
+    limit, gap = form.shape.problem.time_limit_s, form.shape.problem.gap
+    found: Solution | None = None
+    try:
+        found = solve_programme(programme, gap=gap, time_limit_s=min(limit, PLAIN_S), watch=watch)
+    except SolverError:
+        if limit <= PLAIN_S or watch.stop():
+            raise
+    left = limit - PLAIN_S
+    if found is not None and (found.status != "limit" or left <= 0.0 or watch.stop() or form.shape.count > 1):
+        return found
+    return closed_further(form, cols, programme, found, left, watch)
 
 
 def _fix(programme: Programme, found: Solution, which: NDArray[np.bool_]) -> Solution:
