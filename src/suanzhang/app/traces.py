@@ -1,4 +1,4 @@
-"""Read recorded request traces: Azure CSV, Mooncake JSON lines, BurstGPT CSV, ServeGen CSV or JSON lines."""
+"""Read recorded request traces: Azure, Mooncake, BurstGPT, ServeGen, and tables with plain names; CSV or JSON lines."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import numpy as np
 import polars as pl
 
 from suanzhang.errors import InputError
+from suanzhang.spec.paths import from_home
 from suanzhang.spec.sim import Floats, Ints, RequestBatch
 
 KNOWN = "Azure (TIMESTAMP, ContextTokens, GeneratedTokens), Mooncake (timestamp, input_length, output_length, hash_ids), "
-KNOWN += "BurstGPT (Timestamp, Request tokens, Response tokens), ServeGen (timestamp, input_tokens, output_tokens)"
+KNOWN += "BurstGPT (Timestamp, Request tokens, Response tokens), ServeGen (timestamp, input_tokens, output_tokens), "
+KNOWN += "plain (arrival_s, input_tokens, output_tokens)"
+LARGEST_BYTES = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,7 @@ class Trace:
     """A recorded request trace.
 
     Args:
-        kind: "azure", "mooncake", "burstgpt" or "servegen".
+        kind: "azure", "mooncake", "burstgpt", "servegen" or "plain".
         requests: in order of arrival, the first at 0 s.
         dropped: rows without a prompt or an answer, such as failed requests.
         blocks: hashes of the prompt's blocks, request after request; empty when the trace has none.
@@ -43,6 +46,14 @@ _COLUMNS: dict[str, tuple[str, str, str]] = {
     "servegen": ("timestamp", "input_tokens", "output_tokens"),
 }
 _SECONDS = {"mooncake": 1e-3}
+_PLAIN = (
+    ("arrival_s", "arrived_at", "arrival_time", "timestamp", "time"),
+    ("input_tokens", "prompt_tokens", "input_length", "contexttokens", "num_prefill_tokens", "request tokens"),
+    ("output_tokens", "completion_tokens", "output_length", "generatedtokens", "num_decode_tokens", "response tokens"),
+)
+"""Names of other tables, in small letters; times in seconds or as dates."""
+_BATCH_JOB = {"request_id", "type", "input_length"}
+_RATES = {"rate", "cv"}
 MOONCAKE_BLOCK = 512
 
 
@@ -58,16 +69,15 @@ def read_trace(path: str | Path) -> Trace:
     Raises:
         InputError: the file cannot be read, is none of the known formats, or a value is no number or out of range.
     """
-    place = Path(path)
+    place = from_home(path)
     if not place.is_file():
         raise InputError(f"trace {place.name}: no such file", fix="give a .csv or .jsonl file")
+    if place.stat().st_size > LARGEST_BYTES:
+        raise InputError(f"trace {place.name}: larger than {LARGEST_BYTES / 1e9:g} GB", fix="cut it into parts")
     frame = _frame(place)
-    kind = next((kind for kind, columns in _COLUMNS.items() if set(columns) <= set(frame.columns)), "")
-    if not kind:
-        raise InputError(f"trace {place.name}: none of the known formats", fix=f"known are {KNOWN}")
+    kind, (at, prompt, answer) = _kind(frame.columns, place.name)
     if frame.is_empty():
         raise InputError(f"trace {place.name}: no requests", fix="give a file with rows")
-    at, prompt, answer = _COLUMNS[kind]
     arrival = _times(frame[at], kind, place.name) * _SECONDS.get(kind, 1.0)
     inputs, outputs = (_counts(frame[column], place.name) for column in (prompt, answer))
     kept = (inputs >= 1) & (outputs >= 1)
@@ -82,10 +92,30 @@ def read_trace(path: str | Path) -> Trace:
     return Trace(kind, requests, dropped, blocks, ends, MOONCAKE_BLOCK)
 
 
+def _kind(names: list[str], file: str) -> tuple[str, tuple[str, str, str]]:
+    """The format, and the names of its columns of arrival, prompt and answer."""
+    for kind, columns in _COLUMNS.items():
+        if set(columns) <= set(names):
+            return kind, columns
+    folded = {name.strip().lower(): name for name in names}
+    found = [next((folded[name] for name in known if name in folded), "") for known in _PLAIN]
+    if all(found):
+        return "plain", (found[0], found[1], found[2])
+    if set(names) >= _BATCH_JOB and not found[0]:
+        raise InputError(
+            f"trace {file}: a batch job, whose requests have no arrival times", fix="use its lengths with a concurrency"
+        )
+    if set(folded) >= _RATES:
+        raise InputError(
+            f"trace {file}: rates of clients, no requests", fix="let ServeGen generate requests and save them as CSV"
+        )
+    raise InputError(f"trace {file}: none of the known formats", fix=f"known are {KNOWN}")
+
+
 def _frame(place: Path) -> pl.DataFrame:
     try:
-        if place.suffix in (".jsonl", ".ndjson"):
-            return pl.read_ndjson(place)
+        if place.suffix in (".jsonl", ".ndjson", ".json"):
+            return pl.read_ndjson(place, infer_schema_length=10_000)
         return pl.read_csv(place, infer_schema_length=10_000)
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -94,16 +124,28 @@ def _frame(place: Path) -> pl.DataFrame:
 
 def _times(column: pl.Series, kind: str, name: str) -> Floats:
     """Arrival times as plain numbers: seconds, or what the format counts in."""
-    if kind == "azure" and column.dtype == pl.String:
-        stamps = column.str.strip_chars().str.replace("T", " ").str.to_datetime(time_unit="ns", strict=False)
-        bad = int(stamps.is_null().sum())
-        values = stamps.dt.timestamp("us").cast(pl.Float64) * 1e-6
+    if kind in ("azure", "plain") and column.dtype == pl.String:
+        values = _dates(column)
+        bad = int(values.is_null().sum())
     else:
         values = column.cast(pl.Float64, strict=False)
         bad = int(values.is_null().sum()) + int((~values.is_finite()).fill_null(value=False).sum())
     if bad:
         raise InputError(f"trace {name}: {bad} of {len(column)} arrival times cannot be read", fix="repair or drop those rows")
     return np.asarray(values.to_numpy(), np.float64)
+
+
+def _dates(column: pl.Series) -> pl.Series:
+    """Dates with or without parts of a second and hours from Greenwich, as seconds; null where one cannot be read."""
+    parts = column.str.strip_chars().str.replace("T", " ")
+    parts = parts.str.extract_groups(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(\.\d+)?(?:Z|([+-])(\d\d):?(\d\d))?$").struct.unnest()
+    whole = parts["1"].str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="us", strict=False).dt.timestamp("us").cast(pl.Float64)
+    share = parts["2"].fill_null("0").cast(pl.Float64, strict=False)
+    ahead = (parts["4"].cast(pl.Float64, strict=False) * 3600.0 + parts["5"].cast(pl.Float64, strict=False) * 60.0).fill_null(
+        0.0
+    )
+    sign = (parts["3"] == "-").fill_null(value=False).cast(pl.Float64) * 2.0 - 1.0
+    return whole * 1e-6 + share + sign * ahead
 
 
 def _counts(column: pl.Series, name: str) -> Ints:
