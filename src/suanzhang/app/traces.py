@@ -52,6 +52,7 @@ _PLAIN = (
     ("output_tokens", "completion_tokens", "output_length", "generatedtokens", "num_decode_tokens", "response tokens"),
 )
 """Names of other tables, in small letters; times in seconds or as dates."""
+_DATE = r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(\.\d+)?(?:Z|([+-])(\d\d):?(\d\d))?$"
 _BATCH_JOB = {"request_id", "type", "input_length"}
 _RATES = {"rate", "cv"}
 MOONCAKE_BLOCK = 512
@@ -137,15 +138,13 @@ def _times(column: pl.Series, kind: str, name: str) -> Floats:
 
 def _dates(column: pl.Series) -> pl.Series:
     """Dates with or without parts of a second and hours from Greenwich, as seconds; null where one cannot be read."""
-    parts = column.str.strip_chars().str.replace("T", " ")
-    parts = parts.str.extract_groups(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(\.\d+)?(?:Z|([+-])(\d\d):?(\d\d))?$").struct.unnest()
-    whole = parts["1"].str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="us", strict=False).dt.timestamp("us").cast(pl.Float64)
-    share = parts["2"].fill_null("0").cast(pl.Float64, strict=False)
-    ahead = (parts["4"].cast(pl.Float64, strict=False) * 3600.0 + parts["5"].cast(pl.Float64, strict=False) * 60.0).fill_null(
-        0.0
-    )
-    sign = (parts["3"] == "-").fill_null(value=False).cast(pl.Float64) * 2.0 - 1.0
-    return whole * 1e-6 + share + sign * ahead
+    text = column.str.strip_chars().str.replace("T", " ")
+    parts = pl.DataFrame({"text": text}).select(pl.col("text").str.extract_groups(_DATE)).unnest("text")
+    at, share, sign, hours, minutes = (parts.to_series(place) for place in range(5))
+    whole = at.str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="us", strict=False).dt.timestamp("us").cast(pl.Float64) * 1e-6
+    ahead = (hours.cast(pl.Float64) * 3600.0 + minutes.cast(pl.Float64) * 60.0).fill_null(0.0)
+    east = (sign != "-").fill_null(value=True).cast(pl.Float64) * 2.0 - 1.0
+    return whole + share.fill_null("0").cast(pl.Float64) - east * ahead
 
 
 def _counts(column: pl.Series, name: str) -> Ints:
