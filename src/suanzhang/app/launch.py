@@ -11,6 +11,7 @@ from suanzhang.app import launch_engines as engines
 from suanzhang.app import launch_frameworks as frameworks
 from suanzhang.app import launch_megatron as megatron
 from suanzhang.app.train_asked import with_routing
+from suanzhang.app.train_input import optimizer_of
 from suanzhang.catalog.chips import chip as chip_of
 from suanzhang.catalog.models import model as model_of
 from suanzhang.catalog.stacks import serve_stack
@@ -100,7 +101,7 @@ def launch_train(
     _checked(target, TRAIN_TARGETS)
     spec = model if isinstance(model, ModelSpec) else model_of(str(model))
     found = train(spec, tokens, chips, global_batch=global_batch, seq_len=seq_len, optimizer=optimizer, **further)
-    plan = train_plan(found, spec, found.seq_len, found.global_batch, optimizer)
+    plan = train_plan(found, spec, found.seq_len, found.global_batch, optimizer_of(optimizer))
     routed = with_routing(TrainJob("", spec, 1.0, found.seq_len, found.global_batch), str(further.get("routing") or ""))
     plan = replace(plan, capacity_factor=routed.capacity_factor, pad_to_capacity=routed.pad_to_capacity)
     about, write = _TRAIN[target]

@@ -231,7 +231,7 @@ def _train(part: schema.TrainModel) -> TrainAsk:
         seq_len=part.seq_len or 0,
         global_batch=part.global_batch or 0,
         precision=part.precision or "",
-        optimizer=part.optimizer,
+        optimizer="adam" if part.optimizer == "adamw" else part.optimizer,
         method=part.method,
         lora_rank=part.lora_rank,
         stack=part.stack or "",

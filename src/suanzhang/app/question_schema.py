@@ -313,7 +313,7 @@ class TrainModel(_Part):
     seq_len: Size | None = Field(None, description="Tokens of one sequence; the model's own if left out.")
     global_batch: Size | None = Field(None, description="Sequences of one optimizer step; chosen if left out.")
     precision: Name | None = Field(None, description="Matrix arithmetic, such as bf16 or fp8; chosen if left out.")
-    optimizer: Literal["adam", "adam8bit", "adafactor", "muon", "sgd"] = Field("adam", description="Optimizer.")
+    optimizer: Literal["adam", "adamw", "adam8bit", "adafactor", "muon", "sgd"] = Field("adam", description="Optimizer.")
     method: Literal["full", "lora", "qlora"] = Field("full", description="All parameters, or adapters on frozen weights.")
     lora_rank: Whole = Field(0, ge=0, le=1 << 16, description="Rank of the adapters; needed for lora and qlora.")
     stack: Name | None = Field(None, description="Catalog id of the training software; chosen by date if left out.")

@@ -11,7 +11,7 @@ from suanzhang.app.physics import physics
 from suanzhang.app.train_asked import routing_note, with_overlap, with_routing
 from suanzhang.app.train_counts import OBJECTIVES, Bounds, gang_of, refused, value_of
 from suanzhang.app.train_deadline import chance_below, chance_to_meet, chips_needed
-from suanzhang.app.train_input import default_precision, parse_chips, sizes_of, tokens_of, usable_bytes
+from suanzhang.app.train_input import default_precision, optimizer_of, parse_chips, sizes_of, tokens_of, usable_bytes
 from suanzhang.app.train_model import estimate_train
 from suanzhang.app.train_option import inverse_of, option_of, stack_for, train_options
 from suanzhang.app.train_pools import Ask, Pool, at_count, over_counts
@@ -98,6 +98,7 @@ def train(
                 offload=offload, start=start, overlap=overlap, routing=routing, within=within, seed=seed,
             )  # fmt: skip
         return replace(found, warnings=(note, *found.warnings))
+    optimizer = optimizer_of(optimizer)
     if objective not in OBJECTIVES:
         raise InputError(f"unknown objective {objective!r}", fix=f"use one of {', '.join(OBJECTIVES)}")
     if budget is not None and (budget <= 0.0 or price_per_chip_h is None):

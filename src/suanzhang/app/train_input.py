@@ -124,6 +124,11 @@ def complete_layout(given: dict[str, object], chips: int, defaults: TrainLayout)
     return layout
 
 
+def optimizer_of(name: str) -> str:
+    """The optimizer by the name that we know it by; decoupled weight decay changes neither time nor memory."""
+    return "adam" if name.strip().lower() in ("adamw", "adam") else name
+
+
 def check_recompute(layout: TrainLayout, layers: int) -> None:
     """Refuse a number of layers to recompute that does nothing or that no stage has.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from suanzhang.app.header import header
 from suanzhang.app.physics import physics
 from suanzhang.app.train_asked import routing_note, with_overlap, with_routing
-from suanzhang.app.train_input import parse_chips, sizes_of, tokens_of
+from suanzhang.app.train_input import optimizer_of, parse_chips, sizes_of, tokens_of
 from suanzhang.app.train_mixed_costs import CostCache, Links, PoolArgs
 from suanzhang.app.train_mixed_data import BatchSplit, Curve, across_s, best_batch_split
 from suanzhang.app.train_mixed_groups import NO_GAIN, Groups, GroupSearch, partitions
@@ -115,6 +115,7 @@ def train_mixed(
 
     if between_bytes_per_s <= 0.0 or between_s < 0.0:
         raise InputError("between: the link needs a rate above zero", fix="write for example 50 GB/s and 1 ms")
+    optimizer = optimizer_of(optimizer)
     asked = parse_pools(chips)
     kinds = [chip_of(name) for name, _, _ in asked]
     spec = model if isinstance(model, ModelSpec) else model_of(str(model))

@@ -137,7 +137,7 @@ def train(
         str, typer.Option("--precision", help="Matrix arithmetic: bf16, fp16, fp8, fp8-block, mxfp8, nvfp4.")
     ] = "",
     stack: Stack = "",
-    optimizer: Annotated[str, typer.Option("--optimizer", help="adam, adam8bit, adafactor, muon or sgd.")] = "adam",
+    optimizer: Annotated[str, typer.Option("--optimizer", help="adam (or adamw), adam8bit, adafactor, muon or sgd.")] = "adam",
     deadline: Annotated[str, typer.Option("--deadline", help="Longest duration allowed, such as 60d.")] = "",
     objective: Annotated[str, typer.Option("--objective", help="time, cost, energy or chips: what to make small.")] = "time",
     price_per_chip_h: Annotated[
@@ -203,7 +203,7 @@ def train(
             "between_bytes_per_s": rate_of(between, "--between"),
             "between_s": positive(between_latency, "time", "--between-latency"),
             "global_batch": global_batch or None, "seq_len": seq_len or None, "precision": precision, "stack": stack,
-            "optimizer": choose("optimizer", optimizer, ("adam", "adam8bit", "adafactor", "muon", "sgd")),
+            "optimizer": choose("optimizer", optimizer, ("adam", "adamw", "adam8bit", "adafactor", "muon", "sgd")),
             "start": start, "overlap": overlap, "routing": routing, "seed": seed or None,
         }  # fmt: skip
         return Call("train_mixed", (model, tokens, chips), pooled, "searching layouts over pools")
@@ -214,7 +214,7 @@ def train(
         "seq_len": seq_len or None,
         "precision": precision,
         "stack": stack,
-        "optimizer": choose("optimizer", optimizer, ("adam", "adam8bit", "adafactor", "muon", "sgd")),
+        "optimizer": choose("optimizer", optimizer, ("adam", "adamw", "adam8bit", "adafactor", "muon", "sgd")),
         "deadline_s": positive(with_unit(deadline, "--deadline"), "time", "--deadline"),
         "objective": choose("objective", objective, ("time", "days", "cost", "energy", "chips")),
         "price_per_chip_h": prices_of(price_per_chip_h),

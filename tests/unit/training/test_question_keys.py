@@ -13,6 +13,7 @@ from suanzhang.app.plan_asks import resolve_world
 from suanzhang.app.plan_sizing import size_training
 from suanzhang.app.question import read_question
 from suanzhang.app.train_ask import job_of, software_of
+from suanzhang.cli.main import run
 from suanzhang.errors import Infeasible, InputError
 from suanzhang.report.jsonable import to_text
 
@@ -137,3 +138,13 @@ def test_an_answer_over_pools_can_be_explained() -> None:
     explained = suanzhang.explain(body)
     assert explained.verb == "train_mixed"
     assert explained.trees
+
+
+def test_adamw_is_adam_to_time_and_memory() -> None:
+    assert read_question(question("optimizer: adamw")).train[0].optimizer == "adam"
+    ask = {"global_batch": 64, "layout": "tp=2"}
+    one, other = (suanzhang.train("llama-3-8b", "1B", "a100-sxm-80:8", optimizer=name, **ask) for name in ("adam", "adamw"))
+    assert (one.step_s, one.memory_bytes["total"]) == (other.step_s, other.memory_bytes["total"])
+    launched = suanzhang.launch_train("llama-3-8b", "1B", "a100-sxm-80:8", "megatron", optimizer="adamw", **ask)
+    assert "--optimizer adam\n" in launched.files[0].text
+    assert run(["train", "--model", "llama-3-8b", "--tokens", "1B", "--chips", "a100-sxm-80:8", "--optimizer", "adamw"]) == 0
