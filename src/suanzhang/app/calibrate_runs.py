@@ -289,6 +289,7 @@ def _write(path: Path, found: OwnFactors) -> None:
         "factors": {name: float(f"{value:.6g}") for name, value in found.factors.items()},
         "left": {name: float(f"{value:.4g}") for name, value in found.left.items()},
         "seen": [asdict(run) for run in found.seen],
+        "strength": float(f"{found.strength:.6g}"),
     }
     try:
         path.write_text(json.dumps(body, indent=2) + "\n", encoding="utf-8")
@@ -326,7 +327,10 @@ def read_calibration(path: str | Path) -> OwnFactors:
         seen = tuple(_seen(item) for item in body["seen"])
     except (KeyError, TypeError, ValueError):
         raise InputError(f"{path}: lacks the runs behind its factors", fix=fix) from None
-    return OwnFactors(factors, left, seen, str(body.get("date", "")), str(body.get("of", "")))
+    strength = body.get("strength", 1.0)
+    if not isinstance(strength, (int, float)) or isinstance(strength, bool) or not 0.0 <= strength <= 1.0:
+        raise InputError(f"{path}: strength is {strength!r}", fix="it is a share from 0 to 1")
+    return OwnFactors(factors, left, seen, str(body.get("date", "")), str(body.get("of", "")), float(strength))
 
 
 def _seen(item: Mapping[str, Any]) -> Seen:

@@ -53,6 +53,10 @@ ALIKE_WIDTH, ALIKE_OCTAVES = 0.05, 1.5
 """What runs of like sequences, batches and models share beyond the factors: its deviation, the octaves over which it fades."""
 NARROWING = 0.35
 """How much of what the runs tell shows in the width of an interval; see :func:`narrowing`."""
+STRENGTHS, TRUST = (0.0, 0.5, 1.0), 0.04
+"""Shares of the corrections that are weighed, and the logarithmic error by which one of them becomes e times likelier."""
+_FEWEST_WEIGHED = 3
+"""Runs from which on each can be judged by the others."""
 _ROUNDS = 6
 
 
@@ -98,6 +102,7 @@ class OwnFactors:
         seen: the measured runs behind them.
         date: when.
         of: fingerprint of the shipped coefficients that they correct.
+        strength: share of the full correction that is taken [1].
     """
 
     factors: dict[str, float]
@@ -105,6 +110,7 @@ class OwnFactors:
     seen: tuple[Seen, ...] = ()
     date: str = ""
     of: str = ""
+    strength: float = 1.0
 
 
 NOTHING = OwnFactors({}, {})
@@ -195,13 +201,43 @@ def _names(runs: Sequence[Seen]) -> list[str]:
     return list(dict.fromkeys([*GROUPS, *(name for run in runs for name in run.names)]))
 
 
+def _pulls(shared: Floats, errors: Floats) -> tuple[Floats, Floats]:
+    """How far each run pulls, and the variance of what nothing explains of it."""
+    pulls: Floats = np.zeros(len(errors))
+    variances: Floats = np.full(len(errors), NOISE**2)
+    for _ in range(_ROUNDS):
+        pulls = np.asarray(np.linalg.solve(shared + np.diag(variances), errors), dtype=np.float64)
+        variances = NOISE**2 * (1.0 + ((errors - shared @ pulls) / (LARGE * NOISE)) ** 2)
+    return pulls, variances
+
+
+def _strength(shared: Floats, errors: Floats) -> float:
+    """Share of the correction that brings each run nearest when only the others are known."""
+    if len(errors) < _FEWEST_WEIGHED:
+        return 1.0
+    told = np.zeros(len(errors))
+    for run in range(len(errors)):
+        others = np.arange(len(errors)) != run
+        told[run] = shared[run, others] @ _pulls(shared[np.ix_(others, others)], errors[others])[0]
+    strengths = np.asarray(STRENGTHS)
+    away = np.abs(errors[:, None] - told[:, None] * strengths).sum(axis=0)
+    weight = np.exp(-(away - away.min()) / TRUST)
+    return float(weight @ strengths / weight.sum())
+
+
+def _gained(strength: float) -> float:
+    """Share of the variance told away that a correction of a strength takes away."""
+    return strength * (2.0 - strength)
+
+
 def fit_factors(runs: Sequence[Seen], errors: Floats) -> OwnFactors:
     """Factors that explain the errors of a few runs, no larger than they must be.
 
     Model:
         The error of each run is the sum of the logarithms of the factors that apply to it, times the share of the step that
         each moves, of something that runs of like sequences, batches and models share, and of noise. Each is zero before,
-        give or take its width. Runs that nothing explains count less.
+        give or take its width. Runs that nothing explains count less. How much of the correction is taken is weighed by how
+        near it brings each run when only the others are known: runs that disagree move little.
 
     Args:
         runs: the runs.
@@ -211,26 +247,25 @@ def fit_factors(runs: Sequence[Seen], errors: Floats) -> OwnFactors:
         Factor by name, the standard deviation of its logarithm that is left, and the runs with their pulls.
 
     Equation:
-        theta = -T^2 X' a, a = (X T^2 X' + K + N)^-1 e, K = w^2 exp(-d^2 / 2 l^2), N the variances of the runs.
+        theta = -k T^2 X' a, a = (X T^2 X' + K + N)^-1 e, K = w^2 exp(-d^2 / 2 l^2), N the variances of the runs;
+        k = sum_s s W_s / sum_s W_s, W_s = exp(-sum_i |e_i - s m_i| / c), m_i the error of run i told by the others.
 
     Validity:
         Corrections within a factor of about 1.5.
 
     Sources:
-        Gaussian process regression with a linear part (textbook).
+        Gaussian process regression with a linear part; averaging by predictive weights, left one out (textbook).
     """
     names = _names(runs)
     shared = _shared(runs, runs, names)
-    variances: Floats = np.full(len(runs), NOISE**2)
-    pulls: Floats = np.zeros(len(runs))
-    for _ in range(_ROUNDS):
-        pulls = np.asarray(np.linalg.solve(shared + np.diag(variances), errors), dtype=np.float64)
-        variances = NOISE**2 * (1.0 + ((errors - shared @ pulls) / (LARGE * NOISE)) ** 2)
+    pulls, variances = _pulls(shared, errors)
+    strength = _strength(shared, errors)
+    pulls = strength * pulls
     widths = np.asarray([width_of(name) for name in names])
     design = _design(runs, names)
     theta = -(widths**2) * (design.T @ pulls)
     told = np.einsum("in,ij,jn->n", design, np.linalg.inv(shared + np.diag(variances)), design)
-    left = widths * np.sqrt(np.maximum(1.0 - widths**2 * told, 0.0))
+    left = widths * np.sqrt(np.maximum(1.0 - _gained(strength) * widths**2 * told, 0.0))
     seen = tuple(
         replace(run, variance=float(variance), pull=float(pull))
         for run, variance, pull in zip(runs, variances, pulls, strict=True)
@@ -239,6 +274,7 @@ def fit_factors(runs: Sequence[Seen], errors: Floats) -> OwnFactors:
         {name: math.exp(value) for name, value in zip(names, theta.tolist(), strict=True)},
         dict(zip(names, left.tolist(), strict=True)),
         seen,
+        strength=strength,
     )
 
 
@@ -258,7 +294,7 @@ def narrowing(own: OwnFactors, question: Seen) -> float:
         The ratio [1], 1 without runs.
 
     Equation:
-        r = ((V + s^2) / (V_0 + s^2))^(p / 2), V = V_0 - k' (K + N)^-1 k
+        r = ((V + s^2) / (V_0 + s^2))^(p / 2), V = V_0 - q (2 - q) k' (K + N)^-1 k, q the strength of the correction
 
     Validity:
         Questions like the runs; far from them it goes to 1.
@@ -272,5 +308,5 @@ def narrowing(own: OwnFactors, question: Seen) -> float:
     among = _shared(own.seen, own.seen, names) + np.diag([run.variance for run in own.seen])
     across = _shared([question], own.seen, names)[0]
     before = float(_shared([question], [question], names)[0, 0])
-    after = max(before - float(across @ np.linalg.solve(among, across)), 0.0)
+    after = max(before - _gained(own.strength) * float(across @ np.linalg.solve(among, across)), 0.0)
     return float(((after + NOISE**2) / (before + NOISE**2)) ** (0.5 * NARROWING))
