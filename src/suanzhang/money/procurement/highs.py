@@ -44,6 +44,8 @@ class Solution:
 
 
 _NO_PLAN = 1e25
+_EFFORT_WITH_START = 0.01
+"""Share of the work that looks for better plans where one is given: what is left to do is to raise the bound."""
 
 
 def compress(
@@ -123,6 +125,7 @@ def solve_programme(
         solution = highspy.HighsSolution()
         solution.col_value = list(start)
         solver.setSolution(solution)
+        solver.setOptionValue("mip_heuristic_effort", _EFFORT_WITH_START)
     if watch is not QUIET:
         _watched(solver, scale, watch, programme)
     solver.run()
