@@ -285,13 +285,13 @@ def shipped_runs() -> tuple[list[FittedRun], list[str]]:
     """The published runs of quality A and B that ship with the package, and the grade of the kernels of each."""
     from suanzhang.app.validate import rows_of
     from suanzhang.app.validate_folds import train_cases
-    from suanzhang.app.validate_predict import grade_of
+    from suanzhang.app.validate_predict import train_grade_of
     from suanzhang.evidence.rows import TrainRow
 
     rows = [row for row in rows_of(None, "training") if isinstance(row, TrainRow) and row.quality in ("A", "B")]
     cases = train_cases(rows)
     runs = [FittedRun(c.row.source, c.job, c.chip, c.layout, c.stack, c.measured["step_s"]) for c in cases]
-    return runs, [grade_of(c.chip, c.job.precision, c.stack.profile) for c in cases]
+    return runs, [train_grade_of(c.chip, c.job.precision, c.stack.profile) for c in cases]
 
 
 def left_out_errors(prepared: Prepared, start: Floats, by: Sequence[str] | None = None) -> Floats:

@@ -81,7 +81,8 @@ def _grade(chip: ChipSpec, precision: str, profile: str) -> Grade:
     """How the operators of a chip are known; looked up once for each chip, since a plan asks for many layouts."""
     key = (chip.id, precision, profile)
     if key not in _KNOWN or _KNOWN[key][0] is not chip:
-        _KNOWN[key] = (chip, _GRADES[physics(chip, precision, profile).origin])
+        found = physics(chip, precision, profile)
+        _KNOWN[key] = (chip, "physics-only" if found.grade == "assumed" else _GRADES[found.origin])
     return _KNOWN[key][1]
 
 

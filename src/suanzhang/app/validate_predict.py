@@ -97,6 +97,7 @@ def case_of(row: TruthRow) -> Case | Skip:
 
 
 _known_grades: dict[tuple[str, str, str], tuple[ChipSpec, Grade]] = {}
+_known_train_grades: dict[tuple[str, str, str], tuple[ChipSpec, Grade]] = {}
 
 
 def grade_of(chip: ChipSpec, dtype: str, profile: str = "") -> Grade:
@@ -105,6 +106,20 @@ def grade_of(chip: ChipSpec, dtype: str, profile: str = "") -> Grade:
     known = _known_grades.get(key)
     if known is None or known[0] is not chip:
         known = _known_grades[key] = (chip, _GRADES[physics(chip, dtype, profile).origin])
+    return known[1]
+
+
+def train_grade_of(chip: ChipSpec, dtype: str, profile: str = "") -> Grade:
+    """The same for training, where other architectures speak for a chip too little to be more than physics alone.
+
+    What clocks a running step keeps is fitted by generation; a relative of another generation tells nothing of them.
+    """
+    key = (chip.id, dtype, profile)
+    known = _known_train_grades.get(key)
+    if known is None or known[0] is not chip:
+        found = physics(chip, dtype, profile)
+        grade: Grade = "physics-only" if found.grade == "assumed" else _GRADES[found.origin]
+        known = _known_train_grades[key] = (chip, grade)
     return known[1]
 
 
@@ -201,7 +216,7 @@ def _train_outcome(case: TrainCase, training: EstimateTraining) -> Outcome:
         "recompute": layout.recompute,
         "layout": _layout_class(case),
         "kind": case.row.kind,
-        "grade": grade_of(case.chip, case.job.precision, case.stack.profile),
+        "grade": train_grade_of(case.chip, case.job.precision, case.stack.profile),
         "scale": "one chip" if layout.chips == 1 else "one node" if layout.chips <= case.chip.node.chips else "many nodes",
     }
     tokens = case.job.global_batch * case.job.seq_len
