@@ -111,7 +111,9 @@ def _amount(money: Money | None, interval: Interval | None) -> float | None:
     return None if money is None else ranged(money.amount, interval)
 
 
-def _rent_or_buy(result: BuyResult) -> Table:
+def _rent_or_buy(result: BuyResult) -> Block:
+    if not result.rent_or_buy:
+        return Notes("Rent or buy", ("no kind of chip is both sold and rented by the hour here: there is no break-even",))
     currency = result.cost.currency
     columns = (
         Column("chip"),

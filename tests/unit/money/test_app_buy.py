@@ -131,3 +131,28 @@ def test_a_higher_price_that_lowers_the_cost_says_what_the_owned_chips_fetch(tmp
     assert rents.why_high == "the same plan"
     change = next(section for section in view(found).sections if section.title == "What would change it")
     assert dearer in next(block for block in change.blocks if block.title == "In words").lines
+
+
+def test_everything_that_people_act_on_stands_in_text_page_and_json():
+    import io
+    import json
+
+    from suanzhang.report.html import page
+    from suanzhang.report.jsonable import to_text
+    from suanzhang.report.text import print_report
+    from suanzhang.report.views import report_of
+
+    found = plan("us-2023-04", ("a100-sxm-80",), risk=RiskOptions(scenarios=5, values=True, sensitivity=True, gap=5e-3))
+    report, text = report_of(found), io.StringIO()
+    print_report(report, file=text, details=True)
+    for printed in (text.getvalue(), page(report, found)):
+        for words in (
+            "(VSS)", "(EVPI)", "value of waiting a month", "value of firm delivery", "Rent or buy", "Each future",
+            "Two facts at a time", "One fact at a time", "Change of the cost when one fact",
+        ):  # fmt: skip
+            assert words in printed, words
+        assert ("Worth of limits" in printed) == bool(found.binding)
+    body = json.loads(to_text(found))
+    assert all(body[key] is not None for key in ("vss", "evpi", "value_of_waiting", "value_of_firm_delivery"))
+    assert len(body["outcomes"]) == 5 and len(body["two_way"]) == 9 and len(body["swings"]) == 9
+    assert all({"utilisation", "month"} <= set(row) for row in body["rent_or_buy"]) and body["rent_or_buy"]

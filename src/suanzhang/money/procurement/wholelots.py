@@ -44,6 +44,8 @@ def closed_further(
         SolverError: no plan was found.
     """
     start = monthly_start(form, cols, programme, watch)
+    if found is not None and watch.stop():
+        return found
     if found is not None and (start is None or found.objective <= programme.cost @ start):
         start = found.values
     scale, integer = _counted_in_lots(form, cols, programme)
