@@ -270,7 +270,7 @@ def _notes(asked: Asked, best: PostOption, price: Money | None) -> tuple[str, ..
     if best.rollout is not None:
         notes.append("answers: lognormal lengths, two in a hundred as long as the longest; the last one ends the rollout")
         notes.append(
-            "the estimate is what chips and links need: published runs took 1.6 to 3.0 times as long, by padding, host work "
+            "the estimate is what chips and links need: published runs took 1.4 to 3.0 times as long, by padding, host work "
             "and environments; the interval holds that"
         )
     if best.placement == "apart":
