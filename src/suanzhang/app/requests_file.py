@@ -48,7 +48,7 @@ def keep(path: Path, ready: Prepared, found: SimResult) -> None:
     assert found.records is not None
     way = ready.way
     front = ready.front_s + ready.front_per_seq_s * found.batch_mean + ahead_s(way.stack, found)
-    prompts = found.records.input_tokens * (1.0 - way.prefix.share)
+    prompts = np.asarray(found.records.input_tokens * (1.0 - way.prefix.share), np.float64)
     write_requests(path, found.records, front + pipeline_of(way.layout.pp, ready.table, ready.settings, prompts))
 
 

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from suanzhang.app.header import header
 from suanzhang.app.requests_file import checked_file, keep
 from suanzhang.app.serve_estimate import estimate_serve
-from suanzhang.app.serve_input import parse_serve_layout, request_rate
+from suanzhang.app.serve_input import parse_serve_layout, request_rate, trace_lengths
+from suanzhang.app.serve_pools import AWARE, read_pool
 from suanzhang.app.serve_sim import ahead_s
 from suanzhang.app.serve_size import size_service
 from suanzhang.app.serve_size_way import Prepared, carried_by, draw_demand, latencies, misses, prepare, run_at
 from suanzhang.app.serve_spread import Off, around, off_of, percentiles_around, whole
 from suanzhang.app.serve_verb import DEFAULT_STACK
-from suanzhang.app.serve_verb_lengths import spec_of_lengths
+from suanzhang.app.serve_verb_lengths import spec_of_lengths, trace_rate
+from suanzhang.app.serve_verb_pools import PoolsAsk, pools_day
 from suanzhang.app.serve_weak import weak_ways
 from suanzhang.app.spread import inverse
+from suanzhang.app.traces import read_trace
 from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.catalog.models import model as find_model
 from suanzhang.catalog.stacks import serve_stack
@@ -54,10 +58,10 @@ class _Fleet:
 
 def serve_day(
     model: str,
-    chip: str,
+    chip: str = "",
     *,
-    isl: float,
-    osl: float,
+    isl: float | None = None,
+    osl: float | None = None,
     rate: float | None = None,
     visits_per_day: float | None = None,
     isl_p95: float | None = None,
@@ -87,6 +91,10 @@ def serve_day(
     workers: int = 2,
     seed: int = 0,
     requests_file: str | Path = "",
+    pools: Sequence[str] = (),
+    link_bytes_per_s: float | None = None,
+    trace: str = "",
+    prefixes: int = 0,
 ) -> DayResult:
     """A day of a service on a fleet, every request of the replicas that are followed simulated.
 
@@ -96,7 +104,8 @@ def serve_day(
         stack, weight_dtype, kv_dtype, ttft_p99_s, tpot_p99_s: as in :func:`suanzhang.serve`.
         replicas: of the fleet; as many as the formulas ask for when 0.
         follow: replicas that are simulated, with their share of the requests; 0 for all of them.
-        router: "least-loaded", "round-robin" or "power-of-two", in cells of at most 64 replicas.
+        router: "least-loaded", "round-robin" or "power-of-two", in cells of at most 64 replicas; "prefix-aware" with
+            ``prefixes`` or a trace.
         prefix_share: share of each prompt that is found in the cache; ``offloaded`` of that in the memory of the host.
         draft_tokens, acceptance: speculative decoding.
         urgent: share of the requests that go before the others.
@@ -109,6 +118,12 @@ def serve_day(
         workers: threads; they do not change the answer.
         seed: of everything random.
         requests_file: where to write one row for each request that was followed, a Parquet file; nowhere when left out.
+        pools: replicas of several chips or roles, such as ``"4 h100-sxm-80 tp=2 prefill"``, instead of ``chip``, ``layout`` and
+            ``replicas``; requests are dealt to them by what they can answer.
+        link_bytes_per_s: between prefill and decode replicas; all network ports of the slower side when left out.
+        trace: recorded requests to replay instead of a rate and lengths.
+        prefixes: how many beginnings the prompts share, each as popular as Zipf's law has it; the caches of the replicas then
+            decide what is found. 0: each prompt finds ``prefix_share`` of itself.
 
     Returns:
         What became of the requests, latencies over the day, batch and queue by the hour; overload with the capacity.
@@ -118,12 +133,28 @@ def serve_day(
         Infeasible: no layout fits or meets the targets.
     """
     began = time.perf_counter()
+    recorded = read_trace(trace) if trace else None
     mean = request_rate(rate, visits_per_day)
+    if recorded is not None and (mean is not None or isl is not None or osl is not None):
+        raise InputError("simulate: a trace together with a rate or lengths", fix="give the trace alone")
+    mean = trace_rate(recorded.requests) if recorded is not None else mean
     if mean is None:
         raise InputError("simulate: no traffic", fix="give a rate or visits per day")
-    kind, shape, engine = find_chip(chip), find_model(model), serve_stack(stack or DEFAULT_STACK)
+    if not chip and not pools:
+        raise InputError("simulate: no chip", fix="give a chip, or pools")
+    if pools and (chip or layout or replicas):
+        raise InputError("simulate: pools together with a chip, a layout or replicas", fix="name them in the pools")
+    kind, shape, engine = (
+        (read_pool(pools[0]).chip if pools else find_chip(chip)),
+        find_model(model),
+        serve_stack(stack or DEFAULT_STACK),
+    )
     half = compute_dtype(kind, "bf16")
-    inputs, outputs = spec_of_lengths(isl, osl, isl_p95, osl_p95)
+    inputs, outputs = (
+        (trace_lengths(recorded.requests.input_tokens), trace_lengths(recorded.requests.output_tokens))
+        if recorded is not None
+        else spec_of_lengths(isl, osl, isl_p95, osl_p95)
+    )
     load = LoadSpec("flat" if peak_to_mean == 1.0 else "diurnal", peak_to_mean)
     service = ServiceSpec(
         "service", shape, mean, inputs, outputs, load, SloSpec(ttft_p99_s=ttft_p99_s, tpot_p99_s=tpot_p99_s),
@@ -133,6 +164,18 @@ def serve_day(
         shape, kind, engine, parse_serve_layout(layout or "tp=1"), service.weight_dtype, service.kv_dtype,
         Draft(draft_tokens, acceptance), Prefix(prefix_share, offloaded), router,
     )  # fmt: skip
+    if pools or recorded is not None or prefixes or router == AWARE:
+        _alone(
+            {"urgent": urgent, "timeout": queue_timeout_s, "mtbf": mtbf_s, "autoscale": autoscale, "peak of a trace":
+             recorded is not None and peak_to_mean != 1.0},
+        )  # fmt: skip
+        if not pools and (not layout or not replicas):
+            usual = replace(way, router="least-loaded")
+            fleet = _fleet(usual, service, layout, replicas, 0, None)
+            way, replicas = replace(way, layout=fleet.ready.way.layout), fleet.replicas
+        link = link_bytes_per_s or 0.0
+        what = PoolsAsk(pools, way, replicas, recorded, prefixes, burstiness, cancelled, link, seed, requests_file)
+        return pools_day(what, service)
     fleet = _fleet(way, service, layout, replicas, follow, queue_timeout_s)
     share = fleet.followed / fleet.replicas
     traffic = Traffic(mean * share, inputs, outputs, load, burstiness, 32_768, prefix_share, urgent, cancelled)
@@ -148,6 +191,15 @@ def serve_day(
     if kept is not None:
         keep(kept, fleet.ready, found)
     return _answer(fleet, service, found, router, seed, time.perf_counter() - began)
+
+
+def _alone(asked: Mapping[str, object]) -> None:
+    """Refuse what is followed only in a fleet of equal replicas."""
+    doubled = [name for name, value in asked.items() if value]
+    if doubled:
+        raise InputError(
+            f"simulate: {doubled[0]} together with pools, a trace or a prefix-aware router", fix="leave one of them out"
+        )
 
 
 def _fleet(way: Way, service: ServiceSpec, layout: str, replicas: int, follow: int, timeout_s: float | None) -> _Fleet:

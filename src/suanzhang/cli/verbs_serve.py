@@ -86,8 +86,16 @@ def simulate(
     tpot_p99: Annotated[str, typer.Option("--tpot-p99", help="Target per further token, such as 50ms.")] = "",
     replicas: Annotated[int, typer.Option("--replicas", min=0, help="Of the fleet; 0 for as many as it needs.")] = 0,
     follow: Annotated[int, typer.Option("--follow", min=0, help="Replicas to follow with their share; 0 for all.")] = 8,
-    router: Annotated[str, typer.Option("--router", help="least-loaded, round-robin or power-of-two.")] = "least-loaded",
+    pool: Annotated[
+        list[str] | None, typer.Option("--pool", help="Instead of a chip: '4 h100 tp=2 prefill', '2 h200 decode', '3 l40s'.")
+    ] = None,
+    link: Annotated[str, typer.Option("--link", help="Bytes per second from prefill to decode replicas, such as 50GB.")] = "",
+    trace: Annotated[Path | None, typer.Option("--trace", help="Recorded requests to replay.")] = None,
+    router: Annotated[
+        str, typer.Option("--router", help="least-loaded, round-robin, power-of-two or prefix-aware.")
+    ] = "least-loaded",
     prefix_share: Annotated[float, typer.Option("--prefix-share", help="Share of each prompt found in the cache.")] = 0.0,
+    prefixes: Annotated[int, typer.Option("--prefixes", min=0, help="Beginnings that prompts share; 0: all find theirs.")] = 0,
     offloaded: Annotated[float, typer.Option("--offloaded", help="Share of that which lies in host memory.")] = 0.0,
     draft_tokens: Annotated[int, typer.Option("--draft-tokens", min=0, help="Drafted per round of decoding.")] = 0,
     acceptance: Annotated[float, typer.Option("--acceptance", help="Chance that a drafted token is accepted.")] = 0.75,
@@ -109,8 +117,8 @@ def simulate(
 
     With priorities, cancellations, time-outs, failures, scaling, prefix cache and drafts as asked.
     """
-    needed({"--model": model, "--chip": chip}, "simulate")
-    if isl is None or osl is None:
+    needed({"--model": model} | ({} if pool else {"--chip": chip}), "simulate")
+    if trace is None and (isl is None or osl is None):
         raise InputError("simulate: isl and osl are both needed", fix="give the tokens of a prompt and of an answer")
     named: dict[str, object] = {
         "isl": isl, "osl": osl, "isl_p95": isl_p95, "osl_p95": osl_p95, "rate": positive(rate, "count", "--rate"),
@@ -125,5 +133,7 @@ def simulate(
         "repair_s": positive(repair, "time", "--repair"), "autoscale": autoscale,
         "cold_start_s": positive(cold_start, "time", "--cold-start"), "burstiness": burstiness if burstiness != 1.0 else None,
         "workers": workers if workers != 2 else None, "seed": seed or None, "requests_file": requests,
+        "pools": pool or None, "link_bytes_per_s": positive(link, "bytes", "--link"), "prefixes": prefixes or None,
+        "trace": str(trace) if trace else "",
     }  # fmt: skip
-    return Call("simulate", (model, chip), named, "following the day")
+    return Call("simulate", (model, chip) if chip else (model,), named, "following the day")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suanzhang.report.blocks import Chart, Column, Fact, Facts, Point, Report, Section, Table
+from suanzhang.report.blocks import Chart, Column, Fact, Facts, Point, Report, Section, Table, ranged
 from suanzhang.report.common import layout_words, warnings_section
 from suanzhang.report.view_serve import latency_row, moving
 from suanzhang.spec.serve_day import DayResult
@@ -18,16 +18,24 @@ def day(result: DayResult) -> Report:
         )
     else:
         verdict = (
-            f"{format_count(result.replicas)} replicas ({layout_words(result.layout)}) of {result.chip} answer the day of "
+            f"{format_count(result.replicas)} replicas ({_places(result)}) of {result.chip} answer the {_when(result)} of "
             f"{result.model}: first token within {_late(result)} s for 99 %."
         )
     sections = (
         Section("Requests", (_requests(result), _latency(result))),
         Section("Over the day", (_level(result, "running"), _level(result, "waiting"))),
-        Section("Fleet", (_fleet(result),)),
+        Section("Fleet", (_fleet(result), *((_pools(result),) if result.pools else ()))),
         warnings_section(result.warnings, weak=result.weak_inputs),
     )
     return Report(f"A day of {result.model} on {result.chip}", verdict, sections, main="Latency over requests")
+
+
+def _places(result: DayResult) -> str:
+    return ", ".join(dict.fromkeys(layout_words(pool.layout) for pool in result.pools)) or layout_words(result.layout)
+
+
+def _when(result: DayResult) -> str:
+    return "requests" if result.pools else "day"
 
 
 def _late(result: DayResult) -> str:
@@ -62,6 +70,24 @@ def _latency(result: DayResult) -> Table:
 def _level(result: DayResult, what: str) -> Chart:
     points = tuple(Point(hour.name, "", getattr(hour, what), getattr(hour, f"{what}_interval")) for hour in result.hours)
     return Chart(f"Sequences {what} in a replica", "line", "hour", what, "sequences", points)
+
+
+def _pools(result: DayResult) -> Table:
+    columns = (
+        Column("pool"), Column("role"), Column("replicas", "replicas"), Column("requests", "requests"),
+        Column("could answer", "requests/s"), Column("answered", "requests/s"), Column("busy", "fraction"),
+        Column("batch", "sequences"), Column("found in caches", "fraction"),
+    )  # fmt: skip
+    rows = tuple(
+        (
+            f"{pool.chip}, {layout_words(pool.layout)}", pool.role + (", overloaded" if pool.overloaded else ""), pool.replicas,
+            pool.requests, ranged(pool.capacity_requests_per_s, pool.capacity_requests_per_s_interval),
+            ranged(pool.found_requests_per_s, pool.found_requests_per_s_interval), ranged(pool.busy, pool.busy_interval),
+            ranged(pool.batch, pool.batch_interval), pool.found_before,
+        )
+        for pool in result.pools
+    )  # fmt: skip
+    return Table("Pools", columns, rows)
 
 
 def _fleet(result: DayResult) -> Facts:

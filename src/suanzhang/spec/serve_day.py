@@ -22,6 +22,40 @@ class DayHour:
 
 
 @dataclass(frozen=True, slots=True)
+class DayPool:
+    """Equal replicas of one chip and role.
+
+    Args:
+        chip, layout, replicas: what it is.
+        role: "mixed", "prefill" or "decode".
+        requests: that it was sent; ``share`` of all.
+        capacity_requests_per_s: by formulas, of requests of mean length; ``found_requests_per_s`` what it answered.
+        busy: share of the time in iterations.
+        batch: decoding sequences of a replica, mean over busy time.
+        found_before: share of the prompt tokens that were in its caches.
+        overloaded: its queue grew without end.
+        capacity_requests_per_s_interval, found_requests_per_s_interval, busy_interval, batch_interval: our uncertainty.
+    """
+
+    chip: str
+    layout: ServeLayout
+    replicas: int
+    role: str
+    requests: int
+    share: float
+    capacity_requests_per_s: float
+    found_requests_per_s: float
+    busy: float
+    batch: float
+    found_before: float
+    overloaded: bool
+    capacity_requests_per_s_interval: Interval | None = None
+    found_requests_per_s_interval: Interval | None = None
+    busy_interval: Interval | None = None
+    batch_interval: Interval | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DayResult:
     """The answer of ``simulate``.
 
@@ -44,6 +78,7 @@ class DayResult:
         hours: batch and queue over the day.
         requests_simulated, simulated_s, wall_s: what the answer took.
         warnings: what a reader must know.
+        pools: where replicas of several chips or roles were named, or recorded requests replayed.
         *_interval: our uncertainty; of the replicas, those that would be needed, or those that were given.
         weak_inputs: figures of grade unverified or assumed that weigh more than 5 % of an answer, the heaviest first.
     """
@@ -86,3 +121,4 @@ class DayResult:
     capacity_requests_per_s_interval: Interval | None = None
     on_fraction_interval: Interval | None = None
     weak_inputs: tuple[Flag, ...] = ()
+    pools: tuple[DayPool, ...] = ()

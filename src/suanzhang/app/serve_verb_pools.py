@@ -1,0 +1,270 @@
+"""``simulate`` with pools of different chips and roles, recorded requests, or prompts that begin alike."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from suanzhang.app.header import header
+from suanzhang.app.requests_file import checked_file, write_requests
+from suanzhang.app.serve_estimate import estimate_serve
+from suanzhang.app.serve_pools import (
+    AWARE,
+    Beginnings,
+    Fates,
+    PoolAsk,
+    Served,
+    capacity_per_s,
+    check_roles,
+    follow,
+    read_pool,
+)
+from suanzhang.app.serve_sim import ahead_s, pipeline_of
+from suanzhang.app.serve_size_way import Prepared, misses, prepare
+from suanzhang.app.serve_spread import Off, around, off_of, percentiles_around
+from suanzhang.app.serve_weak import weak_ways
+from suanzhang.app.traces import Trace
+from suanzhang.errors import InputError
+from suanzhang.sim.arrivals import Traffic, joined, stream
+from suanzhang.spec.job import ServiceSpec
+from suanzhang.spec.result import Interval
+from suanzhang.spec.serve import OpenLoop, Percentiles
+from suanzhang.spec.serve_day import DayHour, DayPool, DayResult
+from suanzhang.spec.serve_way import Way
+from suanzhang.spec.sim import Floats, RequestBatch, RequestRecord
+from suanzhang.units import DAY_S, HOUR_S
+
+MOST = 2_000_000
+"""Requests that are followed through pools; of a longer day those around its peak."""
+POPULAR = 1.0
+"""Exponent of Zipf's law for how often prompts begin alike [assumed]."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolsAsk:
+    """What was asked beside the service.
+
+    Args:
+        pools: as users write them; one of ``way`` with ``replicas`` when empty.
+        way, replicas: that one.
+        trace: recorded requests; None for drawn ones.
+        prefixes: how many beginnings the prompts share; 0 for a share that is simply found.
+        burstiness, urgent, cancelled: of drawn requests.
+        link: bandwidth between prefill and decode replicas [bytes/s]; 0 for their network ports.
+        seed: of everything random.
+        kept: where to write the requests; empty for nowhere.
+    """
+
+    pools: Sequence[str]
+    way: Way
+    replicas: int
+    trace: Trace | None
+    prefixes: int
+    burstiness: float
+    cancelled: float
+    link: float
+    seed: int
+    kept: str | Path
+
+
+def pools_day(ask: PoolsAsk, service: ServiceSpec) -> DayResult:
+    """Requests followed through pools.
+
+    Args:
+        ask: the pools and what is sent to them.
+        service: what is served; with a trace its rate and lengths are those of the trace.
+
+    Raises:
+        InputError: a pool cannot be read or lacks its partner, or the numbers cannot be used.
+    """
+    began = time.perf_counter()
+    asks = [read_pool(text) for text in ask.pools]
+    if not asks:
+        asks = [PoolAsk(ask.way.chip, max(ask.replicas, 1), ask.way.layout, "mixed")]
+    check_roles(asks)
+    shared = ask.way.prefix.share
+    ways = [replace(ask.way, chip=each.chip, layout=each.layout, router="least-loaded") for each in asks]
+    readies = [prepare(way, service.input_tokens, service.output_tokens) for way in ways]
+    isl, osl = service.input_tokens.mean, service.output_tokens.mean
+    alone = [capacity_per_s(ready, each.role, isl, osl) for ready, each in zip(readies, asks, strict=True)]
+    weights = [each.replicas * one for each, one in zip(asks, alone, strict=True)]
+    batch, warnings = _requests(ask, service)
+    kept = checked_file(ask.kept, len(batch)) if ask.kept else None
+    begins = _beginnings(ask, batch, shared)
+    if begins is not None and begins.hashed is None:
+        batch = replace(batch, cached_tokens=None)
+    fates, served = follow(batch, readies, asks, weights, ask.way.router, begins, ask.seed, ask.link)
+    before = _before(batch, readies, served, asks, shared)
+    if kept is not None:
+        record = RequestRecord(
+            fates.first_s, fates.end_s, batch.arrival_s, batch.input_tokens, batch.output_tokens, fates.replica,
+            fates.preemptions,
+        )  # fmt: skip
+        write_requests(kept, record, before)
+    return _answer(ask, service, asks, readies, weights, batch, fates, served, before, warnings, began)
+
+
+def _requests(ask: PoolsAsk, service: ServiceSpec) -> tuple[RequestBatch, tuple[str, ...]]:
+    """The recorded requests, or those of the day, or of the hours around its peak where there are too many."""
+    if ask.trace is not None:
+        return ask.trace.requests, ()
+    prefix = ask.way.prefix.share if not ask.prefixes else 0.0
+    rate = service.requests_per_s
+    warnings: tuple[str, ...] = ()
+    traffic = Traffic(
+        rate, service.input_tokens, service.output_tokens, service.load, ask.burstiness, 32_768, prefix, 0.0, ask.cancelled
+    )
+    count, start = max(round(rate * DAY_S), 1), 0.0
+    if count > MOST:
+        span = MOST / (rate * service.load.peak_to_mean)
+        count, start = MOST, max(0.5 * DAY_S - 0.5 * span, 0.0)
+        warnings = (f"{count:,} requests around the peak of the day were followed, {span / HOUR_S:.2g} hours",)
+    return joined(list(stream(traffic, count, ask.seed, 0, 1, start))), warnings
+
+
+def _beginnings(ask: PoolsAsk, batch: RequestBatch, share: float) -> Beginnings | None:
+    if ask.trace is not None and len(ask.trace.blocks):
+        none = np.zeros(0, np.int64)
+        return Beginnings(none, none, ask.trace)
+    if not ask.prefixes:
+        if ask.way.router == AWARE:
+            raise InputError(
+                "router prefix-aware: no prompts that begin alike",
+                fix="give --prefixes with --prefix-share, or a trace with block hashes",
+            )
+        return None
+    if not share > 0.0:
+        raise InputError("prefixes without a prefix share", fix="give --prefix-share too, for example 0.5")
+    draws = np.random.Generator(np.random.SFC64(np.random.SeedSequence(entropy=ask.seed, spawn_key=(78,))))
+    often = 1.0 / np.arange(1.0, ask.prefixes + 1.0) ** POPULAR
+    edges = np.cumsum(often) / often.sum()
+    groups = np.minimum(np.searchsorted(edges, draws.random(len(batch))), ask.prefixes - 1).astype(np.int64)
+    return Beginnings(groups, (batch.input_tokens * share).astype(np.int64))
+
+
+def _before(
+    batch: RequestBatch, readies: list[Prepared], served: list[Served], asks: list[PoolAsk], share: float
+) -> Floats:  # fmt: skip
+    """Time before the engine, and through the stages of a pipeline, of each request where its prompt runs [s]."""
+    found = np.zeros(len(batch))
+    for ready, part, ask in zip(readies, served, asks, strict=True):
+        if ask.role != "decode":
+            front = ready.front_s + ready.front_per_seq_s * part.run.batch_mean + ahead_s(ready.way.stack, part.run)
+            prompts = np.asarray(batch.input_tokens[part.rows] * (1.0 - share), np.float64)
+            found[part.rows] = front + pipeline_of(ask.layout.pp, ready.table, ready.settings, prompts)
+    return found
+
+
+def _four(values: Floats) -> Percentiles:
+    ordered = np.sort(values[np.isfinite(values)])
+    if not len(ordered):
+        return Percentiles(math.nan, math.nan, math.nan, math.nan)
+    p50, p90, p99 = (float(ordered[max(math.ceil(at * len(ordered)) - 1, 0)]) for at in (0.5, 0.9, 0.99))
+    return Percentiles(float(ordered.mean()), p50, p90, p99)
+
+
+def _answer(
+    ask: PoolsAsk, service: ServiceSpec, asks: list[PoolAsk], readies: list[Prepared], weights: list[float],
+    batch: RequestBatch, fates: Fates, served: list[Served], before: Floats, warnings: tuple[str, ...], began: float,
+) -> DayResult:  # fmt: skip
+    span = float(batch.arrival_s[-1] - batch.arrival_s[0])
+    answered = np.isfinite(fates.end_s)
+    more = answered & (batch.output_tokens > 1)
+    ttft, e2e = (_four(times + before - batch.arrival_s) for times in (fates.first_s, fates.end_s))
+    tpot = _four(((fates.end_s - fates.first_s) / np.maximum(batch.output_tokens - 1, 1))[more])
+    count = int(answered.sum())
+    off = _off(service, asks, readies, served)
+    finished_in = float(np.nanmax(fates.end_s) - batch.arrival_s[0]) if count else max(span, 1e-9)
+    overloaded = any(part.run.overloaded for part in served)
+    capacity = min(
+        (part.run.completed_per_s * len(batch) / len(part.rows) for part in served if part.run.overloaded), default=0.0
+    )
+    rate = count / max(finished_in, 1e-9)
+    able = capacity if overloaded else rate
+    pools = tuple(
+        _pool(each, weight, part, len(batch), finished_in, off)
+        for each, weight, part in zip(asks, weights, served, strict=True)
+    )
+    rejected = sum(part.run.rejected for part in served)
+    if overloaded:
+        warnings += (_overflow(pools, batch, fates, able),)
+    tokens = float(batch.output_tokens[answered].sum()) / max(finished_in, 1e-9)
+    shown = [
+        percentiles_around(values, factors, float(count), max(part.run.batch_mean for part in served))
+        for values, factors in zip((ttft, tpot, e2e), (off.ttft, off.tpot, off.e2e), strict=True)
+    ]
+    replicas = sum(each.replicas for each in asks)
+    given, way = Interval(float(replicas), float(replicas), float(replicas)), ask.way
+    shares = [(ready.way, len(part.rows) / max(span, 1e-9) / each.replicas)
+              for ready, part, each in zip(readies, served, asks, strict=True)]  # fmt: skip
+    return DayResult(
+        header=header(ask.seed), model=way.model.id, chip=" + ".join(dict.fromkeys(each.chip.id for each in asks)),
+        engine=way.stack.id, layout=asks[0].layout, weight_dtype=way.weight_dtype, kv_dtype=way.kv_dtype, replicas=replicas,
+        replicas_followed=replicas, cells=len(asks), router=way.router, requests=len(batch), finished=count, timed_out=0,
+        rejected=rejected, unfinished=len(batch) - count - rejected, ttft_s=shown[0], tpot_s=shown[1], e2e_s=shown[2],
+        urgent_ttft_s=None, output_tokens_per_s=tokens, overloaded=overloaded, capacity_requests_per_s=able,
+        meets_targets=not overloaded and not rejected and not misses(ttft, tpot, e2e, service.slo), failures=0, moved=0,
+        preemptions=int(fates.preemptions.sum()), on_fraction=1.0, hours=_hours(batch, fates, replicas, off),
+        requests_simulated=len(batch), simulated_s=finished_in, wall_s=time.perf_counter() - began, warnings=warnings,
+        replicas_interval=given, output_tokens_per_s_interval=around(tokens, off.rate),
+        capacity_requests_per_s_interval=around(able, off.capacity if overloaded else off.rate),
+        on_fraction_interval=Interval(1.0, 1.0, 1.0), weak_inputs=weak_ways(shares, service, {}), pools=pools,
+    )  # fmt: skip
+
+
+def _overflow(pools: tuple[DayPool, ...], batch: RequestBatch, fates: Fates, able: float) -> str:
+    """What an overloaded answer says: which queue grew, what is answered, and how many waited when the last request came."""
+    named = ", ".join(f"{one.role} {one.chip}" for one in pools if one.overloaded)
+    count = sum(one.replicas for one in pools)
+    waiting = int(np.sum(~(fates.first_s <= batch.arrival_s[-1])))
+    return (
+        f"overloaded: the queue of {named} grew without end; {count} replica{'s' if count > 1 else ''} answer "
+        f"{able:,.4g} requests/s, {waiting:,} of {len(batch):,} requests waited when the last one came"
+    )
+
+
+def _pool(ask: PoolAsk, weight: float, part: Served, count: int, span: float, off: Off) -> DayPool:
+    run = part.run
+    busy, found = min(run.busy_s / (ask.replicas * max(span, 1e-9)), 1.0), run.completed_per_s
+    return DayPool(
+        ask.chip.id, ask.layout, ask.replicas, ask.role, len(part.rows), len(part.rows) / count, weight, found, busy,
+        run.batch_mean, part.found_before, run.overloaded, around(weight, off.capacity),
+        around(found, off.capacity if run.overloaded else off.rate), around(busy, off.tpot, 1.0),
+        around(run.batch_mean, off.tpot),
+    )  # fmt: skip
+
+
+def _off(service: ServiceSpec, asks: list[PoolAsk], readies: list[Prepared], served: list[Served]) -> Off:
+    """How far off the figures may be: those of the pool that answers the most requests, at its share of them."""
+    place = max(range(len(asks)), key=lambda each: (asks[each].role != "prefill", len(served[each].rows)))
+    way, part = readies[place].way, served[place]
+    rate = service.requests_per_s * len(part.rows) / max(sum(len(each.rows) for each in served), 1) / asks[place].replicas
+    most = 0.95 * readies[place].estimate.capacity_requests_per_s
+    work = OpenLoop(max(min(rate, most), 1e-6), service.input_tokens, service.output_tokens)
+    found = estimate_serve(way.model, way.chip, way.layout, way.stack, way.weight_dtype, way.kv_dtype, work)
+    return off_of(found, work, way.model, way.chip)
+
+
+def _hours(batch: RequestBatch, fates: Fates, replicas: int, off: Off) -> tuple[DayHour, ...]:
+    """Decoding and waiting requests of one replica, mean over each of at most 24 equal spans."""
+    start = float(batch.arrival_s[0])
+    last = float(batch.arrival_s[-1])
+    parts = int(min(max(math.ceil((last - start) / HOUR_S), 12), 24))
+    edges = np.linspace(start, max(last, start + 1e-6), parts + 1)
+    end = np.where(np.isfinite(fates.end_s), fates.end_s, np.inf)
+    first = np.where(np.isfinite(fates.first_s), fates.first_s, np.inf)
+    rows = []
+    for low, high in itertools.pairwise(edges):
+        wide = (high - low) * replicas
+        running = float(np.clip(np.minimum(end, high) - np.maximum(first, low), 0.0, None).sum()) / wide
+        waiting = float(np.clip(np.minimum(first, high) - np.maximum(batch.arrival_s, low), 0.0, None).sum()) / wide
+        at = int(low % DAY_S)
+        name = f"{at // 3600:02d}:{at % 3600 // 60:02d}"
+        rows.append(DayHour(name, running, waiting, around(running, off.tpot), around(waiting, off.ttft)))
+    return tuple(rows)
