@@ -154,14 +154,19 @@ def _point(point: Mapping[str, Any], body: Mapping[str, Any], isl: float, osl: f
 
 def explain_day(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> Trees:
     """Trees of the latencies over a day, of the replicas and of what they answer."""
-    mean = request_rate(inputs.get("rate"), inputs.get("visits_per_day")) or 0.0
-    lengths = spec_of_lengths(*(inputs.get(name) for name in ("isl", "osl", "isl_p95", "osl_p95")))  # type: ignore[arg-type]
-    layout = rebuilt(ServeLayout, body["layout"], "layout")
+    mean = request_rate(inputs.get("rate"), inputs.get("visits_per_day")) or float(body["requests_per_s"])
+    lengths = spec_of_lengths(
+        float(inputs.get("isl") or body["isl"]), float(inputs.get("osl") or body["osl"]), inputs.get("isl_p95"), inputs.get("osl_p95")
+    )  # fmt: skip
+    most = max(
+        (one for one in body.get("pools", ()) if one["role"] != "prefill"), key=lambda one: float(one["share"]), default=body
+    )
+    layout = rebuilt(ServeLayout, most["layout"], "layout")
     pool = Placed(
-        "", 0, chip_of(str(body["chip"])), layout, str(body["weight_dtype"]), str(body["kv_dtype"]), str(body["engine"])
+        "", 0, chip_of(str(most["chip"])), layout, str(body["weight_dtype"]), str(body["kv_dtype"]), str(body["engine"])
     )
     model = model_of(str(body["model"]))
-    replica = replica_of(pool, model, OpenLoop(mean / float(body["replicas"]), *lengths))
+    replica = replica_of(pool, model, OpenLoop(mean * float(most.get("share", 1.0)) / float(most["replicas"]), *lengths))
     how = f"mean over {body['finished']:,} simulated requests of {body['replicas_followed']} replicas"
     note = f"{how}; iterations in the steady state"
     trees = [replace(tree, formula=dotted(simulate_fleet), note=note) for tree in latencies(replica, body)]
@@ -172,7 +177,7 @@ def explain_day(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> Trees:
     )
     peak = Node("requests a second at the peak", mean * top, "1/s", "product", "", asks)
     tpot = trees[0]
-    if inputs.get("replicas"):
+    if inputs.get("replicas") or body.get("pools"):
         replicas = Node("replicas", float(body["replicas"]), "replicas", "formula", "", (
             asked("replicas", float(body["replicas"]), "replicas", given=True),))  # fmt: skip
     else:

@@ -265,6 +265,7 @@ def _answer(fleet: _Fleet, service: ServiceSpec, found: SimResult, router: str, 
         ),
         weak_inputs=weak_ways([(way, service.requests_per_s / fleet.replicas)], service, {}),
         on_fraction_interval=around(_on(found, fleet), inverse(off.capacity), 1.0),
+        requests_per_s=service.requests_per_s, isl=service.input_tokens.mean, osl=service.output_tokens.mean,
     )  # fmt: skip
 
 

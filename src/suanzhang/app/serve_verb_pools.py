@@ -215,6 +215,7 @@ def _answer(
         replicas_interval=given, output_tokens_per_s_interval=around(tokens, off.rate),
         capacity_requests_per_s_interval=around(able, off.capacity if overloaded else off.rate),
         on_fraction_interval=Interval(1.0, 1.0, 1.0), weak_inputs=weak_ways(shares, service, {}), pools=pools,
+        requests_per_s=service.requests_per_s, isl=service.input_tokens.mean, osl=service.output_tokens.mean,
     )  # fmt: skip
 
 

@@ -78,6 +78,7 @@ class DayResult:
         hours: batch and queue over the day.
         requests_simulated, simulated_s, wall_s: what the answer took.
         warnings: what a reader must know.
+        requests_per_s, isl, osl: the traffic: mean rate, and mean tokens of prompts and answers.
         pools: where replicas of several chips or roles were named, or recorded requests replayed.
         *_interval: our uncertainty; of the replicas, those that would be needed, or those that were given.
         weak_inputs: figures of grade unverified or assumed that weigh more than 5 % of an answer, the heaviest first.
@@ -122,3 +123,6 @@ class DayResult:
     on_fraction_interval: Interval | None = None
     weak_inputs: tuple[Flag, ...] = ()
     pools: tuple[DayPool, ...] = ()
+    requests_per_s: float = 0.0
+    isl: float = 0.0
+    osl: float = 0.0

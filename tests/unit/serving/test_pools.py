@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import suanzhang as sz
 from suanzhang.app.serve_pools import deal, read_pool
 from suanzhang.errors import InputError
+from suanzhang.report.jsonable import to_json
 from suanzhang.sim.prefix import group_hits
 from suanzhang.spec.sim import RequestBatch
 
@@ -153,3 +155,14 @@ def test_the_rows_of_pools_are_their_latencies(tmp_path: Path) -> None:
     again = sz.simulate(MODEL, pools=pools, requests_file=tmp_path / "again.parquet", **ASK)
     assert again.e2e_s == found.e2e_s
     assert path.read_bytes() == (tmp_path / "again.parquet").read_bytes()
+
+
+@pytest.mark.parametrize("replayed", [False, True])
+def test_pools_and_replays_are_explained(tmp_path: Path, replayed: bool) -> None:
+    pools = ["1 h100-sxm-80 prefill", "1 h200-sxm-141 decode"]
+    ask = {"trace": _trace(tmp_path, 1.0)} if replayed else ASK
+    path = tmp_path / "pools.json"
+    path.write_text(json.dumps(to_json(sz.simulate(MODEL, pools=pools, **ask))))
+    names = {tree.name for tree in sz.explain(path).trees}
+    assert "replicas" in names
+    assert any("token" in name for name in names)
