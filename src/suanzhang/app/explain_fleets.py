@@ -156,7 +156,8 @@ def explain_day(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> Trees:
     """Trees of the latencies over a day, of the replicas and of what they answer."""
     mean = request_rate(inputs.get("rate"), inputs.get("visits_per_day")) or float(body["requests_per_s"])
     lengths = spec_of_lengths(
-        float(inputs.get("isl") or body["isl"]), float(inputs.get("osl") or body["osl"]), inputs.get("isl_p95"), inputs.get("osl_p95")
+        float(inputs.get("isl") or body["isl"]), float(inputs.get("osl") or body["osl"]),
+        inputs.get("isl_p95"), inputs.get("osl_p95"),
     )  # fmt: skip
     most = max(
         (one for one in body.get("pools", ()) if one["role"] != "prefill"), key=lambda one: float(one["share"]), default=body
