@@ -126,6 +126,8 @@ class Chart:
         unit: unit of the y axis.
         points: the marks, in order.
         limit: a level that must not be exceeded; None without.
+        numbers: the places on the x axis are numbers, drawn to scale.
+        log: the y axis is logarithmic.
     """
 
     title: str
@@ -135,6 +137,8 @@ class Chart:
     unit: str
     points: tuple[Point, ...]
     limit: float | None = None
+    numbers: bool = False
+    log: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ def figure(chart: Chart) -> alt.LayerChart | alt.FacetChart:
     """The Altair description of a chart; axis titles carry the unit, our intervals are drawn as whiskers."""
     rows = [
         {
-            "x": point.x,
+            "x": float(point.x) if chart.numbers else point.x,
             "series": point.series,
             "y": point.y,
             "low": point.interval.p05 if point.interval else None,
@@ -67,14 +67,17 @@ def _horizontal(chart: Chart, base: alt.Chart, rows: list[dict[str, Any]]) -> al
 
 def _over_time(chart: Chart, base: alt.Chart, rows: list[dict[str, Any]]) -> alt.LayerChart | alt.FacetChart:
     x = alt.X("x:O", sort=None, title=chart.x, axis=alt.Axis(labelAngle=-45))
-    y = alt.Y("y:Q", title=Column(chart.y, chart.unit).header)
+    if chart.numbers:
+        x = alt.X("x:Q", title=chart.x)
+    scale = alt.Scale(type="log") if chart.log else alt.Undefined
+    y = alt.Y("y:Q", title=Column(chart.y, chart.unit).header, scale=scale)
     mark = base.mark_bar() if chart.kind == "stacked" else base.mark_line(point=True)
     layers: list[Any] = [mark.encode(x=x, y=y, color=_color(chart), tooltip=["x:N", "series:N", "y:Q"])]
     if any(row["low"] is not None for row in rows):
         layers.append(
             base.transform_filter("datum.low != null")
             .mark_rule(color=_INK)
-            .encode(x=x, y=alt.Y("low:Q", title=Column(chart.y, chart.unit).header), y2="high:Q")
+            .encode(x=x, y=alt.Y("low:Q", title=Column(chart.y, chart.unit).header, scale=scale), y2="high:Q")
         )
     if chart.limit is not None:
         limit = alt.Chart(alt.InlineData(values=[{"limit": chart.limit}]))

@@ -75,8 +75,8 @@ def _level(result: DayResult, what: str) -> Chart:
 def _pools(result: DayResult) -> Table:
     columns = (
         Column("pool"), Column("role"), Column("replicas", "replicas"), Column("requests", "requests"),
-        Column("could answer", "requests/s"), Column("answered", "requests/s"), Column("busy", "fraction"),
-        Column("batch", "sequences"), Column("found in caches", "fraction"),
+        Column("could", "requests/s"), Column("answered", "requests/s"), Column("busy", "fraction"),
+        Column("batch", "sequences"), Column("cached", "fraction"),
     )  # fmt: skip
     rows = tuple(
         (
@@ -87,7 +87,10 @@ def _pools(result: DayResult) -> Table:
         )
         for pool in result.pools
     )  # fmt: skip
-    return Table("Pools", columns, rows)
+    note = (
+        "could: what the pool would answer by formulas when never idle; cached: share of the prompt tokens found in its caches"
+    )
+    return Table("Pools", columns, rows, note)
 
 
 def _fleet(result: DayResult) -> Facts:
@@ -95,7 +98,12 @@ def _fleet(result: DayResult) -> Facts:
         "Fleet",
         (
             Fact("replicas", result.replicas, "replicas", moving(result.replicas_interval)),
-            Fact("followed", result.replicas_followed, "replicas", note=f"{result.cells} cells, {result.router}"),
+            Fact(
+                "followed",
+                result.replicas_followed,
+                "replicas",
+                note=f"{result.cells} {'pools' if result.pools else 'cells'}, {result.router}",
+            ),
             Fact("engine", result.engine),
             Fact("weights / cache", f"{result.weight_dtype} / {result.kv_dtype}"),
             Fact("answered", result.capacity_requests_per_s, "requests/s", result.capacity_requests_per_s_interval),

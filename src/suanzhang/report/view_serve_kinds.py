@@ -62,10 +62,11 @@ def front_chart(front: tuple[FrontPoint, ...]) -> Chart:
     """Tokens per second and chip against tokens per second and user, a line for each kind."""
     ordered = sorted(front, key=lambda point: point.tokens_per_s_per_user)
     points = tuple(
-        Point(f"{p.tokens_per_s_per_user:.0f}", p.chip, p.tokens_per_s_per_chip, p.tokens_per_s_per_chip_interval)
+        Point(f"{p.tokens_per_s_per_user:.4g}", p.chip, p.tokens_per_s_per_chip, p.tokens_per_s_per_chip_interval)
         for p in ordered
     )
-    return Chart("Throughput of a chip against speed for a user", "line", "tokens/s/user", "output", "tokens/s/chip", points)
+    title = "Throughput of a chip against speed for a user"
+    return Chart(title, "line", "tokens/s/user", "output", "tokens/s/chip", points, numbers=True)
 
 
 def front_table(front: tuple[FrontPoint, ...]) -> Table:

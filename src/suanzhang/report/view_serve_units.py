@@ -70,6 +70,10 @@ def hours_table(title: str, hours: Iterable[HourCost]) -> Table:
     return Table(title, columns, rows, "all chips are paid for all day; energy is shown beside the rent, not added to it")
 
 
+WIDE = 20.0
+"""Costs further apart than this are drawn on a logarithmic axis: a nearly empty hour would hide all the others."""
+
+
 def cost_chart(result: UnitsResult) -> Chart:
     """Cost of a thousand responses by the hour."""
     unit = _unit(result.day.cost_per_response)
@@ -81,7 +85,9 @@ def cost_chart(result: UnitsResult) -> Chart:
         for hour in result.hours
         if hour.cost_per_response
     )  # fmt: skip
-    return Chart("Cost of 1000 responses by the hour", "line", "hour", "cost", unit, points)
+    costs = [point.y for point in points]
+    wide = min(costs, default=0.0) > 0.0 and max(costs) > WIDE * min(costs)
+    return Chart("Cost of 1000 responses by the hour", "line", "hour", "cost", unit, points, log=wide)
 
 
 def _idle(result: UnitsResult) -> Table:
