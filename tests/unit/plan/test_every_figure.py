@@ -81,6 +81,7 @@ DAY = {
     **FLAGS,
     "DayResult.replicas_followed": "a setting",
     "DayResult.cells": "a setting",
+    **dict.fromkeys((f"DayResult.{name}" for name in ("requests_per_s", "isl", "osl")), "the traffic that was asked about"),
     **dict.fromkeys(
         (f"DayResult.{name}" for name in ("requests", "finished", "timed_out", "rejected", "unfinished", "failures", "moved",
                                           "preemptions")), _EVENT
