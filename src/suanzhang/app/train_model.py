@@ -156,6 +156,8 @@ def _unmeant(packed: Packed, layout: TrainLayout) -> str:
         return f"there is no zero_stage {layout.zero_stage}"
     if layout.shard_ranks and layout.dp * layout.cp % layout.shard_ranks:
         return f"{layout.dp * layout.cp} data ranks do not divide by shard_ranks={layout.shard_ranks}"
+    if layout.head_layers and not 0 < layout.head_layers <= packed.shape.layers // layout.pp * (layout.pp > 1):
+        return f"the last of {layout.pp} stages cannot leave {layout.head_layers} layers to the others"
     if layout.etp not in (0, layout.tp) and not packed.shape.experts:
         return "etp without experts"
     return ""
@@ -168,6 +170,7 @@ def describe(layout: TrainLayout) -> str:
     parts += [f"cp_kind={layout.cp_kind}"] if layout.cp > 1 and layout.cp_kind != "ring" else []
     parts += [f"ep={layout.ep}"] if layout.ep > 1 else []
     parts += [f"vpp={layout.vpp}"] if layout.vpp > 1 else []
+    parts += [f"head_layers={layout.head_layers}"] if layout.head_layers else []
     return ",".join([*parts, f"mbs={layout.micro_batch}", f"zero={layout.zero_stage}", f"recompute={layout.recompute}"])
 
 

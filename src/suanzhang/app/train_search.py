@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from suanzhang.perf.training.args import LayoutArgs
 from suanzhang.perf.training.batch import evaluate
 from suanzhang.perf.training.feasible import OUT_OF_MEMORY, REASONS
 from suanzhang.perf.training.pack import unpack_layout
+from suanzhang.perf.training.params import layers_for_head
 from suanzhang.search.scan import Found, scan
 from suanzhang.search.space import Axes, Sizes, batches
 from suanzhang.spec.job import TrainJob
@@ -22,6 +23,8 @@ from suanzhang.spec.stack import TrainStack
 
 EXCHANGES_HEADS = "2023-09"
 """Month from which software exchanges heads between context ranks by all-to-all (DeepSpeed-Ulysses)."""
+UNEVEN_STAGES = "2024-10"
+"""Month from which software takes a number of layers for the last stage (Megatron-Core 0.9)."""
 LONG_CONTEXT = 8192
 """From this sequence length on, context parallelism is looked at."""
 MOST_CHUNKS = 24
@@ -88,6 +91,7 @@ def default_axes(job: TrainJob, stack: TrainStack, chips: int, domain: int) -> A
         overlap_tp=(1,),
         overlap_pp=(1,) if "pp" in stack.asked_overlap else (0,),
         cp_a2a=(0, 1) if job.seq_len >= LONG_CONTEXT and stack.released >= EXCHANGES_HEADS else (0,),
+        uneven=stack.released >= UNEVEN_STAGES,
     )
 
 
@@ -127,25 +131,50 @@ def search_layouts(packed: Packed, job: TrainJob, axes: Axes, counts: tuple[int,
         keep: how many of the best to keep.
     """
     pruned: Counter[str] = Counter()
+    start = time.perf_counter()
+    ways = [_scan(packed, job, axes, counts, keep, pruned)]
+    moving = tuple(pp for pp in axes.pp if axes.uneven and layers_for_head(packed.shape, float(pp)) > 0.0)
+    if moving:
+        ways.append(_scan(packed, job, replace(axes, pp=moving), counts, keep, pruned, uneven=True))
+    best = sorted(
+        (step_s, memory, index, place) for index, way in enumerate(ways) for place, (step_s, memory) in enumerate(_figures(way))
+    )
+    chosen = best[:keep]
+    least = min(range(len(ways)), key=lambda index: ways[index].leanest_bytes)
+    leanest = _layout(packed, ways[least].leanest, uneven=least > 0) if len(ways[least].leanest) else None
+    return Searched(
+        tuple(_layout(packed, ways[index].layouts[place], uneven=index > 0) for _, _, index, place in chosen),
+        tuple(step_s for step_s, *_ in chosen),
+        tuple(memory for _, memory, *_ in chosen),
+        sum(way.evaluated for way in ways),
+        dict(pruned),
+        time.perf_counter() - start,
+        leanest,
+        ways[least].leanest_bytes,
+    )
+
+
+def _scan(
+    packed: Packed, job: TrainJob, axes: Axes, counts: tuple[int, ...], keep: int, pruned: Counter[str], *, uneven: bool = False
+) -> Found:
+    """Scan the axes with the layers cut evenly, or with a last stage that leaves some for the head that it holds."""
     sizes = sizes_of(job)
 
     def evaluator(layouts: Floats) -> tuple[Floats, Floats, Floats]:
-        return evaluate(packed.shape, packed.run, layouts, packed.ops, packed.ops16, packed.fit)
+        return evaluate(packed.shape, packed.run, layouts, packed.ops, packed.ops16, packed.fit, uneven=uneven)
 
-    start = time.perf_counter()
     stream = (batch for count in counts for batch in batches(count, sizes, axes, pruned))
-    found: Found = scan(stream, evaluator, keep, int(OUT_OF_MEMORY))
-    seconds = time.perf_counter() - start
+    found = scan(stream, evaluator, keep, int(OUT_OF_MEMORY))
     for code, count in found.refused.items():
         pruned[REASONS[code]] += count
-    leanest = unpack_layout(LayoutArgs(*found.leanest)) if len(found.leanest) else None
-    return Searched(
-        tuple(unpack_layout(LayoutArgs(*row)) for row in found.layouts),
-        tuple(float(value) for value in found.step_s),
-        tuple(float(value) for value in found.memory_bytes),
-        found.evaluated,
-        dict(pruned),
-        seconds,
-        leanest,
-        found.leanest_bytes,
-    )
+    return found
+
+
+def _figures(found: Found) -> list[tuple[float, float]]:
+    """Step time [s] and memory [bytes] of each layout that a scan kept."""
+    return list(zip(found.step_s.tolist(), found.memory_bytes.tolist(), strict=True))
+
+
+def _layout(packed: Packed, row: Floats, *, uneven: bool) -> TrainLayout:
+    found = LayoutArgs(*row)
+    return unpack_layout(found._replace(head_layers=layers_for_head(packed.shape, found.pp)) if uneven else found)

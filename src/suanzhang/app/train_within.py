@@ -20,6 +20,7 @@ _CODES: Mapping[str, Mapping[str, float]] = {
 _NO_AXIS = {
     "dp": "data ranks take the chips that the other sizes leave",
     "recompute_layers": "it is searched in no layout: give the whole layout",
+    "head_layers": "the search balances the last stage by itself",
     "shard_ranks": "it is searched in no layout: give the whole layout",
 }
 

@@ -76,6 +76,7 @@ class Axes:
             1F1B with vpp = 1 by themselves.
         overlap_dp, overlap_tp, overlap_pp, offload_optimizer, offload_activations: 0 or 1.
         cp_a2a: 0 a ring of context ranks, 1 an all-to-all of their heads; a ring stands for both without context ranks.
+        uneven: whether the last stage leaves layers to the others for the head that it holds.
     """
 
     tp: tuple[int, ...]
@@ -95,11 +96,13 @@ class Axes:
     offload_optimizer: tuple[int, ...] = (0,)
     offload_activations: tuple[int, ...] = (0,)
     cp_a2a: tuple[int, ...] = (0,)
+    uneven: bool = False
 
     @property
     def size(self) -> int:
         """Number of combinations before any cut."""
-        return int(np.prod([len(getattr(self, field.name)) for field in fields(self)]))
+        values = (getattr(self, field.name) for field in fields(self))
+        return int(np.prod([len(value) for value in values if isinstance(value, tuple)]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ class TrainLayout:
         overlap_dp, overlap_tp, overlap_pp: whether that traffic runs beside compute.
         offload_optimizer, offload_activations: whether they live in host memory.
         shard_ranks: neighbouring data ranks that share what is sharded; 0 for all of them.
+        head_layers: layers that the last pipeline stage leaves to the others, because it holds the output head.
         cp_kind: context ranks pass keys and values round a ring, or exchange heads by all-to-all (Ulysses).
     """
 
@@ -53,6 +54,7 @@ class TrainLayout:
     offload_optimizer: bool = False
     offload_activations: bool = False
     shard_ranks: int = 0
+    head_layers: int = 0
     cp_kind: ContextKind = "ring"
 
     @property

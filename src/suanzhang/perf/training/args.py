@@ -125,7 +125,8 @@ class LayoutArgs(NamedTuple):
     """A training layout as numbers, in the order of the columns of a batch; see ``TrainLayout``.
 
     ``cp_a2a`` is 1 where context ranks exchange heads by all-to-all, 0 for a ring. ``shard_ranks`` data ranks share what is
-    sharded; 0 for all of them. A batch has no column for it.
+    sharded; 0 for all of them. The last stage leaves ``head_layers`` of its layers to the others, for the head that it holds.
+    A batch has no column for these two.
     """
 
     tp: float
@@ -148,9 +149,10 @@ class LayoutArgs(NamedTuple):
     offload_activations: float
     cp_a2a: float = 0.0
     shard_ranks: float = 0.0
+    head_layers: float = 0.0
 
 
-COLUMNS = LayoutArgs._fields[:-1]
+COLUMNS = LayoutArgs._fields[:-2]
 
 
 class MemoryParts(NamedTuple):

@@ -9,6 +9,7 @@ from suanzhang.jit import formula
 from suanzhang.perf.args import LinkArgs, MemoryArgs, OperatorArgs
 from suanzhang.perf.training.args import (
     COLUMNS,
+    DUALPIPE,
     Coefficients,
     HeadTimes,
     LayerTimes,
@@ -22,12 +23,13 @@ from suanzhang.perf.training.feasible import OUT_OF_MEMORY, layout_reason
 from suanzhang.perf.training.head import head_times
 from suanzhang.perf.training.layer import mixed_layer_times
 from suanzhang.perf.training.memory import fullest_stage_bytes
+from suanzhang.perf.training.params import layers_for_head
 from suanzhang.perf.training.step import step_terms, step_total_s, traffic_times
 
 Floats = NDArray[np.float64]
-BLOCK_COLUMNS = (0, 3, 4, 5, 7, 8, 9, 14, 18)
+BLOCK_COLUMNS = (0, 3, 4, 5, 7, 8, 9, 12, 14, 18)
 """Columns of a layout that the time of a layer depends on: tp, cp, ep, etp, sp, zero (sharded parameters or not), micro_batch,
-overlap_tp, cp_a2a."""
+schedule (DualPipe or not), overlap_tp, cp_a2a."""
 TRAFFIC_COLUMNS = (0, 1, 2, 3, 4, 5, 7, 8, 9)
 """Columns of a layout that its messages depend on: tp, pp, dp, cp, ep, etp, sp, zero, micro_batch."""
 TERMS = StepTerms._fields
@@ -49,14 +51,15 @@ def explain_step(
 
 
 @formula
-def row_layout(row: Floats) -> LayoutArgs:
-    """A layout from one row of a batch.
+def row_layout(shape: ShapeArgs, row: Floats, uneven: bool) -> LayoutArgs:
+    """A layout from one row of a batch; where stages may be ``uneven`` the last one leaves layers for the head that it holds.
 
     Sources:  [derived] a row of numbers as a layout.
     """
+    head_layers = layers_for_head(shape, row[1]) if uneven else 0.0
     return LayoutArgs(
         row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[9],
-        row[10], row[11], row[12], row[13], row[14], row[15], row[16], row[17], row[18], 0.0,
+        row[10], row[11], row[12], row[13], row[14], row[15], row[16], row[17], row[18], 0.0, head_layers,
     )  # fmt: skip
 
 
@@ -97,7 +100,7 @@ def _blocks(
     ends: Floats,
 ) -> None:
     for index in range(kinds.shape[0]):
-        layout = row_layout(kinds[index])
+        layout = row_layout(shape, kinds[index], False)
         _store(dense[index], mixed_layer_times(shape, run, layout, ops, ops16, fit, 0.0))
         if shape.experts > 0.0:
             _store(mixture[index], mixed_layer_times(shape, run, layout, ops, ops16, fit, 1.0))
@@ -105,16 +108,20 @@ def _blocks(
 
 
 @formula
-def _messages(shape: ShapeArgs, run: RunArgs, kinds: Floats, link: LinkArgs, fit: Coefficients, traffic: Floats) -> None:
+def _messages(
+    shape: ShapeArgs, run: RunArgs, kinds: Floats, link: LinkArgs, fit: Coefficients, traffic: Floats, uneven: bool
+) -> None:
     for index in range(kinds.shape[0]):
-        _store(traffic[index], traffic_times(shape, run, row_layout(kinds[index]), link, fit))
+        _store(traffic[index], traffic_times(shape, run, row_layout(shape, kinds[index], uneven), link, fit))
 
 
 @formula
 def _kind_value(row: Floats, column: int, whole: bool) -> float:
-    """What of a column a layer can tell: of the sharding only whether parameters are sharded. Messages tell it ``whole``."""
+    """What of a column a layer can tell: whether parameters are sharded, and DualPipe. Messages tell columns ``whole``."""
     if column == 8 and not whole:
         return 1.0 if row[column] >= 3.0 else 0.0
+    if column == 12 and not whole:
+        return 1.0 if row[column] == DUALPIPE else 0.0
     return float(row[column])
 
 
@@ -174,9 +181,10 @@ def _scan(
     step: Floats,
     memory: Floats,
     reason: Floats,
+    uneven: bool,
 ) -> None:
     for index in range(layouts.shape[0]):
-        layout = row_layout(layouts[index])
+        layout = row_layout(shape, layouts[index], uneven)
         code = layout_reason(shape, run, layout)
         reason[index] = code
         if code > 0.0:
@@ -195,7 +203,14 @@ def _scan(
 
 
 def evaluate(
-    shape: ShapeArgs, run: RunArgs, layouts: Floats, ops: OperatorArgs, ops16: OperatorArgs, fit: Coefficients
+    shape: ShapeArgs,
+    run: RunArgs,
+    layouts: Floats,
+    ops: OperatorArgs,
+    ops16: OperatorArgs,
+    fit: Coefficients,
+    *,
+    uneven: bool = False,
 ) -> tuple[Floats, Floats, Floats]:
     """Step time, memory of the fullest chip and reason code of each layout.
 
@@ -208,6 +223,7 @@ def evaluate(
         layouts: one row per layout in the order of ``LayoutArgs``, shape (n, 19).
         ops, ops16: operators at the dtype of the products and in 16 bit.
         fit: fitted coefficients.
+        uneven: whether the last stage leaves :func:`layers_for_head` layers to the others.
 
     Returns:
         Step [s], memory [bytes] and reason code, each of shape (n,). A layout that cannot be has infinite step and
@@ -231,9 +247,9 @@ def evaluate(
     _blocks(shape, run, kinds, ops, ops16, fit, dense, mixture, ends)
     ways, way_of = _kinds(layouts, TRAFFIC_COLUMNS, True)
     traffic = np.zeros((len(ways), len(TrafficTimes._fields)))
-    _messages(shape, run, np.ascontiguousarray(layouts[ways]), ops.link, fit, traffic)
+    _messages(shape, run, np.ascontiguousarray(layouts[ways]), ops.link, fit, traffic, uneven)
     step, memory, reason = np.empty(count), np.empty(count), np.empty(count)
-    _scan(shape, run, layouts, kind_of, way_of, ops.memory, fit, dense, mixture, ends, traffic, step, memory, reason)
+    _scan(shape, run, layouts, kind_of, way_of, ops.memory, fit, dense, mixture, ends, traffic, step, memory, reason, uneven)
     return step, memory, reason
 
 

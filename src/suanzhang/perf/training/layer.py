@@ -12,7 +12,7 @@ from suanzhang.perf.elementwise import memory_bound_s
 from suanzhang.perf.gemm import gemm_s
 from suanzhang.perf.moe import grouped_gemm_s
 from suanzhang.perf.training.activations import tokens_per_micro_batch
-from suanzhang.perf.training.args import FLASH1, Coefficients, LayerTimes, LayoutArgs, RunArgs, ShapeArgs
+from suanzhang.perf.training.args import DUALPIPE, FLASH1, Coefficients, LayerTimes, LayoutArgs, RunArgs, ShapeArgs
 from suanzhang.perf.training.overlap import exposed_s
 from suanzhang.perf.training.params import dense_layer_params, moe_layer_params, routed_params
 
@@ -554,8 +554,9 @@ def layer_times(
         memory_b += MEMORY_BACKWARD * fit.memory * sort
         quantize += memory_bound_s(expert_quantize_bytes(shape, run, layout) * fit.quantize, ops.memory)
         messages = fit.expert * expert_comm_s(shape, run, layout, ops)
-        expert_f = exposed_s(messages, fit.gemm * gemm_f, run.overlap_ep, fit.hidden)
-        expert_b = exposed_s(messages, fit.gemm * (gemm_i + gemm_w), run.overlap_ep, fit.hidden)
+        overlap = 1.0 if layout.schedule == DUALPIPE else run.overlap_ep
+        expert_f = exposed_s(messages, fit.gemm * gemm_f, overlap, fit.hidden)
+        expert_b = exposed_s(messages, fit.gemm * (gemm_i + gemm_w), overlap, fit.hidden)
         kernels += 20.0
         expert_host = EXPERT_LAUNCHES * run.launch_s * fit.launch
     if run.quantized > 0.0:

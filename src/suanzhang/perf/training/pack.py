@@ -212,6 +212,7 @@ def layout_args(layout: TrainLayout) -> LayoutArgs:
         offload_activations=float(layout.offload_activations),
         cp_a2a=float(layout.cp > 1 and layout.cp_kind == "a2a"),
         shard_ranks=float(layout.shard_ranks),
+        head_layers=float(layout.head_layers),
     )
 
 
@@ -240,4 +241,5 @@ def unpack_layout(row: LayoutArgs) -> TrainLayout:
         offload_activations=bool(row.offload_activations),
         cp_kind="a2a" if row.cp_a2a else "ring",
         shard_ranks=int(row.shard_ranks),
+        head_layers=int(row.head_layers),
     )

@@ -78,11 +78,77 @@ def head_params(shape: ShapeArgs, layout: LayoutArgs) -> float:
 
 
 @formula
+def head_weight(shape: ShapeArgs) -> float:
+    """Arithmetic of the last stage beyond its layers, in layers of the model.
+
+    Model:    the output head, and each extra prediction layer with a head of its own.
+
+    Args:
+        shape: the model.
+
+    Returns:
+        Layers that cost as much [1].
+
+    Equation: w = (1 + n) V d / P + n, V words, d width, n extra layers, P parameters that a token meets in one layer.
+
+    Validity: heads and layers that reach similar shares of the peak; attention over the sequence is left out.
+
+    Sources:  [derived] counted from the shape of the model.
+
+    Example:
+        >>> from suanzhang.perf.training.examples import GPT3
+        >>> round(head_weight(GPT3), 2)
+        0.35
+    """
+    width = shape.topk * shape.expert_ffn + shape.shared_ffn if shape.experts > 0.0 else shape.ffn
+    layer = shape.attention_params + shape.matrices * shape.hidden * width
+    return (1.0 + shape.mtp_layers) * shape.vocab * shape.hidden / layer + shape.mtp_layers
+
+
+@formula
+def layers_for_head(shape: ShapeArgs, pp: float) -> float:
+    """Layers that the last stage should leave to the others, so that the head holds up none of them.
+
+    Model:    the slowest stage sets the pace. A layer moves where that makes the slowest stage at least a fiftieth lighter.
+
+    Args:
+        shape: the model.
+        pp: pipeline stages [1].
+
+    Returns:
+        Number of layers.
+
+    Equation: the h that makes max(ceil((L - q + h) / (p - 1)), q - h + w) least, q = floor(L / p), w the weight of the head.
+
+    Validity: L >= p; layers of equal time.
+
+    Sources:  [megatron-core] options for uneven first and last stages.
+
+    Example:
+        >>> from suanzhang.perf.training.examples import GPT3
+        >>> layers_for_head(GPT3, 8.0), layers_for_head(GPT3._replace(vocab=250000.0), 12.0)
+        (0.0, 1.0)
+    """
+    if pp <= 1.0:
+        return 0.0
+    weight = head_weight(shape)
+    share = math.floor(shape.layers / pp)
+    least = max(share + weight, math.ceil(shape.layers / pp))
+    moved, worth = 0.0, 0.02 * least
+    for count in range(1, int(share) + 1):
+        slowest = max(math.ceil((shape.layers - share + count) / (pp - 1.0)), share - count + weight)
+        if slowest < least - worth:
+            least, moved = slowest, float(count)
+    return moved
+
+
+@formula
 def stage_layers(shape: ShapeArgs, layout: LayoutArgs, stage: float) -> float:
     """Layers of a pipeline stage.
 
     Model:    layers are spread evenly; what does not divide goes to the middle stages first, since the first
-              stage also holds the embedding and the last one the head. No layer is cut.
+              stage also holds the embedding and the last one the head. The last stage leaves ``head_layers`` of its share to
+              the others. No layer is cut.
 
     Args:
         shape: the model.
@@ -92,9 +158,10 @@ def stage_layers(shape: ShapeArgs, layout: LayoutArgs, stage: float) -> float:
     Returns:
         Number of layers.
 
-    Equation: q + 1 on r = L mod p stages, q = floor(L / p) on the others.
+    Equation: q + 1 on r = L mod p stages, q = floor(L / p) on the others; q - h on the last one where it leaves h, and the rest
+              evenly on the p - 1 others.
 
-    Validity: L >= p.
+    Validity: L >= p, h <= q.
 
     Sources:  [megatron-core] options for uneven first and last stages.
 
@@ -102,8 +169,17 @@ def stage_layers(shape: ShapeArgs, layout: LayoutArgs, stage: float) -> float:
         >>> from suanzhang.perf.training.examples import EXAMPLE_LAYOUT, GPT3
         >>> stage_layers(GPT3._replace(layers=126.0), EXAMPLE_LAYOUT._replace(pp=16.0), 0.0)
         7.0
+        >>> left = EXAMPLE_LAYOUT._replace(pp=16.0, head_layers=2.0)
+        >>> [stage_layers(GPT3._replace(layers=61.0), left, stage) for stage in (0.0, 1.0, 15.0)]
+        [4.0, 4.0, 1.0]
     """
     share = math.floor(shape.layers / layout.pp)
+    if layout.head_layers > 0.0 and layout.pp > 1.0:
+        last = share - layout.head_layers
+        if stage >= layout.pp - 1.0:
+            return last
+        others = math.floor((shape.layers - last) / (layout.pp - 1.0))
+        return others + 1.0 if 1.0 <= stage <= shape.layers - last - others * (layout.pp - 1.0) else others
     extra = shape.layers - share * layout.pp
     if extra <= layout.pp - 2.0:
         return share + 1.0 if 1.0 <= stage <= extra else share
@@ -117,6 +193,10 @@ def layers_before(shape: ShapeArgs, layout: LayoutArgs, stage: float) -> float:
     Sources:  [derived] counted from the shape of the model and the cut into stages.
     """
     share = math.floor(shape.layers / layout.pp)
+    if layout.head_layers > 0.0 and layout.pp > 1.0:
+        spread = shape.layers - share + layout.head_layers
+        others = math.floor(spread / (layout.pp - 1.0))
+        return others * stage + min(max(stage - 1.0, 0.0), spread - others * (layout.pp - 1.0))
     extra = shape.layers - share * layout.pp
     if extra <= layout.pp - 2.0:
         return share * stage + min(max(stage - 1.0, 0.0), extra)
