@@ -95,6 +95,7 @@ def serve_day(
     link_bytes_per_s: float | None = None,
     trace: str = "",
     prefixes: int = 0,
+    debug: bool = False,
 ) -> DayResult:
     """A day of a service on a fleet, every request of the replicas that are followed simulated.
 
@@ -124,6 +125,7 @@ def serve_day(
         trace: recorded requests to replay instead of a rate and lengths.
         prefixes: how many beginnings the prompts share, each as popular as Zipf's law has it; the caches of the replicas then
             decide what is found. 0: each prompt finds ``prefix_share`` of itself.
+        debug: check the numbered invariants of the simulator on the way.
 
     Returns:
         What became of the requests, latencies over the day, batch and queue by the hour; overload with the capacity.
@@ -167,7 +169,7 @@ def serve_day(
     if pools or recorded is not None or prefixes or router == AWARE:
         _alone(
             {"urgent": urgent, "timeout": queue_timeout_s, "mtbf": mtbf_s, "autoscale": autoscale, "peak of a trace":
-             recorded is not None and peak_to_mean != 1.0},
+             recorded is not None and peak_to_mean != 1.0, "debug": debug},
         )  # fmt: skip
         if not pools and (not layout or not replicas):
             usual = replace(way, router="least-loaded")
@@ -186,7 +188,7 @@ def serve_day(
         router=router, seed=seed, workers=workers, bin_s=HOUR_S,
         failures=Failures(mtbf_s, repair_s) if mtbf_s is not None else None,
         scaler=Autoscaler(max(fleet.followed // 4, 1), max(0.5 * fleet.batch, 1.0), 60.0, cold_start_s) if autoscale else None,
-        records=kept is not None,
+        records=kept is not None, debug=debug,
     )  # fmt: skip
     if kept is not None:
         keep(kept, fleet.ready, found)

@@ -111,6 +111,7 @@ def simulate(
     requests: Annotated[
         Path | None, typer.Option("--requests", help="Write each followed request into this Parquet file.")
     ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Check the numbered invariants of the simulator on the way.")] = False,
     seed: Seed = 0,
 ) -> Call:
     """Follow a day of a fleet, request by request.
@@ -134,6 +135,6 @@ def simulate(
         "cold_start_s": positive(cold_start, "time", "--cold-start"), "burstiness": burstiness if burstiness != 1.0 else None,
         "workers": workers if workers != 2 else None, "seed": seed or None, "requests_file": requests,
         "pools": pool or None, "link_bytes_per_s": positive(link, "bytes", "--link"), "prefixes": prefixes or None,
-        "trace": str(trace) if trace else "",
+        "trace": str(trace) if trace else "", "debug": debug,
     }  # fmt: skip
     return Call("simulate", (model, chip) if chip else (model,), named, "following the day")

@@ -18,7 +18,7 @@ from suanzhang.sim.arrivals import Traffic, joined, stream
 from suanzhang.sim.cell import FOREVER, NO_CACHE, ROUTERS, drain, feed, scratch
 from suanzhang.sim.histogram import summarise
 from suanzhang.sim.operations import Autoscaler, Failures, Operations
-from suanzhang.sim.replica import outstanding, result, urgent_first
+from suanzhang.sim.replica import outstanding, result, stop_if_broken, urgent_first
 from suanzhang.sim.state import Engine, State, Times, engine, new_state, times
 from suanzhang.spec.sim import EngineSettings, Floats, Ints, IterationTable, RequestBatch, RequestRecord, SimResult, Timeline
 
@@ -60,6 +60,7 @@ def simulate_fleet(
     failures: Failures | None = None,
     scaler: Autoscaler | None = None,
     records: bool = False,
+    debug: bool = False,
 ) -> SimResult:
     """A stream of requests on many equal replicas, every request simulated.
 
@@ -79,12 +80,14 @@ def simulate_fleet(
         failures: how replicas fail; None for never.
         scaler: how the open replicas of each cell follow the load; None for all open all day.
         records: keep what became of each request, in order of arrival.
+        debug: check the invariants of the memory of every cell after each piece of requests and at the end.
 
     Returns:
         The cells added up. A cell whose queue fills up stops there, and the fleet is marked as overloaded.
 
     Raises:
         InputError: the traffic, the settings or the counts cannot be used.
+        SolverError: an invariant is broken (only with ``debug``); please report it.
     """
     if router not in ROUTERS:
         raise unknown_name("router", router, ROUTERS)
@@ -99,7 +102,9 @@ def simulate_fleet(
         share = replace(traffic, requests_per_s=traffic.requests_per_s * sizes[cell] / replicas)
         count = int(edges[cell + 1] - edges[cell])
         when = (start_s, warmup_s, bin_s)
-        return run_cell(share, count, table, settings, sizes[cell], router, (seed, cell), when, failures, scaler, records)
+        return run_cell(
+            share, count, table, settings, sizes[cell], router, (seed, cell), when, failures, scaler, records, debug
+        )
 
     with ThreadPoolExecutor(max_workers=min(workers, cells)) as pool:
         return merge(list(pool.map(run, range(cells))))
@@ -117,6 +122,7 @@ def run_cell(
     failures: Failures | None = None,
     scaler: Autoscaler | None = None,
     records: bool = False,
+    debug: bool = False,
 ) -> SimResult:
     """One cell; ``key`` is the seed and the number of the cell, ``when`` its start, warm-up and bin width [s]."""
     start_s, warmup_s, bin_s = when
@@ -139,6 +145,8 @@ def run_cell(
             taken += feed(st, en, tb, ROUTERS[router], key[0], taken, *columns, todo)
             if st.tally[f.FULL]:
                 break
+        if debug:
+            stop_if_broken(st, en, taken)
         if st.tally[f.FULL]:
             break
         if taken <= count // 2:
@@ -151,6 +159,8 @@ def run_cell(
     rate = (done - half[0]) / max(now - half[2], 1e-12)
     if not full:
         drain(st, en, tb, FOREVER)
+    if debug:
+        stop_if_broken(st, en, taken)
     end_s = float(st.spent[f.LAST_END]) - start_s
     if not growing:
         rate = int(st.tally[f.FINISHED]) / max(end_s, 1e-12)

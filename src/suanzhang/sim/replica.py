@@ -90,7 +90,7 @@ def simulate(
         columns = (arrivals[piece], inputs[piece], outputs[piece], cached[piece], urgent[piece])
         taken += feed(st, en, tb, ROUTERS[router], seed, low, *columns, todo)
         if debug:
-            _stop_if_broken(st, en, taken)
+            stop_if_broken(st, en, taken)
         if high in (half, len(arrivals)) or st.tally[f.FULL]:
             marks.append((float(arrivals[max(taken - 1, 0)]), int(st.tally[f.FINISHED]), outstanding(st)))
         if st.tally[f.FULL]:
@@ -99,7 +99,7 @@ def simulate(
     if not full:
         drain(st, en, tb, FOREVER)
     if debug:
-        _stop_if_broken(st, en, taken)
+        stop_if_broken(st, en, taken)
     growing = full or is_growing(arrivals[half:], marks[0][2], marks[-1][2])
     rate = _rate(marks) if growing else float(st.tally[f.FINISHED]) / max(float(st.spent[f.LAST_END]), 1e-12)
     return result(st, en, taken, growing, rate, start, requests if records else None)
@@ -110,7 +110,12 @@ def _pieces(count: int, half: int, size: int) -> list[tuple[int, int]]:
     return list(itertools.pairwise(edges)) if count > 1 else [(0, count)]
 
 
-def _stop_if_broken(st: State, en: Engine, taken: int) -> None:
+def stop_if_broken(st: State, en: Engine, taken: int) -> None:
+    """Check the invariants of a cell.
+
+    Raises:
+        SolverError: one is broken.
+    """
     found = broken(st, en, taken)
     if found:
         raise SolverError(f"simulator: {found[0]}", fix="report the case with its seed", details={"broken": found})

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from suanzhang.errors import InputError
+from suanzhang.errors import InputError, SolverError
 from suanzhang.sim.arrivals import Traffic
 from suanzhang.sim.fleet import simulate_fleet
 from suanzhang.sim.operations import Autoscaler, Failures
@@ -85,3 +85,20 @@ def test_overload_is_answered():
 def test_bad_fleets_are_one_line(bad):
     with pytest.raises(InputError):
         fleet(**bad)
+
+
+def test_invariants_hold_on_a_day_with_failures_and_a_following_fleet():
+    bursts = Traffic(60.0, *LENGTHS, LoadSpec(), 2.0, 4000, urgent=0.2, cancelled=0.1)
+    options = {"failures": Failures(mtbf_s=100.0, repair_s=20.0), "scaler": Autoscaler(4, 8.0, 10.0, 20.0)}
+    checked, plain = (
+        simulate_fleet(bursts, 80_000, TABLE, ENGINE, 12, seed=3, debug=debug, **options) for debug in (True, False)
+    )
+    assert checked.failures > 10
+    assert checked.e2e_s == plain.e2e_s
+
+
+def test_a_broken_invariant_stops_a_fleet(monkeypatch):
+    monkeypatch.setattr("suanzhang.sim.replica.broken", lambda *_: ["S2 pages: 3 held"])
+    assert fleet(2000).finished == 2000
+    with pytest.raises(SolverError, match="S2 pages"):
+        fleet(2000, debug=True)
