@@ -35,7 +35,7 @@ _WORDS = {
     "alone": "one pool alone",
 }
 _OTHERS = {
-    "data_comm_s": (dotted(data_comm_s), ("link", "nic", "overlap_dp", "data")),
+    "data_comm_s": (dotted(data_comm_s), ("link", "nic", "data")),
     "optimizer_s": (dotted(optimizer_s), ("hbm",)),
     "overhead_s": (dotted(step_terms), ("overhead",)),
     "jitter_s": (dotted(step_terms), ("jitter",)),

@@ -44,7 +44,7 @@ _TERMS: Mapping[str, tuple[str, ...]] = {
     "tensor_comm": ("link", "collective"),
     "expert_comm": ("link", "nic", "collective"),
     "pipeline_comm": ("link", "nic", "collective"),
-    "launch": ("launch",),
+    "launch": ("launch", "layer_kernels"),
     "host": ("host", "host_per_seq"),
 }
 """Term of an iteration: the figures that it rests on."""
@@ -94,6 +94,7 @@ class Replica:
             "link": of_chip(chip, "link_bytes_per_s", "link bandwidth"),
             "nic": of_chip(chip, "node.nic_bytes_per_s", "network bandwidth"),
             "launch": of_stack(stack, "launch_s", "s", "host time of a launch"),
+            "layer_kernels": of_stack(stack, "layer_kernels", "kernels", "kernels of a layer"),
             "host": of_stack(stack, "host_s", "s", "host time of an iteration"),
             "host_per_seq": of_stack(stack, "host_per_seq_s", "s", "host time of a sequence"),
         }
@@ -200,9 +201,11 @@ def latencies(replica: Replica, stored: Mapping[str, Any], of: str = "") -> list
 def memory(replica: Replica, of: str = "") -> Node:
     """Tree of the memory of the fullest chip."""
     stored = replica.stored["memory"]
+    taken = (of_stack(replica.stack, "reserve_bytes", "B", "memory of driver and libraries"),
+             of_stack(replica.stack, "memory_fraction", "fraction", "share of the memory that the engine takes"))  # fmt: skip
     names = {"weights_bytes": "weights", "activation_bytes": "activations", "reserve_bytes": "reserve", "kv_bytes": "cache"}
     parts = tuple(
-        Node(words, float(stored[key]), "B", "formula", dotted(replica_memory))
+        Node(words, float(stored[key]), "B", "formula", dotted(replica_memory), taken if words == "reserve" else ())
         for key, words in names.items()
         if stored[key] is not None
     )

@@ -21,6 +21,7 @@ from suanzhang.perf.training.pack import layout_args
 from suanzhang.perf.training.pipeline import bubble_s
 from suanzhang.perf.training.step import data_comm_s, layer_total_s, recompute_s, step_terms, step_total_s
 from suanzhang.perf.training.traffic import optimizer_s
+from suanzhang.source import QUESTION
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.job import TrainJob
 from suanzhang.spec.layout import TrainLayout
@@ -40,19 +41,41 @@ _TERMS: Mapping[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "backward_weight_s": (dotted(layer_times), ("gemm_weight",), ("peak", "kernels", "gemm")),
     "recompute_s": (dotted(recompute_s), ("selective",), ("peak", "kernels", "gemm")),
     "embedding_head_s": (dotted(head_times), (), ("peak16", "kernels16", "gemm")),
-    "launch_s": (dotted(layer_total_s), ("host_forward", "host_backward"), ("launch", "launch_fit")),
+    "launch_s": (dotted(layer_total_s), ("host_forward", "host_backward"), ("launch", "layer_kernels", "launch_fit")),
     "tensor_comm_s": (dotted(layer_times), ("tensor_forward", "tensor_backward"), ("link", "tensor")),
     "context_comm_s": (dotted(layer_times), ("context_forward", "context_backward"), ("link", "nic")),
     "expert_comm_s": (dotted(layer_times), ("expert_forward", "expert_backward"), ("link", "nic", "expert")),
     "pipeline_comm_s": (dotted(step_terms), (), ("nic", "pipeline")),
     "bubble_s": (dotted(bubble_s), (), ("peak", "kernels", "gemm")),
-    "data_comm_s": (dotted(data_comm_s), (), ("link", "nic", "overlap_dp", "data")),
+    "data_comm_s": (dotted(data_comm_s), (), ("link", "nic", "data")),
     "optimizer_s": (dotted(optimizer_s), (), ("hbm",)),
     "offload_s": (dotted(step_terms), (), ()),
     "overhead_s": (dotted(step_terms), (), ("overhead",)),
     "jitter_s": (dotted(step_terms), (), ("jitter",)),
 }  # fmt: skip
 """Term of a step: its formula, the times of a layer that it holds, the figures that it rests on."""
+_HIDING = {
+    "overlap_dp": ("traffic between data ranks", "data"),
+    "overlap_tp": ("traffic between tensor ranks", "tensor"),
+    "overlap_gather": ("gathers for weight gradients", "tensor"),
+    "overlap_pp": ("messages between stages", "pipeline"),
+    "overlap_ep": ("traffic between experts", "expert"),
+    "overlap_cp": ("traffic round a context ring", "context"),
+    "overlap_cp_a2a": ("exchange of heads between context ranks", "context"),
+}
+"""Setting of the software that hides traffic behind compute: what it hides, and the term that holds the rest."""
+_HELD = {
+    "weights": (("param_bytes", "B", "bytes of a weight"),),
+    "gradients": (("grad_bytes", "B", "bytes of a gradient"),),
+    "optimizer": (("optimizer_bytes", "B", "bytes of optimizer state of a parameter"),),
+    "logits": (("loss_bytes", "B", "bytes of a logit"),),
+    "reserve": (
+        ("reserve_bytes", "B", "memory of driver and libraries"),
+        ("fragmentation", "fraction", "memory that the allocator cannot use again"),
+    ),
+}
+"""Part of the memory of a chip: the settings of the software that it rests on."""
+_SHORT = {"data": "dp", "tensor": "tp", "pipeline": "pp", "expert": "ep", "context": "cp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +165,24 @@ def step_tree(run: Run, *, layers: bool = True) -> Node:
         words = term.name.removesuffix("_s").replace("_", " ")
         parts.append(Node(words, term.value, "s", "formula", formula, inputs, below.get(term.name, ()) if term.value else ()))
     shown = sorted(parts, key=lambda part: -(part.value or 0.0))
-    return Node("one optimizer step", run.estimate.step_s, "s", "sum", dotted(step_total_s), parts=tuple(shown))
+    return Node("one optimizer step", run.estimate.step_s, "s", "sum", dotted(step_total_s), hidden_by(run), tuple(shown))
+
+
+def hidden_by(run: Run) -> tuple[Given, ...]:
+    """Shares of traffic that the software is taken to hide, each with what the step would grow by without it."""
+    found = []
+    for field, (words, name) in _HIDING.items():
+        value = float(getattr(run.stack, field))
+        if value <= 0.0 or not any(term.value for term in run.estimate.terms if term.name == f"{name}_comm_s"):
+            continue
+        shown = replace(run.stack, **{field: 0.0})  # type: ignore[arg-type]
+        longer = estimate_packed(pack(run.job, run.chip, shown), run.estimate.layout, run.chip).step_s
+        weight = min(1.0, max(0.0, longer / run.estimate.step_s - 1.0))
+        if weight > 0.0:
+            given = of_stack(run.stack, field, "fraction", f"hidden share of the {words}")
+            given = replace(given, weight_fraction=weight, note=f"without it the step takes {100.0 * weight:.1f} % longer")
+            found.append(replace(given, source=QUESTION, grade="asked") if _SHORT[name] in run.stack.asked_overlap else given)
+    return tuple(found)
 
 
 def _below(run: Run) -> dict[str, tuple[Node, ...]]:
@@ -204,7 +244,7 @@ def givens_of_run(run: Run) -> dict[str, Given]:
         "nic": of_chip(chip, "node.nic_bytes_per_s", "network bandwidth"),
         "launch": of_stack(stack, "launch_s", "s", "host time of a launch"),
         "overhead": of_stack(stack, "step_overhead_s", "s", "framework time of a step"),
-        "overlap_dp": of_stack(stack, "overlap_dp", "fraction", "overlapped share of the data traffic"),
+        "layer_kernels": of_stack(stack, "layer_kernels", "kernels", "kernels of a layer"),
         "gemm": fitted("gemm", f"time of products inside a step over isolated, {kind}"),
         "launch_fit": fitted("launch", "time of launches over stated"),
         "tensor": fitted("tensor", "time of tensor traffic over ideal"),
@@ -218,7 +258,13 @@ def givens_of_run(run: Run) -> dict[str, Given]:
 def memory_tree(run: Run) -> Node:
     """Memory of the fullest chip as the sum of its parts."""
     fullest = max(run.estimate.memory, key=lambda stage: stage.total_bytes)
-    parts = tuple(Node(part.name, part.value, "B", "formula", dotted(stage_memory)) for part in fullest.parts)
+    behind = {
+        name: tuple(of_stack(run.stack, field, unit, words) for field, unit, words in rests if getattr(run.stack, field))
+        for name, rests in _HELD.items()
+    }
+    parts = tuple(
+        Node(part.name, part.value, "B", "formula", dotted(stage_memory), behind.get(part.name, ())) for part in fullest.parts
+    )
     have = of_chip(run.chip, "hbm_bytes", "memory")
     return Node(
         "memory of the fullest chip", fullest.total_bytes, "B", "sum", dotted(stage_memory), (have,), parts,

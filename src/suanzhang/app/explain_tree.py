@@ -159,7 +159,8 @@ def flags_of(trees: Iterable[Node]) -> tuple[Flag, ...]:
 
 def _weights(node: Node) -> dict[str, tuple[Given, float]]:
     """Weak figures at and below a node with what rests on them, at most what rests on the node."""
-    own = {g.name: (g, node.share or 0.0) for g in node.inputs if g.grade in WEAK and g.source != QUESTION}
+    weak = [given for given in node.inputs if given.grade in WEAK and given.source != QUESTION]
+    own = {given.name: (given, (node.share or 0.0) * given.weight_fraction) for given in weak}
     mixed = node.joined in ("formula", "given")
     for part in node.parts:
         for name, (given, weight) in _weights(part).items():
