@@ -22,7 +22,7 @@ def test_they_are_among_the_inputs_of_the_answer(capsys: pytest.CaptureFixture[s
     "flags",
     [
         ["--rate", "5", "--apart", "--draft-tokens", "3"],
-        ["--rate", "5", "--launch", "vllm", "--prefix-share", "0.5"],
+        ["--rate", "5", "--apart", "--requests", "rows.parquet"],
         ["--rate", "5", "--offloaded", "0.5"],
     ],
 )
@@ -30,3 +30,10 @@ def test_where_they_mean_nothing_they_are_refused(flags: list[str], capsys: pyte
     assert run([*BASE, *flags]) == 2
     out, err = capsys.readouterr()
     assert not out and err.startswith("error: ") and "Traceback" not in err
+
+
+def test_launch_files_hold_them(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--rate", "5", "--launch", "vllm", "--prefix-share", "0.5", "--simulated-requests", "0", "--json"]
+    assert run([*BASE, *flags]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert "--enable-prefix-caching" in answer["files"][0]["text"]
