@@ -14,7 +14,9 @@ import pytest
 
 import suanzhang
 from suanzhang.app import physics_data
-from suanzhang.app.cite import formula_keys
+from suanzhang.app.cite import NO_DOCUMENT, formula_keys
+from suanzhang.app.explain import TREES
+from suanzhang.app.explain_tree import find_formula, formulas_of, givens_of
 from suanzhang.catalog.chips import chips
 from suanzhang.catalog.markets import markets
 from suanzhang.catalog.models import models
@@ -23,6 +25,7 @@ from suanzhang.catalog.sources import bibtex, sources
 from suanzhang.catalog.stacks import serve_stacks, train_stacks
 from suanzhang.errors import InputError
 from suanzhang.money import figures as money_figures
+from suanzhang.report.jsonable import to_text
 from suanzhang.source import Quoted
 
 
@@ -232,3 +235,17 @@ def test_formats(train_file: Path) -> None:
     assert all(entry["title"] for entry in entries)
     with pytest.raises(InputError, match="format"):
         suanzhang.cite(train_file, format="ris")
+
+
+@pytest.mark.parametrize("verb", sorted(TREES))
+def test_a_verb_cites_exactly_what_it_used_in_every_format(verb: str, answers: dict[str, Any]) -> None:
+    body = json.loads(to_text(answers[verb]))
+    trees = suanzhang.explain(body).trees
+    used = {given.source for given in givens_of(trees)}
+    used |= {key for name in formulas_of(trees) for key in formula_keys(find_formula(name))}
+    used |= {(one if isinstance(one, str) else one["key"]).partition(":")[0] for one in body.get("sources", ())}
+    result = suanzhang.cite(body, format="bibtex")
+    keys = {reference.source.key for reference in result.references}
+    assert keys == {key for key in used if key and key not in NO_DOCUMENT}
+    assert set(bibtex_entries(result.text)) == keys
+    assert {entry["id"] for entry in json.loads(suanzhang.cite(body, format="csl-json").text)} == keys
