@@ -43,7 +43,7 @@ COUNTED = words(
     scale_up_domain chips_change batch alternatives n sources pairs layouts stages counts pruned rented owned memory_verdicts
     tp pp dp cp ep etp vpp failures requests concurrency hours nodes replications spares ways_evaluated
     chips_apart chips_shared chips_needed saved_chips cells finished moved preemptions rejected replicas_followed
-    timed_out unfinished isl osl rollout_chips train_chips chip_hours evaluated ffn head_dim heads kv_heads max_seq mtp_layers
+    timed_out unfinished responses isl osl rollout_chips train_chips chip_hours evaluated ffn head_dim heads kv_heads max_seq mtp_layers
     vocab chips_per_node concurrency_or_batch host_bound surfaces line tokens_per_step"""
 )
 """Keys whose noun is what they count, sizes of a layout among them."""
