@@ -108,7 +108,5 @@ def energy_table(bands: Sequence[EnergyBand]) -> Table:
         )
         for band in bands
     )  # fmt: skip
-    note = (
-        "sums to the line power; chips stand at all hours, services work by their load curve, trainings at all hours alike"
-    )
+    note = "sums to the line power; chips stand at all hours, services work by their load curve, trainings at all hours alike"
     return Table("Energy by price", columns, rows, note)

@@ -39,12 +39,13 @@ COUNTED = words(
     """chips replicas layers shapes rows runs scenarios steps months days tokens params flop hidden losses modelled times
     rows_total complete_rows complete_modelled layouts_evaluated requests_simulated chips_mean chips_mean_no_slo replicas_mean
     spare_replicas chips_per_run inputs_swung evaluations keys claims consistent inconsistent not_checkable seed batch_limit
-    running_batch micro_batch recompute_layers shard_ranks head_layers zero_stage global_batch seq_len visits_per_day fewest_chips
-    scale_up_domain chips_change batch alternatives n sources pairs layouts stages counts pruned rented owned memory_verdicts
+    running_batch micro_batch recompute_layers shard_ranks head_layers zero_stage global_batch seq_len
+    visits_per_day fewest_chips scale_up_domain chips_change batch
+    alternatives n sources pairs layouts stages counts pruned rented owned memory_verdicts
     tp pp dp cp ep etp vpp failures requests concurrency hours nodes replications spares ways_evaluated
     chips_apart chips_shared chips_needed saved_chips cells finished moved preemptions rejected replicas_followed
-    timed_out unfinished responses isl osl rollout_chips train_chips chip_hours evaluated ffn head_dim heads kv_heads max_seq mtp_layers
-    vocab chips_per_node concurrency_or_batch host_bound surfaces line tokens_per_step"""
+    responses timed_out unfinished isl osl rollout_chips train_chips chip_hours evaluated ffn head_dim heads kv_heads max_seq
+    mtp_layers vocab chips_per_node concurrency_or_batch host_bound surfaces line tokens_per_step"""
 )
 """Keys whose noun is what they count, sizes of a layout among them."""
 PLAIN = words(
