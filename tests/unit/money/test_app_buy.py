@@ -144,7 +144,7 @@ def test_everything_that_people_act_on_stands_in_text_page_and_json():
 
     found = plan("us-2023-04", ("a100-sxm-80",), risk=RiskOptions(scenarios=5, values=True, sensitivity=True, gap=5e-3))
     report, text = report_of(found), io.StringIO()
-    print_report(report, file=text, details=True)
+    print_report(report, file=text, width=200, details=True)
     for printed in (text.getvalue(), page(report, found)):
         for words in (
             "(VSS)", "(EVPI)", "value of waiting a month", "value of firm delivery", "Rent or buy", "Each future",
