@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from suanzhang.errors import Interrupted
 
 COMMAND = str(Path(sys.executable).with_name("suanzhang"))
 HARD = str(Path(__file__).with_name("hard-two-sites.yaml"))
+LISTENING = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+"""Put in force in each child: a test run in the background hands an ignored SIGINT down to its children."""
 ONE_FUTURE = {"buy": {"scenarios": 1}, "plan": {}}
 
 
@@ -101,10 +104,13 @@ def test_futures_that_were_drawn_are_kept() -> None:
 @pytest.mark.parametrize(("verb", "delay_s"), [("buy", 0.25), ("buy", 0.5), ("buy", 5.0), ("plan", 1.0), ("plan", 6.0)])
 def test_ctrl_c_at_any_moment_is_a_plan_or_one_line(verb: str, delay_s: float) -> None:
     words = [COMMAND, verb, HARD, "--json", *(("--scenarios", "1") if verb == "buy" else ())]
-    run = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(delay_s)
-    run.send_signal(signal.SIGINT)
-    out, err = run.communicate(timeout=120)
+    run = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=LISTENING)
+    try:
+        time.sleep(delay_s)
+        run.send_signal(signal.SIGINT)
+        out, err = run.communicate(timeout=120)
+    finally:
+        run.kill()
     assert "Traceback" not in err
     assert run.returncode in (0, 130)
     body = json.loads(out) if out else {}
@@ -120,7 +126,8 @@ def test_ctrl_c_at_any_moment_is_a_plan_or_one_line(verb: str, delay_s: float) -
 
 def test_progress_shows_bound_and_gap_on_a_terminal() -> None:
     outer, inner = pty.openpty()
-    run = subprocess.Popen([COMMAND, "buy", HARD, "--scenarios", "1", "--json"], stdout=subprocess.DEVNULL, stderr=inner)
+    words = [COMMAND, "buy", HARD, "--scenarios", "1", "--json"]
+    run = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=inner, preexec_fn=LISTENING)
     os.close(inner)
     shown = b""
     end = time.monotonic() + 60.0
