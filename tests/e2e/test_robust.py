@@ -6,6 +6,7 @@ import string
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -145,7 +146,9 @@ def test_ctrl_c_is_one_line_and_130() -> None:
         "sys.argv = ['suanzhang', 'train', '--model', 'm', '--tokens', '1B', '--chips', 'c:1']\n"
         "main()\n"
     )
-    run_ = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    listening = partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # tests in the background ignore it
+    words = [sys.executable, "-c", code]
+    run_ = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=listening)
     assert run_.stdout is not None and run_.stdout.readline() == "on\n"
     time.sleep(0.2)
     run_.send_signal(signal.SIGINT)
