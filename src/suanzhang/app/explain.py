@@ -211,11 +211,21 @@ def _claim_input(name: str, value: Any) -> Given:
         quotes = chip(str(value)).quotes
         peak = next((quotes[key] for key in ("peak_flop_per_s.bf16", "peak_flop_per_s.fp16") if key in quotes), None)
         return Given(words, str(value), "", peak.source if peak else "", peak.grade if peak else "assumed")
-    return Given(words, float(value) if isinstance(value, (int, float)) else str(value), "", "claim", "asked")
+    return Given(words, float(value) if isinstance(value, (int, float)) else _worded(value), "", "claim", "asked")
+
+
+def _worded(value: Any) -> str:
+    """An input that is no number, in words: ``{"dist": "lognormal", "mean": 200}`` as ``lognormal, mean 200``."""
+    if isinstance(value, Mapping):
+        return ", ".join(_worded(item) if name == "dist" else f"{name} {_worded(item)}" for name, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_worded(item) for item in value)
+    return str(value)
 
 
 def _scenario_home(verb: str) -> str:
-    from suanzhang.app import scenarios_jobs, scenarios_money
+    """The function that computes a verb of claims."""
+    from suanzhang.app.scenarios import scenario_function
 
-    name = verb.replace("-", "_")
-    return next((dotted(getattr(home, name)) for home in (scenarios_jobs, scenarios_money) if hasattr(home, name)), "")
+    found = scenario_function(verb)
+    return dotted(found) if found is not None else ""

@@ -33,6 +33,12 @@ def scenarios() -> Mapping[str, str]:
     return {name: (function.__doc__ or "").strip() for name, function in sorted(_SCENARIOS.items())}
 
 
+def scenario_function(name: str) -> Callable[[Inputs], Answer] | None:
+    """The function that computes a scenario; None when there is none of that name."""
+    _load()
+    return _SCENARIOS.get(name)
+
+
 def describe_scenarios() -> str:
     """All scenarios with their inputs and answers, as text for people."""
     parts = []
