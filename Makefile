@@ -1,6 +1,7 @@
 # Two commands matter: `make plan` and `make test`. Both set up what they need.
 PYTHON ?= python3
 BIN := .venv/bin
+TEST_JOBS ?= 2
 QUESTION ?= examples/gpu-rush-2023/question.yaml
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet -c constraints.txt
 
@@ -24,8 +25,8 @@ setup: .venv/setup ## create .venv, install, compile the formulas
 plan: .venv/setup ## the main job: plan the question of QUESTION=...
 	$(BIN)/suanzhang plan $(QUESTION)
 
-test: .venv/setup-test ## all tests
-	$(BIN)/python -m pytest
+test: .venv/setup-test ## all tests, on TEST_JOBS=2 cores
+	$(BIN)/python -m pytest -n $(TEST_JOBS)
 
 lint: .venv/setup-test
 	$(BIN)/ruff check .
