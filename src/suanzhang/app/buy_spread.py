@@ -79,8 +79,10 @@ def main_option(one: SizedAsk, bought: BuyResult) -> SizedService:
 
 
 def range_of(key: str) -> Interval:
-    """A figure of the cost lines over its value: its range, as the ends of an interval."""
+    """A figure of the cost lines over its value: its range, as the ends of an interval; one that was set to 0 has none."""
     own = figure(key)
+    if own.value == 0.0:
+        return Interval(1.0, 1.0, 1.0)
     return Interval(min(own.low, own.value) / own.value, 1.0, max(own.high, own.value) / own.value)
 
 

@@ -7,6 +7,7 @@ import json
 import pytest
 
 import suanzhang
+from suanzhang.app.buy_spread import RANGES, range_of
 from suanzhang.app.explain_tree import givens_of
 from suanzhang.catalog.chips import chip
 from suanzhang.catalog.sites import site
@@ -98,3 +99,10 @@ def test_a_figure_that_cannot_be_is_one_line(costs, says, tmp_path):
         suanzhang.plan(path)
     assert says in f"{caught.value.message}; {caught.value.fix}"
     assert "question.yaml" in caught.value.message
+
+
+@pytest.mark.parametrize("key", sorted(set(RANGES.values())))
+def test_a_figure_of_zero_has_no_range(key):
+    with instead({key: 0.0}):
+        span = range_of(key)
+    assert (span.p05, span.p50, span.p95) == (1.0, 1.0, 1.0)
