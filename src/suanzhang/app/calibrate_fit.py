@@ -40,17 +40,17 @@ def _fit_once(
     tables: dict[str, Floats] = {}
     for name, pick in _table_rows(surface.op, shapes).items():
         if pick.any():
-            tables |= _fit_tables(surface, shapes[pick], ratio[pick], name)
+            tables |= _fit_tables(surface, peaks, shapes[pick], ratio[pick], name)
     return values, tables
 
 
-def _fit_tables(surface: Surface, shapes: Floats, ratio: Floats, name: str) -> dict[str, Floats]:
+def _fit_tables(surface: Surface, peaks: Peaks, shapes: Floats, ratio: Floats, name: str) -> dict[str, Floats]:
     """The table of what the closed form leaves and, where there is a second one, both in turn as often as its kind asks."""
     points = surface.points(shapes)
     table = fit_table(points, ratio, surface.axes, surface.ridge)
     if surface.second_points is None:
         return {name: np.round(table * _PER_MILLE)}
-    others = surface.second_points(shapes)
+    others = surface.second_points(peaks, shapes)
     second = fit_table(others, ratio - look_up(points, surface.axes, table), surface.second_axes, surface.ridge)
     for _ in range(surface.turns):
         table = fit_table(points, ratio - look_up(others, surface.second_axes, second), surface.axes, surface.ridge)
@@ -79,7 +79,7 @@ def log_error(
         if name in tables and pick.any():
             error[pick] -= look_up(surface.points(shapes[pick]), surface.axes, tables[name] / _PER_MILLE)
     if "second" in tables and surface.second_points is not None:
-        error -= look_up(surface.second_points(shapes), surface.second_axes, tables["second"] / _PER_MILLE)
+        error -= look_up(surface.second_points(peaks, shapes), surface.second_axes, tables["second"] / _PER_MILLE)
     return error
 
 

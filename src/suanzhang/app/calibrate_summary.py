@@ -92,7 +92,7 @@ def _judge(profile: Profile, surface: FittedSurface, chip: ChipSpec, items: Iter
     have = {name: one for name, one in found if one is not None}
     guess = None
     if kin is not None:
-        guess = have.get(kin.chip) if kin.close else stand_in(chip, kin, have)
+        guess = stand_in(chip, kin, have)
     item = next((item for item in items if (item.op, item.dtype) == (surface.op, surface.dtype)), None)
     error = None
     if guess is not None and item is not None:

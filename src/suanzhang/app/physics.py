@@ -15,6 +15,7 @@ import numpy as np
 from suanzhang.app.physics_data import (
     Relative,
     backward_over_forward,
+    clock_hz,
     constant,
     cores,
     l2_bytes,
@@ -66,6 +67,8 @@ _FORMATS: Mapping[str, tuple[str, ...]] = {
 _BY_NAME = ("gemm", "link", "direct")
 """Kernels for which the named relatives of a chip speak, not all chips by likeness."""
 _STORED = {"int4": "int4_wo", "fp4": "nvfp4"}
+_IN_CYCLES = ("launch_s", "pair_s")
+"""Fixed times of kernels: the same number of clock cycles on every chip, wherever the host is not what they wait for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +128,8 @@ def physics(
     found: _Finder = _Finder(_chosen(chip, base, profile))
     if profile.endswith(".json"):
         origin = "measured"
-    elif kin is not None and not kin.close:
-        names = stand_ins(chip, kin.chip)
-        found = _Mean(chip, kin, {name: _Finder(_chosen(chip, name, profile)) for name in names})
+    elif kin is not None:
+        found = _carrying(chip, kin, profile)
     args = _assemble(chip, dtype, base, found, (kv_dtype, attention_dtype))
     if not repeated:
         args = args._replace(attention=args.attention._replace(l2_bytes=1.0), mla=args.mla._replace(l2_bytes=1.0))
@@ -161,10 +163,7 @@ def operator_args_left_out(chip: ChipSpec, dtype: str, profile: str = "") -> Ope
     kin = relative_when_left_out(chip)
     if kin is None or _base(chip)[1] != "measured":
         return operator_args(chip, dtype, profile)
-    found: _Finder = _Finder(_chosen(chip, kin.chip, profile))
-    if not kin.close:
-        names = stand_ins(chip, kin.chip)
-        found = _Mean(chip, kin, {name: _Finder(_chosen(chip, name, profile)) for name in names})
+    found = _carrying(chip, kin, profile)
     args = _assemble(chip, precision_of(dtype).surface, kin.chip, found, ("", ""))
     return args._replace(attention=args.attention._replace(l2_bytes=1.0), mla=args.mla._replace(l2_bytes=1.0))
 
@@ -263,8 +262,14 @@ class _Finder:
         return self.used
 
 
-class _Mean(_Finder):
-    """Looks in several chips and returns the mean of what they measured, each as loud as it is like the chip at hand."""
+def _carrying(chip: ChipSpec, kin: Relative, profile: str) -> _Finder:
+    """Looks in the profiles of a chip's relatives for what they say of the chip."""
+    names = (kin.chip,) if kin.close else stand_ins(chip, kin.chip)
+    return _Relatives(chip, kin, {name: _Finder(_chosen(chip, name, profile)) for name in names})
+
+
+class _Relatives(_Finder):
+    """Looks in the profiles of other chips and returns what they say together of the chip at hand."""
 
     def __init__(self, chip: ChipSpec, kin: Relative, finders: Mapping[str, _Finder]) -> None:
         self.chip = chip
@@ -287,11 +292,12 @@ class _Mean(_Finder):
 
 
 def stand_in(chip: ChipSpec, kin: Relative, surfaces: Mapping[str, FittedSurface]) -> FittedSurface | None:
-    """What chips with timings say together of one of another architecture.
+    """What chips with timings say of one without.
 
-    Attention and experts take the mean of coefficients and tables of all of them, each as loud as it is like the chip.
-    Dense products and collectives hang on how a chip feeds and wires its cores, which no trait tells: there the mean of
-    the coefficients of the named relatives is nearer, without tables.
+    A relative of its own architecture speaks alone, with coefficients and tables. Of other architectures, attention and
+    experts take the mean of coefficients and tables of all of them, each as loud as it is like the chip. Dense products and
+    collectives hang on how a chip feeds and wires its cores, which no trait tells: there the mean of the coefficients of the
+    named relatives is nearer, without tables.
 
     Args:
         chip: the chip without timings.
@@ -301,13 +307,40 @@ def stand_in(chip: ChipSpec, kin: Relative, surfaces: Mapping[str, FittedSurface
     Returns:
         The mean; None when none of the chips that count was timed.
     """
-    timed = {name: surface for name, surface in surfaces.items() if not host_bound(surface)} or surfaces
+    carried = {name: carry(surface, catalog_chip(name), chip, kin.close) for name, surface in surfaces.items()}
+    if kin.close:
+        return carried.get(kin.chip)
+    timed = {name: surface for name, surface in carried.items() if not host_bound(surface)} or carried
     op = next((surface.op for surface in timed.values()), "")
     if op in _BY_NAME:
         named = [timed[name] for name in (kin.chip, *kin.also) if name in timed]
         return replace(mean_surface(named), tables={}) if named else None
     weights = [likeness(chip, catalog_chip(name)) for name in timed]
     return mean_surface(list(timed.values()), weights) if timed else None
+
+
+def carry(surface: FittedSurface, timed: ChipSpec, chip: ChipSpec, close: bool) -> FittedSurface:
+    """What a surface of one chip says of another whose clock and cores differ.
+
+    Fixed times of kernels are counted in cycles. The on-chip cache feeds a core of the same architecture at the same rate,
+    whatever the format of the products: judged on chips left out, products in four bits gain a factor of two by it, while
+    between architectures the rate follows the products more than the cores.
+
+    Args:
+        surface: what was fitted to the timings.
+        timed: the chip that was timed.
+        chip: the chip at hand.
+        close: whether both share the architecture.
+    """
+    values = dict(surface.coefficients)
+    clocks = clock_hz(timed) / clock_hz(chip)
+    if math.isfinite(clocks) and not host_bound(surface):
+        values |= {name: values[name] * clocks for name in _IN_CYCLES if name in values}
+    if close and surface.op == "gemm":
+        here, there = peaks_of(chip, "gemm", surface.dtype), peaks_of(timed, "gemm", surface.dtype)
+        if here is not None and there is not None:
+            values["feed_bytes_per_flop"] *= there.flop_per_s / there.sms * here.sms / here.flop_per_s
+    return replace(surface, coefficients=values)
 
 
 def mean_surface(surfaces: Sequence[FittedSurface], weights: Sequence[float] = ()) -> FittedSurface:
@@ -354,7 +387,7 @@ def _assemble(chip: ChipSpec, dtype: str, base: str, found: _Finder, attended: t
     stored = _STORED.get(dtype, dtype)
     formats = _FORMATS.get(dtype, (dtype,))
     surface = found.first("gemm", formats)
-    gemm = gemm_args(peaks, stored, surface.coefficients if surface else GEMM_START, _table(surface))
+    gemm = gemm_args(peaks, stored, surface.coefficients if surface else GEMM_START, _pair(surface))
     grouped = found.first("moe", formats)
     moe = moe_args(peaks, stored, gemm, grouped.coefficients if grouped else MOE_START, _pair(grouped))
     memory = MemoryArgs(chip.hbm_bytes_per_s, constant("memory_efficiency"), constant("memory_launch_s"))

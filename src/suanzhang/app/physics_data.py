@@ -56,6 +56,11 @@ def l2_bytes(chip: ChipSpec) -> float:
     return float(table["chips"].get(_word(chip), table["default"])["value"])
 
 
+def clock_hz(chip: ChipSpec) -> float:
+    """Clock at which the vendor counts the peak of a chip [Hz]; not a number when it is not known."""
+    return float(_data()["clock"]["chips"].get(_word(chip), {"value": math.nan})["value"])
+
+
 def relative(chip: ChipSpec) -> Relative | None:
     """The chip whose measured efficiencies stand in for those of ``chip``; None when there is none."""
     return _relative(_data()["relatives"].get(_word(chip)))

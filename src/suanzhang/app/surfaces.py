@@ -14,7 +14,7 @@ from suanzhang.jit import formula
 from suanzhang.perf.args import AttentionArgs, GemmArgs, LinkArgs, MoeArgs, Residual, no_residual
 from suanzhang.perf.attention import decode_closed_s, mla_closed_s, prefill_closed_s
 from suanzhang.perf.collectives import node_allgather_s, node_allreduce_s, node_alltoall_s
-from suanzhang.perf.gemm import gemm_closed_s
+from suanzhang.perf.gemm import gemm_closed_s, gemm_waves
 from suanzhang.perf.moe import moe_closed_s
 from suanzhang.spec.chip import ChipSpec
 
@@ -80,7 +80,8 @@ class Surface:
         groups: columns that are left out whole when the fit is judged.
         predict: peaks, dtype, coefficients and shapes to seconds by the closed form.
         points: shapes to places in the table.
-        second_axes, second_points: grid and places of a second table over what the first leaves; empty without one.
+        second_axes, second_points: grid and places (from peaks and shapes) of a second table over what the first leaves;
+            empty without one.
         finer_groups: columns that are left out instead when there are fewer than five of those groups.
         ridge: weight that pulls the tables to the closed form where little was timed.
         turns: times that two tables are fitted again, each to what the other leaves.
@@ -94,14 +95,15 @@ class Surface:
     predict: Callable[[Peaks, str, Values, Floats], Floats]
     points: Callable[[Floats], Floats]
     second_axes: tuple[Axis, ...] = ()
-    second_points: Callable[[Floats], Floats] | None = None
+    second_points: Callable[[Peaks, Floats], Floats] | None = None
     finer_groups: tuple[int, ...] = ()
     ridge: float = 1e-3
     turns: int = 0
 
 
-def gemm_args(peaks: Peaks, dtype: str, v: Values, table: Residual | None = None) -> GemmArgs:
+def gemm_args(peaks: Peaks, dtype: str, v: Values, tables: tuple[Residual, Residual] | None = None) -> GemmArgs:
     """Arguments of the dense product from peaks and coefficients."""
+    first, second = tables or (no_residual(), no_residual())
     inside, weight, out = STORED_BYTES[dtype]
     return GemmArgs(
         peak_flop_per_s=peaks.flop_per_s,
@@ -117,7 +119,8 @@ def gemm_args(peaks: Peaks, dtype: str, v: Values, table: Residual | None = None
         wave_weight=v["wave_weight"],
         feed_bytes_per_s=v["feed_bytes_per_flop"] * peaks.flop_per_s,
         exposed=v["exposed"],
-        residual=table or no_residual(),
+        residual=first,
+        residual_waves=second,
     )
 
 
@@ -275,6 +278,14 @@ def _gemm_rows(shapes: Floats, args: GemmArgs) -> Floats:
 
 
 @formula
+def _gemm_wave_rows(shapes: Floats, sms: float) -> Floats:
+    out = np.empty(shapes.shape[0])
+    for i in range(shapes.shape[0]):
+        out[i] = gemm_waves(shapes[i, 0], shapes[i, 1], 1.0, sms)
+    return out
+
+
+@formula
 def _prefill_rows(shapes: Floats, args: AttentionArgs) -> Floats:
     out = np.empty(shapes.shape[0])
     for i in range(shapes.shape[0]):
@@ -350,11 +361,20 @@ def _by_width(shapes: Floats) -> Floats:
     return _octaves(np.column_stack([shapes[:, 0] * shapes[:, 2], shapes[:, 1], shapes[:, 4]]))
 
 
-def _by_cache_width(shapes: Floats) -> Floats:
+def _by_wave(peaks: Peaks, shapes: Floats) -> Floats:
+    waves = _gemm_wave_rows(shapes, peaks.sms)
+    return np.column_stack([_octaves(waves), waves / np.ceil(waves), _octaves(shapes[:, 2])])
+
+
+def _by_cache_width(_peaks: Peaks, shapes: Floats) -> Floats:
     return _octaves(np.column_stack([shapes[:, 0] * shapes[:, 3], shapes[:, 1], shapes[:, 4]]))
 
 
-def _by_group(shapes: Floats) -> Floats:
+def _by_group(_peaks: Peaks, shapes: Floats) -> Floats:
+    return _by_heads(shapes)
+
+
+def _by_heads(shapes: Floats) -> Floats:
     return _octaves(np.column_stack([shapes[:, 0] * shapes[:, 3], shapes[:, 1], shapes[:, 2] / shapes[:, 3]]))
 
 
@@ -380,6 +400,9 @@ GEMM = Surface(
     (1, 2),
     lambda peaks, dtype, v, shapes: _gemm_rows(shapes, gemm_args(peaks, dtype, v)),
     lambda shapes: _octaves(shapes),
+    (Axis(-8.0, 0.25, 69, 0.05), Axis(0.0, 0.05, 21, 0.01), Axis(5.0, 2.0, 6, 0.05)),
+    _by_wave,
+    turns=3,
 )
 PREFILL = Surface(
     "prefill",
@@ -417,7 +440,7 @@ DECODE = Surface(
     (Axis(0.0, 1.0, 15, 0.05), Axis(0.0, 1.0, 18, 0.05), Axis(0.0, 1.0, 7, 0.05)),
     (2, 3),
     lambda peaks, dtype, v, shapes: _decode_rows(shapes, attention_args(peaks, PREFILL_START, v)),
-    _by_group,
+    _by_heads,
     (Axis(0.0, 1.0, 16, 0.05), Axis(0.0, 1.0, 18, 0.05), Axis(6.0, 0.5, 7, 0.01)),
     _by_cache_width,
     turns=3,
@@ -465,7 +488,7 @@ MOE = Surface(
         )
     ),
     (Axis(-6.0, 1.0, 22, 0.5), Axis(10.0, 0.5, 8, 0.25), Axis(6.0, 1.0, 10, 0.25)),
-    lambda s: _octaves(np.column_stack([np.maximum(s[:, 0] * s[:, 3] / s[:, 4], 2.0**-8), s[:, 1], s[:, 2] / s[:, 6]])),
+    lambda _peaks, s: _octaves(np.column_stack([np.maximum(s[:, 0] * s[:, 3] / s[:, 4], 2.0**-8), s[:, 1], s[:, 2] / s[:, 6]])),
     finer_groups=(5, 6),
     ridge=1e-2,
 )

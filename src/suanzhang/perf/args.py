@@ -46,6 +46,8 @@ class GemmArgs(NamedTuple):
         feed_bytes_per_s: rate at which the on-chip cache feeds operands to all tiles together [B/s].
         exposed: how far the shorter of compute and memory shows beside the longer, 0 (hidden) to 1 [1].
         residual: ratios over log2 m, log2 n, log2 k.
+        residual_waves: what is then left over (log2 waves of the tile that ``gemm_waves`` counts, share of its last wave that
+            is filled over all of them, log2 k).
     """
 
     peak_flop_per_s: float
@@ -62,6 +64,7 @@ class GemmArgs(NamedTuple):
     feed_bytes_per_s: float
     exposed: float
     residual: Residual
+    residual_waves: Residual
 
 
 class AttentionArgs(NamedTuple):

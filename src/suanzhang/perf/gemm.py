@@ -47,7 +47,7 @@ def gemm_closed_s(m: float, n: float, k: float, batch: float, args: GemmArgs) ->
 
     Example:
         >>> from suanzhang.perf.args import GemmArgs, no_residual
-        >>> chip = GemmArgs(1e30, 1e12, 100.0, 2.0, 2.0, 2.0, 1.0, 1.0, 0.0, 5e-6, 0.0, 1e30, 0.0, no_residual())
+        >>> chip = GemmArgs(1e30, 1e12, 100.0, 2.0, 2.0, 2.0, 1.0, 1.0, 0.0, 5e-6, 0.0, 1e30, 0.0, no_residual(), no_residual())
         >>> round(gemm_closed_s(1.0, 1000.0, 500.0, 1.0, chip) * 1e6, 3)  # 1 MB of weights at 1 TB/s, and 5 us
         6.003
     """
@@ -71,7 +71,8 @@ def gemm_s(m: float, n: float, k: float, batch: float, args: GemmArgs) -> float:
         Output tiles run in waves over the cores; each tile costs its products, a fixed start and end worth ``ramp_k`` of
         depth, and its operands out of the on-chip cache; the best of four tile sizes counts. Memory traffic of both
         operands and the result runs beside it; of the shorter of the two a fitted share shows. Left out: kernels chosen
-        badly by the library, clocks that fall under power limits (both are in the fitted table where it was measured).
+        badly by the library, clocks that fall under power limits (both are in the fitted tables where it was measured: one
+        over the sizes, one over how many waves of the most used tile there are and how full the last one is).
 
     Args:
         m: rows of the activation, tokens [1], above 0.
@@ -84,8 +85,9 @@ def gemm_s(m: float, n: float, k: float, batch: float, args: GemmArgs) -> float:
         The time [s].
 
     Equation:
-        T = f(m, n, k) (T_launch + max(T_c, T_m) + x min(T_c, T_m)^2 / max(T_c, T_m))
-        T_c = min over tiles of W (2 t_m t_n (k + k_0) S / (P e) + (t_m b_a + t_n b_w) k S / F), W = waves of the tile
+        T = f(m, n, k) g(w, w / ceil(w), k) (T_launch + max(T_c, T_m) + x min(T_c, T_m)^2 / max(T_c, T_m))
+        T_c = min over tiles of W (2 t_m t_n (k + k_0) S / (P e) + (t_m b_a + t_n b_w) k S / F), W = waves of the tile,
+        w = gemm_waves
         T_m = (m k b_a + n k b_w + m n b_o) / (B e_B)
 
     Validity:
@@ -97,12 +99,47 @@ def gemm_s(m: float, n: float, k: float, batch: float, args: GemmArgs) -> float:
 
     Example:
         >>> from suanzhang.perf.args import GemmArgs, no_residual
-        >>> chip = GemmArgs(1e15, 1e12, 100.0, 2.0, 2.0, 2.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1e30, 0.0, no_residual())
+        >>> chip = GemmArgs(1e15, 1e12, 100.0, 2.0, 2.0, 2.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1e30, 0.0, no_residual(), no_residual())
         >>> round(gemm_s(25600.0, 256.0, 1000.0, 1.0, chip) * 1e6, 3)
         64.819
     """
     closed = gemm_closed_s(m, n, k, batch, args)
-    return closed * correction(octave(m * batch), octave(n), octave(k), args.residual)
+    waves = gemm_waves(m, n, batch, args.sms)
+    by_size = correction(octave(m * batch), octave(n), octave(k), args.residual)
+    by_wave = correction(octave(waves), waves / math.ceil(waves), octave(k), args.residual_waves)
+    return closed * by_size * by_wave
+
+
+@formula
+def gemm_waves(m: float, n: float, batch: float, sms: float) -> float:
+    """How often the cores take a tile each, for the tile that libraries use most in large products.
+
+    Model:
+        Tiles of 128 rows and 256 columns of the result, spread evenly over the cores.
+
+    Args:
+        m: rows of the activation [1], above 0.
+        n: columns of the weight [1], above 0.
+        batch: independent products of this shape [1].
+        sms: cores that take one tile at a time [1].
+
+    Returns:
+        The waves, the last one counted by its share [1].
+
+    Equation:
+        w = b ceil(m / 128) ceil(n / 256) / S
+
+    Validity:
+        Any shape; other tiles of the same area fill their waves alike.
+
+    Sources:
+        [aiconfigurator-2026] of the tiles that libraries use, the one whose waves explain most of what sizes leave.
+
+    Example:
+        >>> gemm_waves(4096.0, 4096.0, 1.0, 128.0)
+        4.0
+    """
+    return batch * math.ceil(m / 128.0) * math.ceil(n / 256.0) / sms
 
 
 @formula

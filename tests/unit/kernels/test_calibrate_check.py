@@ -39,18 +39,18 @@ def test_one_chip_by_its_alias_and_a_chip_without_timings() -> None:
         calibrate_check("v100-sxm2-32")
 
 
-def test_the_shipped_fits_are_within_the_bar_but_for_four_dense_products() -> None:
-    """Attention and collectives of every chip and dtype are within 5 %; the misses may only become fewer."""
+def test_the_shipped_fits_are_within_the_bar_on_shapes_left_out() -> None:
     held = [item for item in calibrate_check().records if item.kernels != "experts"]
-    missed = {(item.chip, item.kernels, item.dtype) for item in held if not item.within}
     assert len(held) >= 60
-    assert missed <= {
-        ("a100-sxm-80", "dense products", "int4_wo"),
-        ("h200-sxm-141", "dense products", "fp8_block"),
-        ("l40s-48", "dense products", "bf16"),
-        ("rtxpro6000-96", "dense products", "fp8_block"),
-    }
-    assert max(item.shapes_left_out_pct for item in held) <= 6.5
+    assert [(item.chip, item.kernels, item.dtype) for item in held if item.shapes_left_out_pct > 5.0] == []
+
+
+def test_chips_left_out_with_their_architecture_get_no_worse() -> None:
+    """Four chips stand alone in their architecture; what physics alone says of them is 12 % off or more for most kernels."""
+    judged = [item for item in calibrate_check().records if item.kernels != "experts" and item.chip_left_out_pct is not None]
+    assert sum(item.chip_left_out_pct <= 12.0 for item in judged) >= 39
+    missed = {item.chip for item in judged if item.chip_left_out_pct > 12.0}
+    assert missed <= {"a100-sxm-80", "l40s-48", "rtxpro6000-96", "arc-b60-24"}
 
 
 def test_the_view_states_both_bars() -> None:

@@ -6,12 +6,14 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from suanzhang.app.physics import host_bound, mean_surface, physics
-from suanzhang.app.physics_data import likeness
+from suanzhang.app.physics import carry, host_bound, mean_surface, physics
+from suanzhang.app.physics_data import clock_hz, cores, likeness
 from suanzhang.catalog.chips import chip, chips
 from suanzhang.evidence.calibration.readers import read_timings
 from suanzhang.evidence.calibration.store import shipped_profile
+from suanzhang.perf.args import no_residual
 from suanzhang.perf.attention import decode_attention_s, prefill_attention_s
+from suanzhang.perf.gemm import gemm_s
 
 
 def test_an_8_bit_cache_takes_its_own_timings() -> None:
@@ -51,6 +53,39 @@ def test_another_architecture_gets_the_mean_without_tables() -> None:
     timed = [physics(chip(one), "fp16").args.gemm.efficiency for one in ("a100-sxm-80", "h100-sxm-80")]
     assert found.args.gemm.efficiency == pytest.approx(math.sqrt(timed[0] * timed[1]))
     assert found.spread > physics(chip("a100-sxm-80"), "fp16").spread + 0.1
+
+
+def test_fixed_times_carry_over_in_cycles_and_the_feed_of_a_core_within_its_architecture() -> None:
+    a100, h100, b300 = (chip(name) for name in ("a100-sxm-80", "h100-sxm-80", "b300-sxm-288"))
+    timed = shipped_profile("h100-sxm-80--vllm-0.24.0").surface("gemm", "bf16")
+    assert timed is not None
+    there = carry(timed, h100, a100, close=False).coefficients
+    assert there["launch_s"] * clock_hz(a100) == pytest.approx(timed.coefficients["launch_s"] * clock_hz(h100))
+    assert {**there, "launch_s": 0.0} == {**timed.coefficients, "launch_s": 0.0}
+    b200 = chip("b200-sxm-180")
+    four = shipped_profile("b200-sxm-180--trtllm-1.3.0rc20").surface("gemm", "nvfp4")
+    assert four is not None
+    kept = carry(four, b200, b300, close=True).coefficients["feed_bytes_per_flop"]
+    rates = [
+        share * one.peak("fp4") / cores(one) for share, one in ((kept, b300), (four.coefficients["feed_bytes_per_flop"], b200))
+    ]
+    assert rates[0] == pytest.approx(rates[1])
+    assert carry(timed, h100, chip("gaudi2-96"), close=False) == timed, "a clock that is not known changes nothing"
+
+
+def test_times_that_wait_for_the_host_do_not_follow_the_clock() -> None:
+    timed = shipped_profile("l40s-48--vllm-0.24.0").surface("gemm", "fp8_block")
+    assert timed is not None and host_bound(timed)
+    assert carry(timed, chip("l40s-48"), chip("a100-sxm-80"), close=False) == timed
+
+
+def test_a_last_wave_that_is_hardly_filled_costs_as_measured() -> None:
+    """Two products of one timed depth and width, the second with few tiles in its last wave."""
+    args = physics(chip("h100-sxm-80"), "bf16", "vllm").args.gemm
+    assert args.residual_waves.values.shape == (69, 21, 6)
+    without = args._replace(residual_waves=no_residual())
+    full, ragged = (gemm_s(m, 4224.0, 8192.0, 1.0, args) / gemm_s(m, 4224.0, 8192.0, 1.0, without) for m in (4096.0, 4224.0))
+    assert ragged != pytest.approx(full, rel=1e-3)
 
 
 def test_a_cache_stays_on_the_chip_only_when_the_step_repeats() -> None:
