@@ -64,8 +64,10 @@ _FORMATS: Mapping[str, tuple[str, ...]] = {
     "mxfp4_wo": ("mxfp4_wo", "int4_wo", "bf16"),
 }
 """Which fitted format stands in for a dtype, the nearest first."""
-_BY_NAME = ("gemm", "link", "direct")
+_BY_NAME = ("gemm",)
 """Kernels for which the named relatives of a chip speak, not all chips by likeness."""
+_BY_WIRES = ("link", "direct")
+"""Kernels for which all chips speak that are wired alike: through a switch or mesh of their own, or over PCIe."""
 _STORED = {"int4": "int4_wo", "fp4": "nvfp4"}
 _IN_CYCLES = ("launch_s", "pair_s")
 """Fixed times of kernels: the same number of clock cycles on every chip, wherever the host is not what they wait for."""
@@ -295,9 +297,9 @@ def stand_in(chip: ChipSpec, kin: Relative, surfaces: Mapping[str, FittedSurface
     """What chips with timings say of one without.
 
     A relative of its own architecture speaks alone, with coefficients and tables. Of other architectures, attention and
-    experts take the mean of coefficients and tables of all of them, each as loud as it is like the chip. Dense products and
-    collectives hang on how a chip feeds and wires its cores, which no trait tells: there the mean of the coefficients of the
-    named relatives is nearer, without tables.
+    experts take the mean of coefficients and tables of all of them, each as loud as it is like the chip; collectives that of
+    all chips that are wired alike. Dense products hang on how a chip feeds its cores, which no trait tells: there the mean of
+    the coefficients of the named relatives is nearer, without tables.
 
     Args:
         chip: the chip without timings.
@@ -315,6 +317,11 @@ def stand_in(chip: ChipSpec, kin: Relative, surfaces: Mapping[str, FittedSurface
     if op in _BY_NAME:
         named = [timed[name] for name in (kin.chip, *kin.also) if name in timed]
         return replace(mean_surface(named), tables={}) if named else None
+    if op in _BY_WIRES:
+        alike = [
+            surface for name, surface in timed.items() if (catalog_chip(name).scale_up_domain > 1) == (chip.scale_up_domain > 1)
+        ]
+        return mean_surface(alike) if alike else None
     weights = [likeness(chip, catalog_chip(name)) for name in timed]
     return mean_surface(list(timed.values()), weights) if timed else None
 
