@@ -27,6 +27,7 @@ from suanzhang.money.procurement.places import AT
 from suanzhang.money.procurement.scenarios import Uncertainty, draw_scenarios
 from suanzhang.money.procurement.solve import ProcurementPlan, describe, solve_shape
 from suanzhang.money.procurement.spread import scenario_outcomes
+from suanzhang.money.procurement.waiting import with_wait_prices
 from suanzhang.money.procurement.watch import QUIET, Watch
 from suanzhang.source import Quoted
 from suanzhang.spec.buy import BuyResult, ChipCosts, Demand, Holding, PurchaseProblem, Scenario
@@ -154,8 +155,18 @@ def plan_purchases(
         tax=tax_terms(),
     )
     lines = (*warnings, *unpowered, *_site_lines(sites, wanted))
-    problem = settled(problem, watch or Watch(time.perf_counter))
-    return solve_problem(problem, where, chosen, lines, watch=watch, progress=progress)
+    problem = settled(with_wait_prices(problem), watch or Watch(time.perf_counter))
+    return solve_problem(problem, where, chosen, (*lines, *_waiting_lines(problem)), watch=watch, progress=progress)
+
+
+def _waiting_lines(problem: PurchaseProblem) -> tuple[str, ...]:
+    """What a month of waiting is priced at, for each service that may wait."""
+    return tuple(
+        f"a month in which all of {demand.name} waits for chips is priced at "
+        f"{format_figure(demand.wait_price, problem.currency)}, never paid (waiting_price_per_month sets another)"
+        for demand in problem.demands
+        if demand.kind == "serve" and demand.due_month is not None and demand.due_month > demand.first_month
+    )
 
 
 def _site_lines(sites: tuple[PlacedSite, ...], wanted: set[str]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from suanzhang.app.buy import RiskOptions, plan_purchases, usable_offers
+from suanzhang.app.buy import RiskOptions, plan_purchases
 from suanzhang.app.buy_sites import moving_of, placed_sites
 from suanzhang.app.plan_answer import assemble
 from suanzhang.app.plan_asks import World, month_index, resolve_world
@@ -24,7 +24,6 @@ from suanzhang.app.watching import watched
 from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.errors import InputError, SolverError
 from suanzhang.money.figures import instead
-from suanzhang.money.procurement.calendar import HOURS_PER_MONTH
 from suanzhang.money.procurement.watch import Watch
 from suanzhang.spec.buy import BuyResult, Demand, Holding
 from suanzhang.spec.plan import PlanResult
@@ -34,7 +33,6 @@ from suanzhang.spec.result import Interval
 DEEP_SCENARIOS = 50
 WHAT_IF = RiskOptions(gap=5e-3)
 """A what-if is read to three digits at most: half a percent is enough, and a dozen of them must not make a user wait."""
-_RENTED = ("rent", "reserve", "lease", "spot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +101,7 @@ def size_question(question: Question, progress: Callable[[str], None]) -> Sized:
     world = resolve_world(question)
     trainings = tuple(size_training(ask, question, world, progress) for ask in question.train)
     services = tuple(size_ask(ask, question, world, trainings, progress) for ask in question.serve)
-    rent = _dearest_rent(world, question)
-    demands = tuple(training_demand(one) for one in trainings) + tuple(service_demand(one, question, rent) for one in services)
+    demands = tuple(training_demand(one) for one in trainings) + tuple(service_demand(one, question) for one in services)
     return Sized(question, world, trainings, services, demands)
 
 
@@ -149,11 +146,3 @@ def _holdings(question: Question) -> tuple[Holding, ...]:
         own = have.kind == "own"
         held.append(Holding(find_chip(have.chip).id, float(have.chips), until, own, from_month=since, site=have.site))
     return tuple(held)
-
-
-def _dearest_rent(world: World, question: Question) -> float:
-    """Dearest rent of a chip-month on the market, or a tenth of the dearest chip where nothing is let."""
-    offers, _ = usable_offers(world.market, question.currency)
-    rents = [offer.price.value * HOURS_PER_MONTH for offer in offers if offer.kind in _RENTED]
-    bought = [0.1 * offer.price.value for offer in offers if offer.kind == "buy"]
-    return max(rents or bought or [1.0])

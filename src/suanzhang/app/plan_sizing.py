@@ -258,16 +258,16 @@ def _nearest(refused: list[Refusal]) -> dict[str, float]:
     return best
 
 
-def service_demand(sized: SizedAsk, question: Question, rent_per_chip_month: float) -> Demand:
+def service_demand(sized: SizedAsk, question: Question) -> Demand:
     """The service as the procurement model takes it.
 
-    Until the slowest order of its start could have arrived (half a year at most) part of it may wait, at twice the
-    dearest rent of the chips that it lacks: waiting is possible but never cheaper than chips that can be had.
+    Until the slowest order of its start could have arrived (half a year at most) part of it may wait, at the price that the
+    question gives, or at one that is above what chips that can be had would cost, in whole servers and with all that is
+    paid beside them (:func:`suanzhang.money.procurement.waiting.waiting_price`).
 
     Args:
         sized: the service.
         question: the question.
-        rent_per_chip_month: dearest rent on the market, in the currency of the question.
     """
     service, months = sized.service, question.months
     growth = 1.0 + service.load.growth_per_month
@@ -277,14 +277,14 @@ def service_demand(sized: SizedAsk, question: Question, rent_per_chip_month: flo
         Need(option.chip, float(option.chips), option.utilisation_mean, 0.0, f"{option.replicas} replicas")
         for option in sized.options
     )
-    fewest = min(need.chips for need in needs)
     return Demand(
         service.name, "serve", needs, first_month=max(first, 0), level=level,
         due_month=max(min(first + _MOST_MONTHS_OF_RAMP, months - 1), 0),
-        wait_price=2.0 * rent_per_chip_month * fewest,
+        wait_price=sized.ask.waiting_price_per_month or 0.0,
         api_model=service.model.id,
         api_mtokens=service.requests_per_s * service.output_tokens.mean * MONTH_S / 1e6,
         api_input_mtokens=service.requests_per_s * service.input_tokens.mean * MONTH_S / 1e6,
         interactive=service.slo.any,
         work_by_hour=work_by_hour(service.load),
+        wait_priced=sized.ask.waiting_price_per_month is not None,
     )  # fmt: skip

@@ -263,6 +263,7 @@ def _serve(part: schema.ServeModel) -> ServeAsk:
         start=part.start or "",
         stack=part.stack or "",
         team=part.team or "",
+        waiting_price_per_month=part.waiting_price_per_month,
     )
 
 

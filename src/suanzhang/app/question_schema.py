@@ -351,6 +351,9 @@ class ServeModel(_Part):
     start: Month | None = Field(None, description="First month of service; the start of the plan if left out.")
     stack: Name | None = Field(None, description="Catalog id of the engine generation; chosen by date if left out.")
     team: Name | None = Field(None, description="Who is charged for it.")
+    waiting_price_per_month: CountOrZero | None = Field(
+        None, description="Price of a month in which all of it waits for chips, never paid; above that of chips if left out."
+    )
 
     @model_validator(mode="after")
     def _one_rate(self) -> ServeModel:

@@ -84,6 +84,7 @@ class Demand:
             ``first_month`` on for a service.
         due_months: the same for a run as a duration from its ``first_month``, in months and fractions; None without.
         wait_price: price of a month in which the whole of it waits, in the currency of the problem.
+        wait_priced: whether ``wait_price`` is given; if not, it is set just above what would end the waiting.
         api_model: model id under which token offers can serve it; empty for none.
         api_mtokens: million output tokens a month at level 1.
         api_input_mtokens: million input tokens a month at level 1.
@@ -108,6 +109,7 @@ class Demand:
     growth_sigma_per_year: float = 0.0
     interactive: bool = True
     work_by_hour: tuple[float, ...] = ()
+    wait_priced: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,8 @@ class ServeAsk:
         start: first month of service, ISO; empty for the start of the plan.
         stack: id of the engine generation.
         team: who is charged; empty when not said.
+        waiting_price_per_month: price of a month in which all of it waits for chips, in the currency of the question, priced
+            and never paid; None for one just above what chips that can be had would cost.
     """
 
     name: str
@@ -85,6 +87,7 @@ class ServeAsk:
     start: str = ""
     stack: str = ""
     team: str = ""
+    waiting_price_per_month: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

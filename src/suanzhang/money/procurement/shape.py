@@ -308,10 +308,10 @@ def late_price(problem: PurchaseProblem, demand: Demand) -> float:
     """Price of a month in which the whole of a service is late in a scenario that nothing can mend.
 
     Three times the dearest rent that would serve it (a tenth of the dearest price, where nothing is let by the hour), and
-    never less than three times its own price of waiting.
+    never less than one and a half times its own price of waiting.
 
     Equation:
-        3 max(dearest rent of a month x chips, price of waiting).
+        max(3 x dearest rent of a month x chips, 1.5 x price of waiting).
 
     Sources:
         [derived].
@@ -322,7 +322,7 @@ def late_price(problem: PurchaseProblem, demand: Demand) -> float:
     terms = [o.price.value * HOURS_PER_MONTH * chips[o.chip] for o in ours if o.kind in ("lease", "reserve")]
     prices = [0.1 * o.price.value * chips[o.chip] for o in ours if o.kind == "buy"]
     dearest = max(rents or [*terms, *prices, 0.0])
-    return max(3.0 * dearest, 3.0 * demand.wait_price)
+    return max(3.0 * dearest, 1.5 * demand.wait_price)
 
 
 def _wait_cost(problem: PurchaseProblem, services: tuple[Demand, ...], allowed: NDArray[np.bool_]) -> Floats:
