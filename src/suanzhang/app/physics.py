@@ -36,6 +36,7 @@ from suanzhang.app.surfaces import (
     link_args,
     moe_args,
     peaks_of,
+    pooled_tables,
 )
 from suanzhang.catalog.chips import chip as catalog_chip
 from suanzhang.errors import InputError
@@ -108,8 +109,8 @@ def physics(
     Args:
         chip: the chip; its peaks and bandwidths are always its own.
         dtype: format of the products ("bf16", "fp8", "fp8_block", "int8", "int8_wo", "int4", "fp4", "nvfp4", ...).
-        profile: "" for the chip's default; an engine ("vllm"); an engine and version ("vllm-0.14.0", the nearest timed one
-            is taken); or the path of a profile file.
+        profile: "" for the chip's default, whose dense products are the mean of what all engines timed; an engine ("vllm"); an
+            engine and version ("vllm-0.14.0", the nearest timed one is taken); or the path of a profile file.
         kv_dtype: format of the cached keys and values; "fp8" takes the timings of attention over such a cache where there
             are any, anything else those over a cache in 16 bit.
         attention_dtype: "fp8" for prefill attention that multiplies in 8 bits, where it was timed; 16 bits otherwise.
@@ -127,7 +128,7 @@ def physics(
         chip.peak(dtype)
     base, origin = _base(chip)
     kin = relative(chip) if origin == "relative" else None
-    found: _Finder = _Finder(_chosen(chip, base, profile))
+    found: _Finder = _Finder(_chosen(chip, base, profile), not profile)
     if profile.endswith(".json"):
         origin = "measured"
     elif kin is not None:
@@ -244,8 +245,9 @@ def host_bound(surface: FittedSurface) -> bool:
 class _Finder:
     """Looks for surfaces in an ordered list of profiles and remembers which it used."""
 
-    def __init__(self, profiles: tuple[Profile, ...]) -> None:
+    def __init__(self, profiles: tuple[Profile, ...], pooled: bool = False) -> None:
         self.profiles = profiles
+        self.pooled = pooled
         self.used: list[str] = []
 
     def first(self, op: str, dtypes: tuple[str, ...]) -> FittedSurface | None:
@@ -254,20 +256,39 @@ class _Finder:
             found = [(profile, profile.surface(op, dtype)) for profile in self.profiles]
             have = [(profile, surface) for profile, surface in found if surface is not None]
             have.sort(key=lambda item: host_bound(item[1]))
+            if self.pooled and op == "gemm" and have:
+                return self._pool(have)
             if have:
                 self.used.append(have[0][0].id)
                 return have[0][1]
         return None
+
+    def _pool(self, have: Sequence[tuple[Profile, FittedSurface]]) -> FittedSurface:
+        """The mean of the newest timings of each engine; those that wait for their host only where there are no others."""
+        newest: dict[str, str] = {}
+        for profile, surface in have:
+            if host_bound(surface) == host_bound(have[0][1]):
+                newest.setdefault(profile.stack.partition("-")[0], profile.id)
+        self.used += newest.values()
+        return _pooled(tuple(newest.values()), have[0][1].dtype)
 
     def sources(self) -> list[str]:
         """Ids of the profiles used so far."""
         return self.used
 
 
+@functools.cache
+def _pooled(profiles: tuple[str, ...], dtype: str) -> FittedSurface:
+    """The dense products of several engines on one chip as one surface: their geometric mean."""
+    timed = [surface for name in profiles if (surface := shipped_profile(name).surface("gemm", dtype)) is not None]
+    peaks = peaks_of(catalog_chip(shipped_profile(profiles[0]).chip), "gemm", dtype)
+    return timed[0] if peaks is None else replace(timed[0], tables=pooled_tables(timed, peaks))
+
+
 def _carrying(chip: ChipSpec, kin: Relative, profile: str) -> _Finder:
     """Looks in the profiles of a chip's relatives for what they say of the chip."""
     names = (kin.chip,) if kin.close else stand_ins(chip, kin.chip)
-    return _Relatives(chip, kin, {name: _Finder(_chosen(chip, name, profile)) for name in names})
+    return _Relatives(chip, kin, {name: _Finder(_chosen(chip, name, profile), not profile) for name in names})
 
 
 class _Relatives(_Finder):

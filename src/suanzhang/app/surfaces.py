@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +19,7 @@ from suanzhang.perf.collectives import node_allgather_s, node_allreduce_s, node_
 from suanzhang.perf.gemm import gemm_closed_s, gemm_waves
 from suanzhang.perf.moe import moe_closed_s
 from suanzhang.spec.chip import ChipSpec
+from suanzhang.spec.profile import FittedSurface
 
 Floats = NDArray[np.float64]
 Values = Mapping[str, float]
@@ -404,6 +407,34 @@ GEMM = Surface(
     _by_wave,
     turns=3,
 )
+
+
+def pooled_tables(surfaces: Sequence[FittedSurface], peaks: Peaks) -> dict[str, tuple[int, ...]]:
+    """Tables that make the closed form of the first of some surfaces of dense products give the geometric mean of all.
+
+    Args:
+        surfaces: of one chip and dtype, on the same axes, at least one.
+        peaks: of that chip.
+
+    Returns:
+        The tables [1/1000], by name.
+    """
+    axes = [[low + step * number for number in range(count)] for low, step, count in surfaces[0].axes]
+    shapes = np.array(list(itertools.product(*([_size(place) for place in axis] for axis in axes))))
+    first = np.log(GEMM.predict(peaks, surfaces[0].dtype, surfaces[0].coefficients, shapes))
+    logs = [
+        np.log(GEMM.predict(peaks, one.dtype, one.coefficients, shapes)) + np.array(one.tables[""]) / 1e3 for one in surfaces
+    ]
+    tables = {"": np.mean(logs, axis=0) - first, "second": np.mean([one.tables["second"] for one in surfaces], axis=0) / 1e3}
+    return {name: tuple(int(value) for value in np.round(1e3 * table)) for name, table in tables.items()}
+
+
+def _size(place: float) -> float:
+    """The size at a place of the axis of the residual tables: linear between powers of two."""
+    whole = math.floor(place)
+    return 2.0**whole * (1.0 + place - whole)
+
+
 PREFILL = Surface(
     "prefill",
     ("batch", "q_len", "heads", "kv_heads", "qk_dim", "v_dim", "window"),

@@ -79,6 +79,18 @@ def test_times_that_wait_for_the_host_do_not_follow_the_clock() -> None:
     assert carry(timed, chip("l40s-48"), chip("a100-sxm-80"), close=False) == timed
 
 
+def test_a_run_without_an_engine_takes_the_dense_products_of_all_engines() -> None:
+    """One engine's timings of the GB200 fell to a third of the peak at large sizes; three together are steadier."""
+    gb200, shape = chip("gb200-nvl72"), (8192.0, 8192.0, 8192.0, 1.0)
+    alone = [gemm_s(*shape, physics(gb200, "bf16", engine).args.gemm) for engine in ("vllm", "trtllm", "sglang")]
+    pooled = physics(gb200, "bf16")
+    assert min(alone) < gemm_s(*shape, pooled.args.gemm) < max(alone)
+    assert {"--vllm-", "--trtllm-", "--sglang-"} == {
+        mark for mark in ("--vllm-", "--trtllm-", "--sglang-") if mark in pooled.profile
+    }
+    assert physics(gb200, "bf16", "vllm").profile.count("gb200-nvl72--") < pooled.profile.count("gb200-nvl72--")
+
+
 def test_a_last_wave_that_is_hardly_filled_costs_as_measured() -> None:
     """Two products of one timed depth and width, the second with few tiles in its last wave."""
     args = physics(chip("h100-sxm-80"), "bf16", "vllm").args.gemm
