@@ -24,6 +24,7 @@ from suanzhang.money.costs import chip_costs, edited
 from suanzhang.money.figures import figure, figures
 from suanzhang.money.procurement.calendar import month_number
 from suanzhang.money.procurement.places import AT
+from suanzhang.money.procurement.relax import enough_budget
 from suanzhang.money.procurement.scenarios import Uncertainty, draw_scenarios
 from suanzhang.money.procurement.solve import ProcurementPlan, describe, solve_shape
 from suanzhang.money.procurement.spread import scenario_outcomes
@@ -31,6 +32,7 @@ from suanzhang.money.procurement.waiting import with_wait_prices
 from suanzhang.money.procurement.watch import QUIET, Watch
 from suanzhang.source import Quoted
 from suanzhang.spec.buy import BuyResult, ChipCosts, Demand, Holding, PurchaseProblem, Scenario
+from suanzhang.spec.buy_monte import MonteCarlo
 from suanzhang.spec.market import Market, Offer, Site
 from suanzhang.spec.place import Moving
 from suanzhang.spec.result import Z95, Interval, Money, SourceUse
@@ -99,7 +101,7 @@ def plan_purchases(
         demands: what is wanted, sized on each kind of chip that may serve it.
         market: offers, or the id of a market of the catalog; its barred offers are left out.
         site: where one's own chips stand, or an id of the catalog.
-        budget: cash that may be spent over the plan [currency]; None when not limited.
+        budget: cash that may have been paid by any month of any future [currency]; None when not limited.
         months: length of the plan.
         start: first month, ISO.
         currency: of the budget and of every amount of the answer.
@@ -222,12 +224,14 @@ def solve_problem(
     def paid(amount: float) -> Money:
         return Money(round(amount, 2), problem.currency, problem.start)
 
+    warnings = (*warnings, *_held_back(problem, plan, seen))
     worth = _Values()
     if risk.values and not seen.stop():
         worth = _values(problem, scenarios, plan, market, risk, tell, seen)
     tried = None
     if risk.monte is not None and not seen.stop():
         tried = try_plan(problem, solved, uncertainty_of(problem, market), risk.monte, tell, seen.stop)
+        warnings = (*warnings, *_beyond(problem, tried))
     swung = swings(problem, seen, tell) if risk.sensitivity and not seen.stop() else ("", (), ())
     if seen.stop() and not stopped_search:
         warnings = (*warnings, "stopped after the search: some of what stands beside the plan was not computed")
@@ -275,6 +279,28 @@ def solve_problem(
         monte_carlo=tried,
         tax=shield_of(problem, plan.rows),
         energy=energy_bands(problem, plan.rows),
+    )
+
+
+def _beyond(problem: PurchaseProblem, tried: MonteCarlo | None) -> tuple[str, ...]:
+    """A line for the futures tried in which these orders and what they then rent pay more than the budget."""
+    if tried is None or problem.budget is None or not tried.over_budget:
+        return ()
+    limit = format_figure(problem.budget, problem.currency)
+    return (f"{max(tried.over_budget, 1e-3):.1%} of {tried.draws:,} futures tried pay more than the budget of {limit}",)
+
+
+def _held_back(problem: PurchaseProblem, plan: ProcurementPlan, watch: Watch) -> tuple[str, ...]:
+    """A line where the budget, not supply, makes services wait: how much, and the budget with which they would not."""
+    waits = [share.share for share in plan.shares if share.chip == "waiting"]
+    if not waits or not any(limit.kind == "budget" for limit in plan.binding) or watch.stop():
+        return ()
+    least = enough_budget(problem, Watch(watch.clock, watch.stop))
+    if least is None or problem.budget is None or least <= problem.budget * (1.0 + 1e-6):
+        return ()
+    whole = format_figure(least, problem.currency)
+    return (
+        f"the budget lets {sum(waits):.2g} months of demand wait; {whole} would carry all that supply can, as soon as it can",
     )
 
 

@@ -25,6 +25,7 @@ from suanzhang.spec.serve import SizedService
 from suanzhang.spec.tariff import EnergyBand
 from suanzhang.spec.tax import TaxShield
 from suanzhang.spec.train import TrainOption
+from suanzhang.units import format_figure
 
 if TYPE_CHECKING:
     from suanzhang.app.plan import Sized
@@ -239,6 +240,28 @@ def spread_bought(bought: BuyResult, sized: Sized, drawn: Spread | None = None) 
         tax=_shield(bought, lines),
         energy=tuple(_band(one) for one in bought.energy),
         actuals=_actuals(bought, paid),
+        warnings=(*bought.warnings, *over_budget(bought, paid)),
+    )
+
+
+def over_budget(bought: BuyResult, paid: Floats) -> tuple[str, ...]:
+    """A line where drawn futures pay more than the budget by the end of some month; none where all keep to it.
+
+    Args:
+        bought: a schedule.
+        paid: what each of its rows pays, by drawn future.
+    """
+    if bought.budget is None or not len(paid):
+        return ()
+    by_month = _by_month(bought, paid)
+    most = np.cumsum([by_month[month] for month in sorted(by_month)], axis=0).max(axis=0)
+    share = float(np.mean(most > bought.budget.amount * (1.0 + 1e-9)))
+    if share <= 0.0:
+        return ()
+    limit = format_figure(bought.budget.amount, bought.budget.currency)
+    return (
+        f"as prices, cost figures and our own error move, {max(share, 1e-3):.1%} of the futures of this schedule pay more than "
+        f"the budget of {limit}; keep money in hand, or plan with a smaller budget",
     )
 
 

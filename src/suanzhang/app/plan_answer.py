@@ -67,6 +67,7 @@ def assemble(
         )
     charged: dict[str, tuple[Money, Interval | None]] = {part.name: (part.cost, part.cost_interval) for part in trainings}
     charged |= {part.name: (part.cost, part.cost_interval) for part in services}
+    ranged = spread_bought(bought, sized, spread)
     left, waiting = (_line(name, sized, bought, drawn) for name in ("value left", "waiting"))
     date = question.start
     found = PlanResult(
@@ -82,14 +83,14 @@ def assemble(
         budget=None if question.budget is None else Money(question.budget, question.currency, date),
         train=trainings,
         serve=services,
-        buy=spread_bought(bought, sized, spread),
+        buy=ranged,
         chips=_chips(bought),
         power=_power(sized, bought),
         costs=lines,
         binding=binding_words(bought),
         flips=find_flips(sized, bought, again, progress, spread),
         risks=find_risks(sized, bought, trainings, services, left[1].scaled(-1.0)),
-        warnings=_warnings(sized, bought, deep=deep),
+        warnings=_warnings(sized, ranged, deep=deep),
         sources=plan_sources(sized, bought),
         cash=bought.cash,
         cash_interval=span(bought.cash.amount, drawn.cash),

@@ -209,7 +209,7 @@ class PurchaseProblem:
         months: length of the plan.
         start: first month, ISO.
         currency: of every amount.
-        budget: cash that may be spent over the plan; None when not limited.
+        budget: cash that may have been paid by any month of any future, less what sales brought before; None for no limit.
         budget_by_month: cash that may have been spent by the end of each month (cumulative); empty for none.
         power_limit_w: largest draw of the (first) site, PUE included; None when not limited.
         have: chips that are there already.

@@ -236,7 +236,7 @@ class Question:
         train, serve: what is wanted.
         site: where.
         market: what can be had.
-        budget: most that may be spent, in the currency; None without a limit.
+        budget: most that may have been paid out by any month, less what sales brought before; None without a limit.
         have: chips that are there already.
         chips: which chips may be used.
         seed: of every random stream.

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from suanzhang.errors import Infeasible
+from suanzhang.money.procurement.relax import enough_budget
 from suanzhang.money.procurement.solve import solve
 from suanzhang.source import Quoted
 from suanzhang.spec.buy import ChipCosts, Demand, Need, PurchaseProblem
@@ -86,3 +87,13 @@ def test_the_named_share_of_the_demand_can_be_carried_and_a_hundredth_more_canno
 
     solve(scaled(share))
     refused(scaled(1.01 * share))
+
+
+def test_the_named_budget_does_not_let_a_service_wait_for_chips_that_can_be_had():
+    waiting = replace(SERVICE, due_month=3, wait_price=1e6)
+    case = _problem((waiting,), SOON)
+    least = refused(replace(case, budget=500.0)).nearest["budget"]
+    assert not [share for share in solve(replace(case, budget=least)).shares if share.chip == "waiting"]
+    assert least == pytest.approx(enough_budget(replace(case, budget=500.0)))
+    held_back = solve(replace(case, budget=0.97 * least))
+    assert [share for share in held_back.shares if share.chip == "waiting"]

@@ -83,7 +83,7 @@ def solve_decomposed(
     if search.best is None:
         raise SolverError("no plan was found in the time given", fix="give it more time or fewer scenarios")
     lots, starts = search.best
-    answer = recourse(lots, starts)
+    answer = recourse(lots, starts, master.purse)
     site, hosted = standing(shape, lots)
     sales = np.zeros((len(shape.chips), shape.months))
     outcome = Outcome(lots, starts, sales, site, hosted, np.maximum(answer.columns, 0.0))
@@ -107,6 +107,7 @@ class _Search:
     best_cost: float = INF
     rows: list[tuple[Floats, Floats, np.ndarray, np.ndarray, Floats]] = field(default_factory=list)
     duals: Floats = field(default_factory=lambda: np.zeros(0))
+    price: Floats = field(default_factory=lambda: np.zeros((0, 0)))
 
     def _over(self) -> bool:
         """Whether the time is up or the user wants what there is."""
@@ -142,7 +143,7 @@ class _Search:
             if inner is not None:
                 lots = _INWARD * lots + (1.0 - _INWARD) * inner[0]
                 starts = _INWARD * starts + (1.0 - _INWARD) * inner[1]
-            answer = self.recourse(lots, starts)
+            answer = self.recourse(lots, starts, self.master.purse)
             cost = master.objective(lots, starts, answer)
             if cost < inner_cost:
                 inner, inner_cost = (lots, starts), cost
@@ -174,7 +175,7 @@ class _Search:
             value = solver.getInfo().objective_function_value * 1e6
             found, _ = master.point(np.array(solver.getSolution().col_value))
             found = found if best_cost == INF else _INWARD * found + (1.0 - _INWARD) * best[0]
-            answer = self.recourse(found, whole)
+            answer = self.recourse(found, whole, self.master.purse)
             cost = master.objective(found, whole, answer)
             if cost < best_cost:
                 best, best_cost = (found, whole), cost
@@ -211,10 +212,10 @@ class _Search:
             self._take(np.round(self.master.point(found.values)[0]), np.round(starts))
 
     def _take(self, lots: Floats, starts: Floats) -> Answer:
-        answer = self.recourse(lots, starts)
+        answer = self.recourse(lots, starts, self.master.purse)
         cost = self.master.objective(lots, starts, answer)
         if cost < self.best_cost:
-            self.best, self.best_cost = (lots, starts), cost
+            self.best, self.best_cost, self.price = (lots, starts), cost, answer.price
         self.watch.tell(self.best_cost, self.bound)
         return answer
 
@@ -272,4 +273,17 @@ class _Search:
             worth = abs(float(self.duals[mark.row])) / mark.per if mark.row < len(self.duals) else 0.0
             if worth * max(mark.value, 1.0) > 1e-6 * abs(self.best_cost):
                 found.append(Binding(name, mark.value, mark.unit, worth, mark.kind))
+        found += self._budgets()
         return tuple(sorted(found, key=lambda binding: -binding.worth * max(binding.value, 1e-9)))
+
+    def _budgets(self) -> list[Binding]:
+        """Limits of what is paid: what one more unit saves in the orders, and in the mean of what futures then rent."""
+        purse, found, shape = self.master.purse, [], self.master.shape
+        for i, name in enumerate(purse.names if purse else ()):
+            first = self.master.purse_rows[i]
+            orders = self.duals[first : first + shape.count]
+            worth = float(np.abs(orders).sum()) / 1e6 + float(shape.weights @ self.price[i])
+            limit = float(purse.limits[i]) if purse else 0.0
+            if worth * limit > 1e-6 * abs(self.best_cost):
+                found.append(Binding(name, round(limit), shape.problem.currency, worth, "budget"))
+        return found

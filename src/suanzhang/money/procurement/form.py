@@ -13,9 +13,10 @@ from suanzhang.money.procurement.highs import Programme, compress
 from suanzhang.money.procurement.monthcell import INF, Cell, Ints, cell_costs, cell_of, rent_lots, run_months
 from suanzhang.money.procurement.orders import Floats, relieved
 from suanzhang.money.procurement.places import base_name
+from suanzhang.money.procurement.purse import budget_limits, budget_name, spendable
 from suanzhang.money.procurement.shape import Shape
 from suanzhang.money.procurement.siteform import Mark, add_sites, taken_away
-from suanzhang.spec.buy import PurchaseProblem
+from suanzhang.spec.buy import NOT_CASH
 
 
 @dataclass
@@ -215,6 +216,18 @@ def sale_lines(shape: Shape, chip: int, month: int, rate: float) -> dict[str, fl
     return relieved(shape.problem, lines)
 
 
+def sale_cash(shape: Shape, chip: int, month: int) -> float:
+    """What one chip sold at the end of a month takes out of the account: less than nothing.
+
+    Equation:
+        sum of the lines of its sale that are paid.
+
+    Sources:
+        [derived].
+    """
+    return sum(amount for name, amount in sale_lines(shape, chip, month, 0.0).items() if name not in NOT_CASH)
+
+
 def _stock(form: Form, cols: Columns) -> None:
     """Chips that stand: those of the month before, arrivals, ends of contracts, sales."""
     shape = form.shape
@@ -296,18 +309,6 @@ def _cells(form: Form, cols: Columns) -> None:
                 form.marks[name] = Mark(first + t * cell.rows + cell.met + d, float(shape.level[0, d, t]), "1", "due")
 
 
-def spendable(limit: float) -> float:
-    """A budget less the tolerance of the solver (one unit of money at most), so that no plan exceeds it by a cent.
-
-    Equation:
-        B - min(1, 1e-6 B).
-
-    Sources:
-        [derived].
-    """
-    return limit - min(1.0, 1e-6 * limit)
-
-
 def demand_rows(form: Form) -> list[tuple[int, float]]:
     """Rows that hold a demand of the first scenario, with its amount: services by month, and one start for each run."""
     shape, cell = form.shape, form.cell
@@ -319,34 +320,29 @@ def demand_rows(form: Form) -> list[tuple[int, float]]:
     return found
 
 
-def budget_name(problem: PurchaseProblem, month: int) -> str:
-    """The limit of the cash paid by the end of a month, in words."""
-    return "budget" if month == problem.months - 1 else f"budget up to {month_name(problem.start, month)}"
-
-
 def _budget(form: Form, cols: Columns) -> None:
-    """Cash paid by the end of each month, mean over scenarios."""
+    """What has been paid by the end of each month in each future, less what sales have brought by then."""
     shape, problem, cell = form.shape, form.shape.problem, form.cell
-    limits = {problem.months - 1: problem.budget} if problem.budget is not None else {}
-    for t, amount in enumerate(problem.budget_by_month[: problem.months]):
-        limits[t] = min(amount, limits.get(t) or amount)
-    for t, limit in sorted(limits.items()):
-        row = form.add_rows(np.array([-INF]), np.array([spendable(limit or 0.0) / 1e6]))
-        form.marks[budget_name(problem, t)] = Mark(row, float(limit or 0.0), problem.currency, "budget", 1e6)
-        for j, order in enumerate(shape.orders):
-            if order.month <= t:
-                form.add(row, j, float(shape.weights @ order.paid_by(t, problem.months)) / 1e6)
-        for k in range(cols.chips):
-            for u in range(t):
-                if form.upper[cols.sale(k, u)] > 0.0:
-                    form.add(row, cols.sale(k, u), -float(shape.sale_lot[k] * shape.resale[0, k, u + 1]) / 1e6)
-        for s in range(shape.count):
-            site = (cols.site_at(s, 0, 0) + np.arange(cols.chips)[:, None] * cols.months + np.arange(t + 1)).ravel()
-            form.add(row, site, form.cost[site] / shape.keep / 1e6)
-            cells = cols.cell_at(s, 0) + np.arange(t + 1)[:, None] * cols.cell_cols
+    sales = bool(np.any(form.upper[cols.sales : cols.most] > 0.0))
+    for t, limit in budget_limits(problem, sales).items():
+        first = form.add_rows(np.full(shape.count, -INF), np.full(shape.count, spendable(limit) / 1e6))
+        for s in np.flatnonzero(shape.weights > 0.0):
+            row, whole = first + int(s), float(shape.weights[s]) * shape.keep * 1e6
+            words = budget_name(problem, t) if shape.count == 1 else f"{budget_name(problem, t)} in future {s + 1}"
+            form.marks[words] = Mark(row, limit, problem.currency, "budget", 1e6)
+            for j, order in enumerate(shape.orders):
+                if order.month <= t:
+                    form.add(row, j, float(order.paid_by(t, problem.months)[s]) / 1e6)
+            for k in range(cols.chips):
+                for u in range(t):
+                    if form.upper[cols.sale(k, u)] > 0.0:
+                        form.add(row, cols.sale(k, u), sale_cash(shape, k, u) * float(shape.sale_lot[k]) / 1e6)
+            site = (cols.site_at(int(s), 0, 0) + np.arange(cols.chips)[:, None] * cols.months + np.arange(t + 1)).ravel()
+            form.add(row, site, form.cost[site] / whole)
+            cells = cols.cell_at(int(s), 0) + np.arange(t + 1)[:, None] * cols.cell_cols
             for begin, end in ((cell.tokens, cell.wait), (cell.hours, cell.lacking)):
                 columns = (cells + np.arange(begin, end)).ravel()
-                form.add(row, columns, form.cost[columns] / shape.keep / 1e6)
+                form.add(row, columns, form.cost[columns] / whole)
 
 
 def _tail(form: Form, cols: Columns) -> None:

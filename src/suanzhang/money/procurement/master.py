@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suanzhang.money.procurement.columns import Columns
-from suanzhang.money.procurement.form import Form, add_first_stage, budget_name, order_total, spendable
+from suanzhang.money.procurement.form import Form, add_first_stage, order_total
 from suanzhang.money.procurement.monthcell import INF, Cell, run_months
 from suanzhang.money.procurement.orders import Floats
+from suanzhang.money.procurement.purse import Purse, purse_of
 from suanzhang.money.procurement.recourse import Answer
 from suanzhang.money.procurement.shape import Shape
-from suanzhang.money.procurement.siteform import Mark
 
 _MOST_GROUPS = 720
 _MILLION = 1e6
@@ -22,7 +22,10 @@ _MILLION = 1e6
 
 @dataclass
 class Master:
-    """The master programme: first stage, one bound for each month (or scenario, with a tail), and the cuts so far."""
+    """The master programme: first stage, one bound for each month (or scenario, with a tail or a budget), and the cuts so far.
+
+    A budget couples the months of a scenario, so that each then has one bound for all its months.
+    """
 
     shape: Shape
     cell: Cell
@@ -34,15 +37,19 @@ class Master:
     group: NDArray[np.int64] = field(init=False)
     share: Floats = field(init=False)
     hold: Floats = field(init=False)
+    purse: Purse | None = field(init=False)
+    purse_rows: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         shape = self.shape
-        blocks = max(1, min(shape.months, _MOST_GROUPS // shape.count)) if self.by_scenario else 1
+        self.purse, tail = purse_of(shape), self.by_scenario
+        self.by_scenario = tail or self.purse is not None
+        blocks = max(1, min(shape.months, _MOST_GROUPS // shape.count)) if self.by_scenario and self.purse is None else 1
         month = np.arange(shape.months)[None, :] + np.zeros((shape.count, 1), dtype=np.int64)
         self.group = np.arange(shape.count)[:, None] * blocks + month * blocks // shape.months if self.by_scenario else month
         self.groups = shape.count * blocks if self.by_scenario else shape.months
         self.share = np.repeat(shape.weights, blocks) if self.by_scenario else np.ones(shape.months)
-        self.form, self.cols = add_first_stage(shape, self.cell, self.groups + (1 + shape.count if self.by_scenario else 0))
+        self.form, self.cols = add_first_stage(shape, self.cell, self.groups + (1 + shape.count if tail else 0))
         self.theta = self.cols.site
         form = self.form
         self.hold = np.zeros((shape.count, len(shape.orders)))
@@ -56,26 +63,19 @@ class Master:
         form.cost[: len(shape.orders)] += shape.weights @ self.hold
         form.cost[self.theta : self.theta + self.groups] = self.share * _MILLION
         self._budget()
-        if self.by_scenario:
+        if tail:
             self._tail()
 
     def _budget(self) -> None:
-        """Orders, running and all recourse, waiting at its price and before taxes, within the budget on average."""
-        shape, problem, form = self.shape, self.shape.problem, self.form
-        limits = {shape.months - 1: problem.budget} if problem.budget is not None else {}
-        for t, amount in enumerate(problem.budget_by_month[: problem.months]):
-            limits[t] = min(amount, limits.get(t) or amount)
-        for t, limit in sorted(limits.items()):
-            row = form.add_rows(np.array([-INF]), np.array([spendable(limit or 0.0) / 1e6]))
-            form.marks[budget_name(problem, t)] = Mark(row, float(limit or 0.0), problem.currency, "budget", 1e6)
-            members = [j for j, order in enumerate(shape.orders) if order.month <= t]
-            if members:
-                paid = [shape.orders[j].paid_by(t, problem.months) + self.hold[:, j] / shape.keep for j in members]
-                cash = [float(shape.weights @ amounts) / 1e6 for amounts in paid]
-                form.add(row, members, cash)
-            whole = self.by_scenario
-            used = np.arange(self.groups) if whole else np.arange(t + 1)
-            form.add(row, self.theta + used, self.share[used] / shape.keep)
+        """Orders and the upkeep of their chips within the budget in every scenario; recourse keeps to what they leave."""
+        if self.purse is None:
+            return
+        shape, form = self.shape, self.form
+        for i, limit in enumerate(self.purse.limits - self.purse.held):
+            first = form.add_rows(np.full(shape.count, -INF), np.full(shape.count, limit / 1e6))
+            self.purse_rows.append(first)
+            for s in range(shape.count):
+                form.add(first + s, np.arange(len(shape.orders)), self.purse.paid[i, s] / 1e6)
 
     def _tail(self) -> None:
         shape, form, weight = self.shape, self.form, self.shape.problem.cvar_weight
@@ -114,7 +114,10 @@ class Master:
             for month, share in run_months(start.month, start.need.months):
                 change[:, month] = holding[:, month, k] + work[:, month, k] * start.need.busy * share
             slope[:, len(shape.orders) + j] = -start.need.chips * self._gather(change)
-        value = self._gather(answer.value * weight[:, None])
+        value = self._gather(answer.bound * weight[:, None])
+        if self.purse is not None:
+            value -= np.einsum("is,is->s", answer.price, self.purse.room(lots))
+            slope[:, : len(shape.orders)] += np.einsum("is,isj->sj", answer.price, self.purse.paid)
         point = np.concatenate([lots, starts])
         return slope, value - slope @ point
 

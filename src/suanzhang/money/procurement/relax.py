@@ -12,6 +12,7 @@ import numpy as np
 from suanzhang.errors import Infeasible, SolverError
 from suanzhang.money.procurement.form import Form, build_form, demand_rows, programme_of
 from suanzhang.money.procurement.highs import solve_programme
+from suanzhang.money.procurement.monthcell import INF
 from suanzhang.money.procurement.shape import build
 from suanzhang.money.procurement.watch import QUIET, Watch
 from suanzhang.spec.buy import Demand, PurchaseProblem, Scenario
@@ -83,10 +84,20 @@ def _slack_rows(form: Form, kind: str) -> list[int]:
     return [mark.row for mark in form.marks.values() if mark.kind == kind]
 
 
+def enough_budget(problem: PurchaseProblem, watch: Watch = QUIET) -> float | None:
+    """Smallest budget with which no more waits than supply makes wait; None where budgets do not help."""
+    extra = _least_slack(problem, "budget", watch)
+    base = problem.budget if problem.budget is not None else max(problem.budget_by_month, default=0.0)
+    return None if extra is None else (base + extra) * (1.0 + 2e-6)
+
+
 def _least_slack(problem: PurchaseProblem, kind: str, watch: Watch) -> float | None:
-    """Smallest amount by which all limits of one kind must rise together; None when that does not help."""
+    """Smallest amount by which all limits of one kind must rise together; None when that does not help.
+
+    What may wait waits no more than it would at any height of these limits: a budget is not small because nothing is carried.
+    """
     shape = build(problem, (Scenario(1.0),))
-    form, _ = build_form(shape)
+    form, cols = build_form(shape)
     rows = _slack_rows(form, kind)
     if not rows:
         return None
@@ -95,6 +106,18 @@ def _least_slack(problem: PurchaseProblem, kind: str, watch: Watch) -> float | N
     form.lower, form.upper = np.append(form.lower, 0.0), np.append(form.upper, float("inf"))
     form.integer = np.append(form.integer, False)
     form.add(rows, column, -1.0)
+    cells = cols.cells + np.arange(shape.months)[:, None] * cols.cell_cols
+    waits = (cells + np.arange(form.cell.wait, form.cell.hours)).ravel()
+    price = np.where(shape.wait_allowed, shape.wait_cost, 0.0).T.ravel() / max(float(shape.wait_cost.max(initial=0.0)), 1e-9)
+    if np.any(price > 0.0):
+        programme = programme_of(form)
+        waiting = np.zeros(column + 1)
+        waiting[waits] = price
+        first = solve_programme(replace(programme, cost=waiting), gap=1e-3, time_limit_s=_TIME_S, watch=watch)
+        if first.status == "infeasible":
+            return None
+        row = form.add_rows(np.array([-INF]), np.array([float(waiting @ first.values) * (1.0 + 1e-6) + 1e-9]))
+        form.add(row, waits, price)
     found = solve_programme(programme_of(form), gap=1e-3, time_limit_s=_TIME_S, watch=watch)
     if found.status == "infeasible":
         return None

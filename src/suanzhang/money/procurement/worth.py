@@ -11,6 +11,7 @@ from suanzhang.money.procurement.highs import solve_programme
 from suanzhang.money.procurement.master import Master
 from suanzhang.money.procurement.monthcell import cell_of
 from suanzhang.money.procurement.outcome import really_there, run_load, standing
+from suanzhang.money.procurement.purse import purse_of
 from suanzhang.money.procurement.recourse import Recourse
 from suanzhang.money.procurement.schedule import holding_lines
 from suanzhang.money.procurement.shape import build
@@ -61,7 +62,7 @@ def cost_of_orders(
         E[c x + Q(x)].
 
     Validity:
-        Limits of budget and power are not checked again.
+        Rents keep to what the orders leave of a budget; whether the orders keep to it, and limits of power, are not checked.
 
     Sources:
         [dantzig-1955] two stages, the first one held.
@@ -74,7 +75,7 @@ def cost_of_orders(
     lots = np.array([orders.get((order.name, order.month), 0.0) for order in shape.orders])
     begun = np.array([starts.get((s.demand, s.need.chip, s.need.chips, s.month), 0.0) for s in shape.starts])
     site, hosted = standing(shape, lots)
-    answer = Recourse(shape, cell).answer(really_there(shape, site), hosted, *run_load(shape, begun))
+    answer = Recourse(shape, cell).answer(really_there(shape, site), hosted, *run_load(shape, begun), purse_of(shape), lots)
     totals = Master(shape, cell, False).first_cost(lots, begun) + answer.value.sum(axis=1)
     constant = sum(sum(holding_lines(shape, k).values()) for k in range(len(shape.chips)))
     held = float(np.einsum("k,kt->", shape.keep * (shape.hold + shape.energy_idle), shape.have_site))
