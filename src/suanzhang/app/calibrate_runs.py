@@ -127,7 +127,8 @@ def _run(line: int, row: Mapping[str, str]) -> OwnRun:
     from suanzhang.catalog import CATALOG_DATE
     from suanzhang.catalog.chips import chip as chip_of
     from suanzhang.catalog.models import model as model_of
-    from suanzhang.catalog.stacks import default_train_stack, train_stack
+    from suanzhang.catalog.stack_defaults import default_train_stack_on
+    from suanzhang.catalog.stacks import train_stack
 
     empty = [name for name in REQUIRED if not row[name]]
     if empty:
@@ -137,7 +138,7 @@ def _run(line: int, row: Mapping[str, str]) -> OwnRun:
         raise InputError(f"chips: {row['chips']!r} names several kinds", fix="give one kind, as h100-sxm-80:64")
     name, count = pairs[0]
     chip, model = chip_of(name), model_of(row["model"])
-    stack = train_stack(row["stack"]) if row.get("stack") else default_train_stack(int(CATALOG_DATE[:4]))
+    stack = train_stack(row["stack"]) if row.get("stack") else default_train_stack_on(chip, CATALOG_DATE).stack
     step_s = parse_quantity(row["step_s"], "time", "step_s")
     if not 0.0 < step_s < 1e7:
         raise InputError(f"step_s: {row['step_s']!r} is no time of a step", fix="give seconds above zero")

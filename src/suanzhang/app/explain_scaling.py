@@ -133,7 +133,7 @@ def _behind(row: Mapping[str, Any], inputs: Mapping[str, Any]) -> Run | None:
                        start=str(inputs.get("start") or ""))  # fmt: skip
         try:
             run = run_on(
-                job, chip, stack_for(job, str(inputs.get("stack") or "")), rebuilt(TrainLayout, row["layout"], "layout")
+                job, chip, stack_for(job, str(inputs.get("stack") or ""), chip), rebuilt(TrainLayout, row["layout"], "layout")
             )
         except PlannerError:
             continue

@@ -93,7 +93,8 @@ def plan_job(ask: TrainAsk, question: Question, chip: str) -> tuple[TrainJob, Tr
         question: the whole question.
         chip: catalog id.
     """
-    return job_of(ask, question, chip_of(chip)), software_of(ask, question)
+    kind = chip_of(chip)
+    return job_of(ask, question, kind), software_of(ask, question, kind)
 
 
 __all__ = ["Run", "explain_option", "explain_train", "plan_job", "run_of", "run_on"]

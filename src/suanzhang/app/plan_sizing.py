@@ -102,7 +102,7 @@ def size_training(ask: TrainAsk, question: Question, world: World, progress: Pro
 
 
 def _on_chip(job: TrainJob, chip: ChipSpec, ask: TrainAsk, question: Question) -> list[TrainOption] | ChipRefusal:
-    stack = software_of(ask, question)
+    stack = software_of(ask, question, chip)
     try:
         found = train_options_within(job, chip, stack, 3, ask.offload)
         if found:

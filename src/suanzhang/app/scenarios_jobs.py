@@ -17,11 +17,11 @@ from suanzhang.app.train import train_options
 from suanzhang.app.train_asked import with_overlap
 from suanzhang.app.train_input import default_batch, default_precision
 from suanzhang.app.train_model import estimate_train
+from suanzhang.app.train_option import stack_for
 from suanzhang.app.train_spread import Errors, against, errors_of
 from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.catalog.markets import market as find_market
 from suanzhang.catalog.models import model as find_model
-from suanzhang.catalog.stacks import default_train_stack
 from suanzhang.errors import Infeasible
 from suanzhang.money.procurement.calendar import month_name
 from suanzhang.spec.chip import ChipSpec
@@ -49,7 +49,7 @@ def _job(inputs: Inputs, chip: ChipSpec, precision_key: str = "precision") -> Tr
 def _size_training(inputs: Inputs, chip: ChipSpec) -> TrainOption:
     """The fewest chips that meet the deadline."""
     job = replace(_job(inputs, chip), deadline_s=inputs.number("deadline", "time"))
-    options = train_options_within(job, chip, default_train_stack(int(job.start[:4])), 1)
+    options = train_options_within(job, chip, stack_for(job, "", chip), 1)
     if not options:
         counts = counts_for(job, chip)
         raise Infeasible(
@@ -84,8 +84,8 @@ def compare_training(inputs: Inputs) -> Answer:
     answers time_ratio (other over chip), cost_ratio, days and days_other."""
     chip, other = find_chip(inputs.text("chip")), find_chip(inputs.text("other"))
     count = inputs.whole("chips")
-    stack = default_train_stack(int(inputs.text("date", _DATE)[:4]))
     job, other_job = _job(inputs, chip), _job(inputs, other, "other_precision")
+    stack = stack_for(job, "", chip)
     first = _best(train_options(job, chip, (count,), stack), chip, count, inputs)
     second = _best(train_options(other_job, other, (count,), stack), other, count, inputs)
     ratio = second.days / first.days
@@ -232,7 +232,7 @@ def portfolio(inputs: Inputs) -> Answer:
     runs_affordable."""
     chip, count = find_chip(inputs.text("chip")), inputs.whole("chips_per_run")
     job = _job(inputs, chip)
-    stack = with_overlap(default_train_stack(int(job.start[:4])), inputs.text("overlap", ""))
+    stack = with_overlap(stack_for(job, "", chip), inputs.text("overlap", ""))
     run = _best(train_options(job, chip, (count,), stack), chip, count, inputs)
     hours = run.days * DAY_S / HOUR_S * count
     factors = run.days_interval.scaled(1.0 / run.days)

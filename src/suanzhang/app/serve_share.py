@@ -219,7 +219,7 @@ def _night(ask: TrainAsk, days: list[Today], asked: Question) -> SharingWay:
     name, kind = NIGHT, days[0].first.way.chip
     start, length, least = _window(idle_by_hour(days))
     job = job_of(ask, asked, kind)
-    model, stack = job.model, software_of(ask, asked)
+    model, stack = job.model, software_of(ask, asked, kind)
     counts = [2**k for k in range(3, 15) if 2**k <= least]
     cannot = SharingWay(name, "not possible", (ask.name,), 0, 0, 0, None, False, f"the night leaves {least} chips idle")
     try:

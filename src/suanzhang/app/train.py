@@ -13,7 +13,7 @@ from suanzhang.app.train_counts import OBJECTIVES, Bounds, gang_of, refused, val
 from suanzhang.app.train_deadline import chance_below, chance_to_meet, chips_needed
 from suanzhang.app.train_input import default_precision, optimizer_of, parse_chips, sizes_of, tokens_of, usable_bytes
 from suanzhang.app.train_model import estimate_train
-from suanzhang.app.train_option import inverse_of, option_of, stack_for, train_options
+from suanzhang.app.train_option import inverse_of, option_of, software_note, stack_for, train_options
 from suanzhang.app.train_pools import Ask, Pool, at_count, over_counts
 from suanzhang.app.train_spread import errors_of, interval_factors, memory_factors, spanned_terms
 from suanzhang.app.train_weak import Given, weak_training
@@ -129,7 +129,7 @@ def train(
     failures: list[Infeasible] = []
     for (kind, count), price in zip(kinds, prices, strict=True):
         own = replace(job, precision=job.precision or default_precision(kind))
-        ask = Ask(own, kind, with_overlap(stack_for(own, stack), overlap), price, offload, fixed)
+        ask = Ask(own, kind, with_overlap(stack_for(own, stack, kind), overlap), price, offload, fixed)
         try:
             bounds = Bounds(deadline_s, budget, max_chips, gang_of(gang, kind))
             pools += over_counts(ask, count, bounds, objective) if ranging else at_count(ask, count, layout)
@@ -181,7 +181,7 @@ def _prices(given: float | Sequence[float] | None, kinds: int, currency: str, st
 def _assumptions(global_batch: int, seq_len: int, stack: str, best: Pool, pools: int) -> tuple[str, ...]:
     notes = [] if global_batch else [f"global batch assumed: {best.job.global_batch} sequences"]
     notes += [] if seq_len else [f"sequence length assumed: {best.job.seq_len} tokens"]
-    notes += [] if stack else [f"software assumed: {best.stack.title}"]
+    notes += [] if stack else [software_note(best.stack, best.job.start, best.chip)]
     notes += [physics(best.chip, best.job.precision, best.stack.profile).note]
     notes += routing_note(best.job)
     notes += ["each kind of chip was planned apart; one job does not mix them"] if pools > 1 else []

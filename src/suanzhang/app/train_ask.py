@@ -5,7 +5,8 @@ from __future__ import annotations
 from suanzhang.app.train_asked import with_overlap, with_routing
 from suanzhang.app.train_input import default_batch, default_precision
 from suanzhang.catalog.models import model as model_of
-from suanzhang.catalog.stacks import default_train_stack, train_stack
+from suanzhang.catalog.stack_defaults import default_train_stack_on
+from suanzhang.catalog.stacks import train_stack
 from suanzhang.errors import InputError
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.job import TrainJob
@@ -53,7 +54,7 @@ def as_flags(question: Question, name: str = "") -> dict[str, object]:
     }  # fmt: skip
 
 
-def software_of(ask: TrainAsk, question: Question) -> TrainStack:
-    """The software of an ask, that of the question's first year where it names none, with the overlap it asks for."""
-    stack = train_stack(ask.stack) if ask.stack else default_train_stack(int(question.start[:4]))
+def software_of(ask: TrainAsk, question: Question, chip: ChipSpec | None = None) -> TrainStack:
+    """The software of an ask, with the overlap it asks for; the newest for the chip at the start where it names none."""
+    stack = train_stack(ask.stack) if ask.stack else default_train_stack_on(chip, ask.start or question.start).stack
     return with_overlap(stack, ask.overlap)

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 
 from suanzhang.app.train_input import memory_there
 from suanzhang.app.train_model import estimate_train, sixteen_bit
-from suanzhang.app.train_option import train_options
+from suanzhang.app.train_option import stack_for, train_options
 from suanzhang.catalog.chips import chip as chip_of
-from suanzhang.catalog.stacks import default_train_stack
 from suanzhang.errors import Infeasible, PlannerError
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.job import TrainJob
@@ -64,8 +63,8 @@ def compare_variants(job: TrainJob, chips: Sequence[str], count: int, stack: Tra
 
     Sources:  see the formulas of the step.
     """
-    stack = stack or default_train_stack(int((job.start or "2025")[:4]))
     specs = [chip_of(name) for name in chips]
+    stack = stack or stack_for(job, "", specs[0])
     first = specs[0]
     base = train_options(job, first, (count,), stack)
     if not base:

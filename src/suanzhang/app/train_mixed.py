@@ -18,7 +18,7 @@ from suanzhang.app.train_mixed_groups import NO_GAIN, Groups, GroupSearch, parti
 from suanzhang.app.train_mixed_pipeline import Means, Pipeline, best_pipeline
 from suanzhang.app.train_mixed_spread import Spread, comparison, pool_errors, spread
 from suanzhang.app.train_model import Packed, estimate_packed, estimate_train, pack
-from suanzhang.app.train_option import option_of, stack_for
+from suanzhang.app.train_option import option_of, software_note, stack_for
 from suanzhang.app.train_spread import Errors, interval_factors
 from suanzhang.app.train_weak import Given, weak_options
 from suanzhang.errors import Infeasible, InputError
@@ -123,9 +123,9 @@ def train_mixed(
     amount = tokens_of(tokens, seq * batch)
     format_, notes = common_precision(kinds, precision)
     job = with_routing(TrainJob(spec.id, spec, amount, seq, batch, format_, optimizer, start=start), routing)
-    software = with_overlap(stack_for(job, stack), overlap)
+    software = with_overlap(stack_for(job, stack, kinds[0]), overlap)
     notes += () if global_batch else (f"global batch assumed: {job.global_batch} sequences",)
-    notes += () if stack else (f"software assumed: {software.title}",)
+    notes += () if stack else (software_note(software, start, kinds[0]),)
     notes += routing_note(job)
     search = _Search(job, software, kinds, asked, Links(between_bytes_per_s, between_s))
     return search.result(notes, seed, Given(bool(global_batch), bool(seq_len)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from suanzhang.app.train_model import Packed, estimate_packed, pack
 from suanzhang.app.train_search import Searched, chip_counts, default_axes, search_layouts
@@ -17,6 +18,9 @@ from suanzhang.spec.result import Interval, Money
 from suanzhang.spec.stack import TrainStack
 from suanzhang.spec.train import TrainEstimate, TrainOption
 from suanzhang.units import DAY_S, HOUR_S
+
+if TYPE_CHECKING:
+    from suanzhang.catalog.stack_defaults import DefaultStack
 
 _KEEP = 12
 
@@ -90,7 +94,7 @@ def train_options(
     Raises:
         OutOfDomain: the chip lacks the arithmetic that the job asks for.
     """
-    stack = stack or stack_for(job, "")
+    stack = stack or stack_for(job, "", chip)
     packed = pack(job, chip, stack)
     options = []
     for count in counts:
@@ -100,12 +104,25 @@ def train_options(
     return tuple(options)
 
 
-def stack_for(job: TrainJob, name: str) -> TrainStack:
-    """The generation of software of a name; that of the job's start when there is none."""
-    from suanzhang.catalog import CATALOG_DATE
-    from suanzhang.catalog.stacks import default_train_stack, train_stack
+def stack_for(job: TrainJob, name: str, chip: ChipSpec | None = None) -> TrainStack:
+    """The software of a name; without one the newest for the maker of the chip that was published by the job's start."""
+    from suanzhang.catalog.stacks import train_stack
 
-    return train_stack(name) if name else default_train_stack(int((job.start or CATALOG_DATE)[:4]))
+    return train_stack(name) if name else _default_on(job.start, chip).stack
+
+
+def _default_on(start: str, chip: ChipSpec | None) -> DefaultStack:
+    from suanzhang.catalog import CATALOG_DATE
+    from suanzhang.catalog.stack_defaults import default_train_stack_on
+
+    return default_train_stack_on(chip, start or CATALOG_DATE)
+
+
+def software_note(stack: TrainStack, start: str, chip: ChipSpec | None) -> str:
+    """What is assumed about the software where a question names none, in words."""
+    found = _default_on(start, chip)
+    odd = f" ({found.note})" if found.note and found.stack.id == stack.id else ""
+    return f"software assumed: {stack.title}{odd}"
 
 
 def search(

@@ -189,7 +189,7 @@ def _plan(
     seq, batch = sizes_of(spec, seq_len, global_batch)
     amount = tokens_of(tokens, seq * batch)
     job = TrainJob(spec.id, spec, amount, seq, batch, precision or default_precision(kind), start=start)
-    software = stack_for(job, stack)
+    software = stack_for(job, stack, kind)
     packed = pack(job, kind, software)
     best = _layout(packed, job, kind, software, count, layout)
     estimate = estimate_packed(packed, best, kind)

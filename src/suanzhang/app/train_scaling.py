@@ -325,7 +325,7 @@ def _of_chips(
     law = next(iter(LAWS.values()))
     kind = precision or default_precision(asked.chip)
     job = TrainJob("sized", shape_for(1e9), 1e12, seq_len, 1, kind, start=start)
-    software = stack_for(job, stack)
+    software = stack_for(job, stack, asked.chip)
     if not stack and f"software assumed: {software.title}" not in notes:
         notes.append(f"software assumed: {software.title}")
     flop = 0.4 * asked.chips * asked.chip.peak(kind) * asked.seconds

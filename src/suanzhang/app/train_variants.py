@@ -73,7 +73,7 @@ def variants(
     seq, batch = sizes_of(spec, seq_len, global_batch)
     amount = tokens_of(tokens, seq * batch)
     job = TrainJob(spec.id, spec, amount, seq, batch, precision, start=start)
-    software = stack_for(job, stack)
+    software = stack_for(job, stack, chip_of(groups[0][0]))
     price = None if price_per_chip_h is None else Money(price_per_chip_h, currency, start)
     rows: list[VariantRow] = []
     runs: list[tuple[TrainJob, ChipSpec, TrainOption]] = []
