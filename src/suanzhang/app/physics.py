@@ -456,11 +456,28 @@ def _links(chip: ChipSpec, found: _Finder) -> LinkArgs:
         nic_efficiency=constant("nic_efficiency"),
         nic_base_s=constant("nic_base_s"),
         nic_hop_s=constant("nic_hop_s"),
-        allreduce=_table(direct) if direct else _table(ring, "all_reduce"),
-        allgather=_table(ring, "all_gather"),
-        reducescatter=_table(ring, "reduce_scatter"),
-        alltoall=_table(ring, "alltoall"),
+        allreduce=_table(direct) if direct else _over_switch(_table(ring, "all_reduce"), chip.scale_up_domain),
+        allgather=_over_switch(_table(ring, "all_gather"), chip.scale_up_domain),
+        reducescatter=_over_switch(_table(ring, "reduce_scatter"), chip.scale_up_domain),
+        alltoall=_over_switch(_table(ring, "alltoall"), chip.scale_up_domain),
     )
+
+
+def _over_switch(table: Residual, ranks: int) -> Residual:
+    """What was timed with the most ranks, for all numbers of ranks that share the switch beyond it.
+
+    Every chip has a path of its own to a switch, so that more ranks do not slow one; the closed form alone, without what the
+    timings of the same chip add, would let them.
+    """
+    timed = np.abs(np.log(table.values)).max(axis=(0, 2)) > 0.0
+    if not timed.any():
+        return table
+    last = int(np.flatnonzero(timed)[-1])
+    columns = max(table.values.shape[1], math.ceil((math.log2(max(ranks, 2)) - table.y0) / table.dy) + 1)
+    values = np.concatenate(
+        [table.values[:, : last + 1], np.repeat(table.values[:, last : last + 1], columns - last - 1, axis=1)], 1
+    )
+    return table._replace(values=np.ascontiguousarray(values))
 
 
 def _pcie_profiles() -> tuple[Profile, ...]:
