@@ -17,6 +17,7 @@ from suanzhang.app.header import header
 from suanzhang.catalog.chips import chip
 from suanzhang.catalog.currency import rate
 from suanzhang.catalog.markets import market as find_market
+from suanzhang.catalog.markets import markets
 from suanzhang.catalog.sites import site as find_site
 from suanzhang.catalog.sources import sources as all_sources
 from suanzhang.errors import Infeasible, InputError, SolverError
@@ -135,6 +136,7 @@ def plan_purchases(
             key = name + AT + other.site.id
             costs[key] = _costs(name, offers, other.site, months, currency, where.date, edits, demands)
     costs = {key: with_work_hours(found, key.partition(AT)[0], demands) for key, found in costs.items()}
+    have, unvalued = _valued(have, offers, where, costs, currency)
     problem = PurchaseProblem(
         demands=demands,
         offers=offers,
@@ -156,7 +158,7 @@ def plan_purchases(
         moving=moving,
         tax=tax_terms(),
     )
-    lines = (*warnings, *unpowered, *_site_lines(sites, wanted))
+    lines = (*warnings, *unpowered, *unvalued, *_site_lines(sites, wanted))
     problem = settled(with_wait_prices(problem), watch or Watch(time.perf_counter))
     return solve_problem(problem, where, chosen, (*lines, *_waiting_lines(problem)), watch=watch, progress=progress)
 
@@ -169,6 +171,29 @@ def _waiting_lines(problem: PurchaseProblem) -> tuple[str, ...]:
         for demand in problem.demands
         if demand.kind == "serve" and demand.due_month is not None and demand.due_month > demand.first_month
     )
+
+
+def _valued(
+    have: tuple[Holding, ...], offers: tuple[Offer, ...], market: Market, costs: dict[str, ChipCosts], currency: str
+) -> tuple[tuple[Holding, ...], tuple[str, ...]]:
+    """Owned chips of which none is on offer with the price that the market knows, and a line for each that it does not."""
+    sold = {offer.chip for offer in offers if offer.kind == "buy"}
+    known = markets().get(market.id, market)
+    found, unknown = [], set()
+    for one in have:
+        if not one.owned or one.value_per_chip > 0.0 or one.chip in sold or one.chip not in costs:
+            found.append(one)
+            continue
+        prices = []
+        for offer in known.offers:
+            if offer.kind == "buy" and offer.chip == one.chip:
+                price = offer.price.value * rate(offer.price.unit.partition("/")[0], currency, known.date).value
+                prices.append(max(price - costs[one.chip].host, 0.5 * price) if offer.includes_host else price)
+        if not prices:
+            unknown.add(one.chip)
+        found.append(replace(one, value_per_chip=min(prices, default=0.0)))
+    words = tuple(f"no price of {name} is known: those that are owned count as worth nothing" for name in unknown)
+    return tuple(found), words
 
 
 def _site_lines(sites: tuple[PlacedSite, ...], wanted: set[str]) -> tuple[str, ...]:
@@ -395,7 +420,7 @@ def _weighted_quantile(plan: ProcurementPlan, scenarios: tuple[Scenario, ...], l
     return float(plan.cost_by_scenario[order[min(int(np.searchsorted(reached, level - 1e-12)), len(order) - 1)]])
 
 
-_MOVING = ("chips", "rent", "tokens", "value left")
+_MOVING = ("chips", "rent", "tokens", "value at start", "value left")
 
 
 def _price_interval(problem: PurchaseProblem, plan: ProcurementPlan, market: Market) -> Interval:

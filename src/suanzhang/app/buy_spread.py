@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from suanzhang.app.plan import Sized
     from suanzhang.app.plan_sizing import SizedAsk, SizedTraining
 
-PRICED = ("chips", "rent", "value left", "tokens")
+PRICED = ("chips", "rent", "value at start", "value left", "tokens")
 """Lines that move with the prices of the market."""
 RANGES = {
     "hosts": "host_per_chip",

@@ -12,7 +12,15 @@ from suanzhang.spec.result import Money
 from suanzhang.spec.tax import TaxPart, TaxShield, TaxTerms
 
 _PARTS = {
-    "what is bought, less what is left at the end": ("chips", "hosts", "network", "storage", "site", "value left"),
+    "what is bought or there, less what is left at the end": (
+        "chips",
+        "hosts",
+        "network",
+        "storage",
+        "site",
+        "value at start",
+        "value left",
+    ),
     "running, staff, spares and moves": ("room", "power", "spares", "support", "staff", "moving"),
     "rents and tokens": ("rent", "tokens"),
     "interest on tied capital": ("finance",),

@@ -239,7 +239,7 @@ def _parts(plan: ProcurementPlan, old: set[str]) -> dict[str, float]:
     for row in plan.rows:
         sold = row.action in ("resell", "retire")
         for name, amount in row.lines:
-            if name == "value left" or (name == "chips" and sold):
+            if name in ("value at start", "value left") or (name in ("chips", "hosts") and sold):
                 part = _OWNED_FETCHED if row.chip in old and (sold or row.offer == "own") else _FETCHED
             else:
                 part = "purchases cost" if name in _PURCHASE else _GROUPS.get(name, "running costs are")

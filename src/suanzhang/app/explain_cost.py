@@ -51,6 +51,7 @@ _WORDS = {
 _FORMULAS = {
     **dict.fromkeys(("hosts", "network", "storage", "room", "spares", "support", "staff"), dotted(chip_costs)),
     "power": dotted(energy_cost_per_hour),
+    "value at start": dotted(resale_path),
     "value left": dotted(resale_path),
     "tax shield": dotted(relieved),
 }
@@ -130,7 +131,7 @@ def _leaf(line: str, key: tuple[str, str, str], rows: list[tuple[float, float]],
     offer, action, chip = key
     amount, chips = sum(row[0] for row in rows), sum(row[1] for row in rows)
     name = f"{action} {offer}" if not chip or offer not in ("own", "late delivery") else f"{action} {offer} {chip}"
-    unit = "chips" if action in ("buy", "resell", "retire", "interest", "value left") else "chip-months"
+    unit = "chips" if action in ("buy", "resell", "retire", "interest", "value at start", "value left") else "chip-months"
     note = f"{chips:,.0f} {unit}" if chips else ""
     given = tuple(_figures(line, offer, chip, bill))
     formula = dotted(schedule_rows) if not chip else _FORMULAS.get(line, dotted(schedule_rows))
@@ -163,7 +164,7 @@ def _figures(line: str, offer: str, chip: str, bill: Bill) -> list[Given]:
         found.append(quoted(f"price of {offer}", price.price))
     if line in ("site", "moving") or (line == "value left" and not chip):
         return [*found, *_site_figures(line, offer, bill)]
-    if line in ("spares", "support") or (line in ("chips", "value left") and price is None):
+    if line in ("spares", "support") or (line in ("chips", "value at start", "value left") and price is None):
         found += [quoted(f"price of {o.id}", o.price) for o in bill.offers.values() if o.kind == "buy" and o.chip == chip][:1]
     if line in _OF_CHIP and chip in bill.costs:
         costs = bill.costs[chip]
@@ -176,7 +177,7 @@ def _figures(line: str, offer: str, chip: str, bill: Bill) -> list[Given]:
             found.append(of_chip(find_chip(chip), "node.power_w", "nameplate power of the node"))
     if line == "finance":
         found.append(quoted("price of capital", figure("interest_per_year").quoted))
-    if (line == "value left" and price is None) or (line == "chips" and offer == "own"):
+    if (line in ("value at start", "value left") and price is None) or (line == "chips" and offer == "own"):
         curve = resale_curve(chip)
         found.append(Given(f"yearly resale factor of {chip}", curve.factor_per_year, "times", curve.source, curve.grade))
         found.append(quoted("discount of used chips", figure("used_discount").quoted))
@@ -185,6 +186,6 @@ def _figures(line: str, offer: str, chip: str, bill: Bill) -> list[Given]:
         if price is not None and price.kind == "buy":
             found += [quoted(words, figure(key).quoted) for key, words in _BOOKS.items() if figure(key).value]
     if line == "waiting":
-        words = "twice the dearest rent of the chips that it lacks"
+        words = "just above its last chip in a whole server, on the dearest way that supply makes needed"
         found.append(Given("price of a month of waiting", words, "", "planner-default", "assumed"))
     return found

@@ -10,7 +10,7 @@ from suanzhang.spec.buy import BuyResult
 from suanzhang.spec.question import Question
 
 _MONTHLY = ("run", "rent", "spot", "instalment", "wait")
-_OWN = ("buy", "lease", "resell", "retire", "interest", "value left")
+_OWN = ("buy", "lease", "resell", "retire", "interest", "value at start", "value left")
 
 
 def chip_months(bought: BuyResult) -> dict[str, dict[str, float]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suanzhang.spec.buy import BuyResult
+from suanzhang.spec.buy import NOT_CASH, BuyResult
 from suanzhang.units import format_figure
 
 _WORTH_SAYING = 1e-3
@@ -14,7 +14,7 @@ def _sold(bought: BuyResult) -> dict[str, tuple[float, float]]:
     for row in bought.schedule:
         if row.action in ("resell", "retire"):
             chips, income = found.get(row.chip, (0.0, 0.0))
-            found[row.chip] = chips + row.chips, income - dict(row.lines).get("chips", 0.0)
+            found[row.chip] = chips + row.chips, income - sum(amount for name, amount in row.lines if name not in NOT_CASH)
     return found
 
 

@@ -517,7 +517,7 @@ class QuestionModel(_Part):
     )
     moving: MovingModel | None = Field(None, description="Terms of moves between sites; the usual ones if left out.")
     market: MarketModel = Field(description="What can be had: the id of a market, or an id with changes.")
-    budget: Count | None = Field(None, description="Most that may have been paid out by any month, in the currency; no limit if left out.")
+    budget: Count | None = Field(None, description="Most that may have been paid out by any month, in the currency.")
     budget_by_month: list[CountOrZero] = Field(
         default_factory=list, max_length=120, description="Most that may have been spent by the end of each month."
     )

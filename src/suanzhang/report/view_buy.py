@@ -73,6 +73,10 @@ def cost_facts(result: BuyResult) -> Facts:
             *_optional("+ interest on tied capital", result.interest, "priced, not in the cash", result.interest_interval),
             *_optional("+ price of waiting", result.waiting, "priced, never paid", result.waiting_interval),
             *_optional(
+                "+ value of what was there", result.lines.get("value at start") if _had(result) else None,
+                "what chips owned from the start would then fetch", result.lines_interval.get("value at start"),
+            ),
+            *_optional(
                 "+ value left at the end", result.value_left, "what chips and servers would fetch, an income",
                 result.value_left_interval,
             ),
@@ -100,6 +104,12 @@ def cost_facts(result: BuyResult) -> Facts:
             Fact("solve", result.solve_s, "s"),
         ),
     )  # fmt: skip
+
+
+def _had(result: BuyResult) -> bool:
+    """Whether chips were owned from the start that had a worth."""
+    start = result.lines.get("value at start")
+    return start is not None and start.amount != 0.0
 
 
 def _optional(name: str, money: Money | None, note: str = "", interval: Interval | None = None) -> tuple[Fact, ...]:

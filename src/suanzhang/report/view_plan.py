@@ -27,7 +27,7 @@ from suanzhang.report.view_plan_first import ARRIVES, first_section, money_scale
 from suanzhang.report.view_plan_service import service_details, service_section
 from suanzhang.report.view_train import options_table
 from suanzhang.spec.buy import ScheduleRow
-from suanzhang.spec.plan import PlanResult, Risk, ServicePlan, TrainingPlan
+from suanzhang.spec.plan import CostLine, PlanResult, Risk, ServicePlan, TrainingPlan
 from suanzhang.spec.result import Interval, Money
 from suanzhang.units import DAY_S, J_PER_KWH, KILO, MEGA, format_count, format_figure
 
@@ -123,8 +123,17 @@ def _money_words(result: PlanResult) -> list[str]:
     if result.waiting is not None and result.waiting.amount > 0.0:
         words.append(f"Demand that waits counts {span(result.waiting, result.waiting_interval)}, which nobody pays.")
     taxes = " and what taxes give back" if result.buy.tax else ""
+    if (start := _start(result)) is not None:
+        words.append(
+            f"What was there at the start would then have fetched {span(start.cost, start.cost_interval)}, and is charged."
+        )
     words.append(f"Cost with interest, less what is left{taxes}: {span(result.cost, result.cost_interval)}.")
     return words
+
+
+def _start(result: PlanResult) -> CostLine | None:
+    """The line of what chips owned from the start would then have fetched; None where none was there."""
+    return next((line for line in result.costs if line.name == "value at start"), None)
 
 
 def _facts(result: PlanResult) -> Facts:
@@ -135,6 +144,15 @@ def _facts(result: PlanResult) -> Facts:
         *((money_fact("budget", result.budget),) if result.budget else ()),
         money_fact(
             "value left at the end", result.value_left, result.value_left_interval, "what chips and servers would fetch"
+        ),
+        *(
+            (
+                money_fact(
+                    "value of what was there", start.cost, start.cost_interval, "what owned chips would fetch at the start"
+                ),
+            )
+            if (start := _start(result))
+            else ()
         ),
         money_fact("waiting", result.waiting, result.waiting_interval, "a price on demand not carried; nothing is paid"),
         *((money_fact("tax shield", tax.amount, tax.amount_interval, "what taxes give back, not in the cash"),) if tax else ()),

@@ -19,7 +19,7 @@ from suanzhang.spec.unit_costs import UnitCosts
 
 Action = Literal[
     "buy", "lease", "instalment", "reserve", "rent", "spot", "api", "run", "wait", "resell", "retire", "move", "build",
-    "interest", "value left",
+    "interest", "value at start", "value left",
 ]  # fmt: skip
 
 LINES = (
@@ -38,11 +38,12 @@ LINES = (
     "site",
     "moving",
     "waiting",
+    "value at start",
     "value left",
     "tax shield",
 )
 """The lines of a total, in the order in which they are printed."""
-NOT_CASH = ("finance", "waiting", "value left", "tax shield")
+NOT_CASH = ("finance", "waiting", "value at start", "value left", "tax shield")
 """Lines that are priced and not paid within the plan."""
 
 
@@ -163,7 +164,7 @@ class Holding:
         chips: how many.
         until_month: first month in which they are no longer there; None for good.
         owned: whether they are owned (can be resold, stand on the site) rather than rented.
-        value_per_chip: what one would fetch today; 0 when nothing.
+        value_per_chip: price of a new one, on which the curve of used ones stands, where none is on offer; 0 when not known.
         from_month: first month in which they are there: an order that is still on its way.
         site: on which of several sites owned ones stand; empty for the first.
     """

@@ -113,24 +113,25 @@ def test_sensitivities_name_the_fact_and_the_decision_and_firm_dates_have_a_wort
     assert all(row.rent_per_chip_h.amount > 0.0 and row.utilisation > 0.0 for row in found.rent_or_buy)
 
 
-def test_a_higher_price_that_lowers_the_cost_says_what_the_owned_chips_fetch(tmp_path):
+def test_a_change_for_the_worse_that_lowers_the_cost_says_what_the_owned_chips_fetch(tmp_path):
     from suanzhang.app.verbs import buy
     from suanzhang.report.view_buy import buy as view
 
     found = buy("examples/2026-10/two-sites.yaml", scenarios=1, sensitivity=True)
     base = next(cell.cost.amount for cell in found.two_way if (cell.factor_a, cell.factor_b) == (1.0, 1.0))
     price = next(swing for swing in found.swings if swing.fact == "purchase prices")
-    assert price.cost_high.amount < base < price.cost_low.amount
-    dearer = next(line for line in price.words if line.startswith("purchase prices 25 % higher lower the cost by "))
-    assert "chips that are there already fetch" in dearer
-    assert "more; against it purchases cost" in dearer
+    assert price.cost_low.amount < base < price.cost_high.amount
+    assert not price.words
+    used = next(swing for swing in found.swings if swing.fact == "what used chips fetch")
+    less = next(line for line in used.words if line.startswith("what used chips fetch 25 % less lower the cost by "))
+    assert "chips that are there already fetch" in less
     services = next(swing for swing in found.swings if swing.fact == "size of the services")
     assert "size of the services 25 % larger: no plan exists" in services.words
     rents = next(swing for swing in found.swings if swing.fact == "rents")
     assert rents.words == ()
     assert rents.why_high == "the same plan"
     change = next(section for section in view(found).sections if section.title == "What would change it")
-    assert dearer in next(block for block in change.blocks if block.title == "In words").lines
+    assert less in next(block for block in change.blocks if block.title == "In words").lines
 
 
 def test_everything_that_people_act_on_stands_in_text_page_and_json():

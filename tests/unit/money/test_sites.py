@@ -105,7 +105,9 @@ def test_a_moved_chip_is_paid_for_and_worth_as_much_as_one_that_stays():
     plan = solve(case)
     left = [row for row in plan.rows if row.action == "value left"]
     assert [(row.chip, row.chips, row.cost.amount) for row in left] == [("a", 10.0, -5000.0)]
-    assert plan.cost == pytest.approx(10.0 * 50.0 - 5000.0)
+    begun = [row for row in plan.rows if row.action == "value at start"]
+    assert [(row.chip, row.chips, row.cost.amount) for row in begun] == [("a", 10.0, 5000.0)]
+    assert plan.cost == pytest.approx(10.0 * 50.0 - 5000.0 + 5000.0)
 
 
 def test_chips_do_not_go_where_they_are_barred():

@@ -198,20 +198,43 @@ def _sales(form: Form, cols: Columns) -> None:
             form.integer[column] = True
 
 
-def sale_lines(shape: Shape, chip: int, month: int, rate: float) -> dict[str, float]:
-    """Cost by line of one chip sold at the end of a month: its price, less its worth at the end, and interest saved.
+def server_worth(shape: Shape, chip: int) -> Floats:
+    """Worth of the server, fabric and storage of one chip of one's own at the end of month 0..T, were it as old as any can be.
+
+    Servers of chips that are owned from the start are of an age that nobody states: for kinds of which some are, it is nothing.
 
     Equation:
-        c = -V_(t+1) + V_T - i sum of V_(t+1)..V_(T-1), with V the resale curve and i the interest of a month.
+        H_t = (host + network + storage) max(1 - (t - a) / L, 0), a the first month in which one can be there, L their life.
+
+    Sources:
+        [derived] in a straight line, as for those that are bought.
+    """
+    costs = shape.problem.costs[shape.chips[chip]]
+    bought = [o for o in shape.orders if o.kind == chip and o.offer >= 0 and shape.problem.offers[o.offer].kind == "buy"]
+    if not bought or np.any(shape.have_site[chip] > 0.0):
+        return np.zeros(shape.months + 1)
+    first = min(int(order.arrival.min()) for order in bought)
+    age = np.maximum(np.arange(shape.months + 1) - first, 0)
+    return np.asarray((costs.host + costs.network + costs.storage) * np.maximum(1.0 - age / costs.infra_life_months, 0.0))
+
+
+def sale_lines(shape: Shape, chip: int, month: int, rate: float) -> dict[str, float]:
+    """Cost by line of one chip sold with its server at the end of a month: less its worth at the end, and interest saved.
+
+    Equation:
+        c = -(V + H)_(t+1) + (V + H)_T - i sum of (V + H)_(t+1)..(T-1), with V the resale curve, H the worth of the server
+        and i the interest of a month.
 
     Sources:
         [derived].
     """
-    curve = shape.resale[0, chip]
+    curve, server = shape.resale[0, chip], server_worth(shape, chip)
+    both = curve + server
     lines = {
         "chips": -float(curve[month + 1]),
-        "value left": float(curve[shape.months]),
-        "finance": -rate * float(curve[month + 1 : shape.months].sum()),
+        "hosts": -float(server[month + 1]),
+        "value left": float(both[shape.months]),
+        "finance": -rate * float(both[month + 1 : shape.months].sum()),
     }
     return relieved(shape.problem, lines)
 

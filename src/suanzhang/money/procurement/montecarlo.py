@@ -7,12 +7,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from suanzhang.money.procurement.form import server_worth
 from suanzhang.money.procurement.monthcell import Cell, cell_of
 from suanzhang.money.procurement.orders import Floats
 from suanzhang.money.procurement.outcome import Outcome, really_there, standing
 from suanzhang.money.procurement.recourse import Recourse
 from suanzhang.money.procurement.scenarios import MOST, Uncertainty, draw_scenarios
-from suanzhang.money.procurement.schedule import holding_lines, running_totals, scenario_totals
+from suanzhang.money.procurement.schedule import (
+    holding_by_future,
+    holding_lines,
+    running_totals,
+    scenario_totals,
+    sold_lines,
+)
 from suanzhang.money.procurement.shape import Shape, Start, build, may_wait
 from suanzhang.money.procurement.solve import NOT_CASH, Solved
 from suanzhang.spec.buy import PurchaseProblem, Scenario
@@ -174,14 +181,16 @@ def _amounts(shape: Shape, cell: Cell, outcome: Outcome, decided: Decided) -> tu
     cash = paid_and_owed - owed
     rate = shape.problem.interest_per_year / 12.0
     for k in range(len(shape.chips)):
-        worth = shape.resale[:, k, :]
-        held = rate * worth[:, : shape.months] @ shape.have_site[k] - worth[:, -1] * shape.have_site[k, -1]
-        owed += shape.keep * held
+        server = server_worth(shape, k)
+        worth = shape.resale[:, k, :] + server
+        owed += shape.keep * np.sum(list(holding_by_future(shape, k).values()), axis=0)
         for month in np.flatnonzero(outcome.sales[k]):
             sold = outcome.sales[k, month]
-            cash -= sold * worth[:, month + 1]
-            later = sold * (worth[:, -1] - rate * worth[:, month + 1 : shape.months].sum(axis=1))
-            owed += shape.keep * later + (1.0 - shape.keep) * sold * worth[:, month + 1]
+            younger = -sold_lines(shape, outcome, k, int(month), rate)["hosts"] - server[month + 1]
+            income = worth[:, month + 1] + younger
+            cash -= sold * income
+            later = sold * (worth[:, -1] + younger - rate * worth[:, month + 1 : shape.months].sum(axis=1))
+            owed += shape.keep * later + (1.0 - shape.keep) * sold * income
     early = np.zeros((len(shape.services), shape.months))
     for d, demand in enumerate(shape.services):
         early[d] = [demand.wait_price if may_wait(demand, t) else 0.0 for t in range(shape.months)]

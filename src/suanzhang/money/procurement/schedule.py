@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from suanzhang.money.procurement.calendar import HOURS_PER_MONTH, month_name
-from suanzhang.money.procurement.form import sale_lines
+from suanzhang.money.procurement.form import sale_lines, server_worth
 from suanzhang.money.procurement.monthcell import Cell
 from suanzhang.money.procurement.orders import SHIELD, Floats, Order, relieved
 from suanzhang.money.procurement.outcome import Outcome, rented_chips
@@ -21,7 +21,7 @@ from suanzhang.units import HOUR_S
 _SMALL = 1e-6
 _ORDER: tuple[Action, ...] = (
     "buy", "lease", "instalment", "reserve", "rent", "spot", "api", "wait", "run", "resell", "retire", "move", "build",
-    "interest", "value left",
+    "interest", "value at start", "value left",
 )  # fmt: skip
 """Order of the rows of one month."""
 _ON_SITE = ("buy", "lease", "instalment", "run", "resell", "retire")
@@ -191,23 +191,27 @@ def _sale_rows(shape: Shape, outcome: Outcome) -> list[ScheduleRow]:
         for t in range(shape.months):
             sold = float(outcome.sales[k, t])
             if sold > _SMALL:
-                lines = {"chips": sale_lines(shape, k, t, rate)["chips"] * sold}
-                action: Action = "resell" if lines["chips"] < 0.0 else "retire"
+                paid = sold_lines(shape, outcome, k, t, rate)
+                lines = {name: paid[name] * sold for name in ("chips", "hosts") if paid[name]}
+                action: Action = "resell" if sum(lines.values()) < 0.0 else "retire"
                 rows.append(_row(shape, t, "own", action, chip, sold, lines, "at the end of the month"))
     return rows
 
 
 def _left_rows(shape: Shape, outcome: Outcome) -> list[ScheduleRow]:
-    """One row for each chip of which some are still there at the end, with their worth; one for interest on those held."""
+    """One row for each chip that is left, with its worth; one for interest; one for what was there at the start."""
     rate, end = shape.problem.interest_per_year / 12.0, shape.months - 1
     finance: dict[str, list[float]] = {}
     left: dict[str, list[float]] = {}
+    begun: dict[str, list[float]] = {}
     for k in range(len(shape.chips)):
         chip, lines, sold = shape.label(k)[0], holding_lines(shape, k), outcome.sales[k]
         for t in np.flatnonzero(sold > _SMALL):
-            back = sale_lines(shape, k, int(t), rate)
-            for name in lines:
+            back = sold_lines(shape, outcome, k, int(t), rate)
+            for name in ("finance", "value left"):
                 lines[name] += back[name] * float(sold[t])
+        if abs(lines["value at start"]) >= 0.005:
+            _sum(begun, chip, float(shape.have_site[k].max()), lines["value at start"])
         _sum(finance, chip, float(shape.have_site[k].max()) or float(sold.sum()), lines["finance"])
         _sum(left, chip, float(shape.have_site[k, -1]) - float(sold.sum()), lines["value left"])
     for j, order in enumerate(shape.orders):
@@ -216,7 +220,19 @@ def _left_rows(shape: Shape, outcome: Outcome) -> list[ScheduleRow]:
         if outcome.lots[j] > 0.0 and worth and order.offer >= 0:
             chips = outcome.lots[j] * order.lot if order.instalment is None else 0.0
             _sum(left, shape.label(order.kind)[0], chips, worth)
-    rows = []
+    rows = [
+        _row(
+            shape,
+            0,
+            "own",
+            "value at start",
+            chip,
+            chips,
+            {"value at start": amount},
+            "what they would then fetch without their servers",
+        )
+        for chip, (chips, amount) in begun.items()
+    ]
     for chip, (chips, amount) in finance.items():
         if abs(amount) >= 0.005:
             paid = "on the worth of the chips that were there, until they are sold or the plan ends"
@@ -235,21 +251,60 @@ def _sum(table: dict[str, list[float]], key: str, chips: float, amount: float) -
     row[1] += amount
 
 
-def holding_lines(shape: Shape, chip: int) -> dict[str, float]:
-    """Constant lines of the chips of one kind that are owned from the start; the books hold nothing of them.
+def sold_lines(shape: Shape, outcome: Outcome, chip: int, month: int, rate: float) -> dict[str, float]:
+    """Lines of one chip sold with its server, whose age is the mean over those that there are.
 
     Equation:
-        finance = i sum of V_t n_t; value left = -V_T n_T, in the mean over futures.
+        as :func:`sale_lines`; the server sells for more by (H_T of the mean age - H_T), and as much more is not left.
 
     Sources:
         [derived].
     """
-    value = np.einsum("s,st->t", shape.weights, shape.resale[:, chip])
-    rate = shape.problem.interest_per_year / 12.0
-    lines = {
-        "finance": rate * float((value[: shape.months] * shape.have_site[chip]).sum()),
-        "value left": -float(value[shape.months] * shape.have_site[chip, -1]),
+    lines, end = sale_lines(shape, chip, month, rate), shape.months
+    server, worth, chips = server_worth(shape, chip), 0.0, 0.0
+    if not server.any():
+        return lines
+    for j, order in enumerate(shape.orders):
+        buys = order.offer >= 0 and shape.problem.offers[order.offer].kind == "buy"
+        if buys and order.kind == chip and outcome.lots[j] > 0.0:
+            there = outcome.lots[j] * order.lot
+            chips += there
+            left = float(shape.weights @ dict(order.lines)["value left"]) * outcome.lots[j]
+            worth += -left - there * float(shape.weights @ shape.resale[:, chip, end])
+    younger = worth / chips - float(server[end]) if chips > 0.0 else 0.0
+    return {**lines, "hosts": lines["hosts"] - younger, "value left": lines["value left"] + younger}
+
+
+def holding_by_future(shape: Shape, chip: int) -> dict[str, Floats]:
+    """Lines of the chips of one kind that are owned from the start, without their servers, by future; before taxes.
+
+    They are charged what they would fetch when they are first there, since they could be sold instead, and credited with what
+    they fetch at the end.
+
+    Equation:
+        value at start = sum of V_t (n_t - n_(t-1)); finance = i sum of V_t n_t; value left = -V_T n_T.
+
+    Sources:
+        [derived].
+    """
+    worth, have, end = shape.resale[:, chip], shape.have_site[chip], shape.months
+    return {
+        "value at start": worth[:, :end] @ np.diff(have, prepend=0.0),
+        "finance": shape.problem.interest_per_year / 12.0 * (worth[:, :end] @ have),
+        "value left": -worth[:, end] * have[-1],
     }
+
+
+def holding_lines(shape: Shape, chip: int) -> dict[str, float]:
+    """Lines of the chips of one kind that are owned from the start, in the mean over futures; the books hold nothing of them.
+
+    Equation:
+        as :func:`holding_by_future`, with what taxes give back.
+
+    Sources:
+        [derived].
+    """
+    lines = {name: float(shape.weights @ amounts) for name, amounts in holding_by_future(shape, chip).items()}
     return relieved(shape.problem, lines)
 
 
