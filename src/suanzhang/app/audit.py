@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,10 @@ def audit(path: str | Path, *, claim: str = "", seed: int = 0) -> AuditResult:
     """
     document, claims = read_claims(Path(path))
     rows = tuple(_row(one) for one in _chosen(claims, claim))
-    count = {
-        verdict: sum(row.verdict == verdict for row in rows) for verdict in ("consistent", "inconsistent", "not checkable")
-    }
+    count = Counter(row.verdict for row in rows)
     return AuditResult(
         header(seed), document, rows, count["consistent"], count["inconsistent"], count["not checkable"],
-        weak_inputs=_weak(rows),
+        weak_inputs=_weak(rows), too_wide=count["too wide to judge"],
     )  # fmt: skip
 
 
@@ -76,15 +75,15 @@ def _row(claim: Claim) -> AuditRow:
         other = run_scenario(Scenario(claim.scenario.verb, {**claim.scenario.inputs, **variant}), claim.id)
         _, variant_low, variant_high = value_and_range(other, claim.result_key, claim.id)
         low, high = min(low, variant_low), max(high, variant_high)
-    verdict, firm = judge(claim, low, high), decides(claim, low, high)
+    verdict = judge(claim, computed, low, high)
     exact = claim.result_key in answer.get("exact", ())
     span = None if exact and low == high else Interval(low, computed, high)
     words = f"{answer.get('explanation', '')}{' Exact arithmetic over the stated figures.' if exact else ''}".strip()
     return AuditRow(
         claim.id, claim.says, claim.quantity, claim.unit, claim.relation, 0.5 * (claim.stated_low + claim.stated_high),
         claim.stated_low, claim.stated_high, computed, low, high, verdict,
-        _explain(claim, (computed, low, high), verdict, words, firm=firm),
-        claim.scenario.verb, dict(claim.scenario.inputs), span, firm, exact,
+        _explain(claim, (computed, low, high), verdict, words),
+        claim.scenario.verb, dict(claim.scenario.inputs), span, verdict != "too wide to judge", exact,
     )  # fmt: skip
 
 
@@ -104,45 +103,49 @@ def value_and_range(answer: Mapping[str, Any], key: str, where: str) -> tuple[fl
     return float(value), min(float(value), interval.p05), max(float(value), interval.p95)
 
 
-def judge(claim: Claim, low: float, high: float) -> Verdict:
-    """Whether the range that we compute agrees with what is stated.
-
-    "about" and "range" agree when the two ranges meet, the stated one widened by the tolerance; "at_least" agrees
-    when our largest value reaches the stated one, "at_most" when our smallest does not exceed it.
-    """
-    assert claim.stated_low is not None and claim.stated_high is not None
-    slack = claim.tolerance
-    stated_low = claim.stated_low - slack * abs(claim.stated_low)
-    stated_high = claim.stated_high + slack * abs(claim.stated_high)
-    if claim.relation == "at_least":
-        agrees = high >= stated_low
-    elif claim.relation == "at_most":
-        agrees = low <= stated_high
-    elif claim.relation == "range":
-        agrees = high >= claim.stated_low and low <= claim.stated_high
-    else:
-        agrees = high >= stated_low and low <= stated_high
-    return "consistent" if agrees else "inconsistent"
-
-
 WIDE = 10.0
-"""An interval whose ends lie further apart than this factor says too little to confirm a figure."""
+"""A range whose ends lie further apart than this factor says too little to judge a figure by."""
 
 
-def decides(claim: Claim, low: float, high: float) -> bool:
-    """Whether the computed range is narrow enough to decide: a wide one that also holds figures against the claim is not.
+def judge(claim: Claim, computed: float, low: float, high: float) -> Verdict:
+    """The verdict on a statement: one rule for all of them.
 
-    A range that agrees from end to end decides whatever its width, and so does one that does not agree anywhere.
+    What a statement allows is its figure ("about"), all between its ends ("range"), or all on one side of it ("at_least",
+    "at_most"). It is consistent where it allows a figure of our 90 % range, or where our value lies within its tolerance,
+    and else inconsistent. Where the range also holds figures against it, it is too wide to judge when its ends lie more
+    than :data:`WIDE` times apart, or, for a bound, when they lie on its two sides.
     """
-    if judge(claim, low, high) == "inconsistent" or all(judge(claim, end, end) == "consistent" for end in (low, high)):
-        return True
-    return (low > 0.0 and high / low <= WIDE) or (high < 0.0 and low / high <= WIDE)
+    (least, most), (least_near, most_near) = _allowed(claim, 0.0), _allowed(claim, claim.tolerance)
+    if least_near <= low and high <= most_near:
+        return "consistent"
+    near = least_near <= computed <= most_near
+    if not near and (high < least or low > most):
+        return "inconsistent"
+    both_sides = claim.relation in ("at_least", "at_most") and low < high
+    return "too wide to judge" if both_sides or _far_apart(low, high) else "consistent"
+
+
+def _allowed(claim: Claim, tolerance: float) -> tuple[float, float]:
+    """The figures that a statement allows, widened by a tolerance."""
+    assert claim.stated_low is not None and claim.stated_high is not None
+    least = claim.stated_low - tolerance * abs(claim.stated_low)
+    most = claim.stated_high + tolerance * abs(claim.stated_high)
+    return (-math.inf if claim.relation == "at_most" else least), (math.inf if claim.relation == "at_least" else most)
+
+
+def _far_apart(low: float, high: float) -> bool:
+    """Whether the ends of a range lie more than :data:`WIDE` times apart, or on the two sides of zero."""
+    if low == high:
+        return False
+    return low * high <= 0.0 or not math.isfinite(high - low) or max(abs(low), abs(high)) > WIDE * min(abs(low), abs(high))
 
 
 APART = 1.5
 """Amounts that lie further apart than this factor are said to."""
 _RELATION_WORDS = {"about": "about ", "at_least": "at least ", "at_most": "at most ", "range": "between "}
 _ONE = {"chips": "chip", "runs": "run", "months": "month", "persons": "person", "kinds of chip": "kind of chip"}
+_TIMES = ("months", "weeks", "days", "years")
+"""Units in which what takes for ever is said never to come."""
 _COUNTED = ("chips", "persons")
 
 
@@ -160,9 +163,11 @@ def amount_words(value: float, unit: str, more: int = 0) -> str:
         >>> amount_words(0.688, "fraction", 1)
         '68.8 %'
     """
-    if unit == "fraction":
+    if unit == "fraction" and math.isfinite(value):
         percent = 100.0 * value
         return f"{percent:,.{more}f} %" if abs(percent) >= 10.0 or percent == 0.0 else f"{percent:.{1 + more}f} %"
+    if not math.isfinite(value):
+        return "never" if unit in _TIMES and value > 0.0 else f"{'less' if value < 0.0 else 'more'} than any {unit or 'figure'}"
     if unit in _COUNTED and abs(value) < MEGA:
         value = float(round(value))
         return f"{value:,.0f} {_ONE.get(unit, unit) if value == 1.0 else unit}"
@@ -190,9 +195,7 @@ def _range_words(low: float, high: float, unit: str, more: int = 0) -> str:
     return f"{number} to {last}" if word and last.endswith(f" {word}") else f"{first} to {last}"
 
 
-def _explain(
-    claim: Claim, found: tuple[float, float, float], verdict: Verdict, scenario_words: str, *, firm: bool = True
-) -> str:
+def _explain(claim: Claim, found: tuple[float, float, float], verdict: Verdict, scenario_words: str) -> str:
     assert claim.stated_low is not None and claim.stated_high is not None
     computed, low, high = found
     unit, more = claim.unit, _digits(found, claim.unit)
@@ -205,20 +208,28 @@ def _explain(
     quantity = claim.quantity[:1].upper() + claim.quantity[1:]
     words = f"{quantity}: {amount_words(computed, unit, more)}{spread}. Stated: {_RELATION_WORDS[claim.relation]}{stated}"
     words += _apart(computed, 0.5 * (claim.stated_low + claim.stated_high))
-    if verdict == "inconsistent":
-        words += ". They do not agree."
-    elif firm and claim.relation == "about" and not (high >= claim.stated_low and low <= claim.stated_high):
-        words += f". Both agree within the {100.0 * claim.tolerance:.0f} % that is allowed, though our range does not hold it."
-    elif firm:
-        words += ". Both agree."
-    else:
-        words += ". Consistent, but our range is so wide that it decides nothing: one end of it would contradict the statement."
+    words += f". {_verdict_words(claim, found, verdict)}"
     return " ".join(part for part in (words, scenario_words, claim.note and f"Note: {claim.note}.") if part)
+
+
+def _verdict_words(claim: Claim, found: tuple[float, float, float], verdict: Verdict) -> str:
+    """The verdict with what it follows from."""
+    _, low, high = found
+    if verdict == "inconsistent":
+        return "They do not agree."
+    if verdict == "too wide to judge":
+        if _far_apart(low, high):
+            return f"Our range is too wide to judge it: its ends lie more than {WIDE:.0f} times apart or on both sides of zero."
+        return "Our range is too wide to judge it: one end agrees, the other does not."
+    least, most = _allowed(claim, 0.0)
+    if high < least or low > most:
+        return f"Both agree within the {100.0 * claim.tolerance:.0f} % that is allowed, though our range does not hold it."
+    return "Both agree."
 
 
 def _apart(computed: float, stated: float) -> str:
     """How far apart two positive amounts are, where it is more than half as much again."""
-    if stated <= 0.0 or computed <= 0.0 or 1.0 / APART <= computed / stated <= APART:
+    if stated <= 0.0 or not 0.0 < computed < math.inf or 1.0 / APART <= computed / stated <= APART:
         return ""
     more = computed > stated
     factor = computed / stated if more else stated / computed

@@ -17,7 +17,7 @@ from suanzhang.catalog.markets import market as find_market
 from suanzhang.errors import Infeasible, InputError
 from suanzhang.money.procurement.calendar import month_number, orderable, stock_until
 from suanzhang.spec.buy import BuyResult
-from suanzhang.spec.draws import Floats, standard_normal, two_piece_lognormal
+from suanzhang.spec.draws import DRAWS, Floats, standard_normal, two_piece_lognormal
 from suanzhang.spec.market import Offer
 from suanzhang.spec.result import Z95, Interval
 from suanzhang.units import format_count
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 GAP = 5e-3
 """How near to its bound the plan of one future must come: futures differ by far more."""
+WEEKS_PER_MONTH = 365.25 / 12.0 / 7.0
 _P90 = 1.2815515655446004
 
 
@@ -69,6 +70,52 @@ def _delivered(offer: Offer, start: str, months: int, z: float) -> float:
     if math.isinf(stock):
         raise InputError(f"offer {offer.id} has no stock limit", fix="take a market that states stocks")
     return stock
+
+
+@scenario("queue")
+def queue(inputs: Inputs) -> Answer:
+    """Weeks until the last chip of an order is handed over by who serves orders in turn: inputs market, chip, order (chips),
+    orders_ahead (chips), and stock (chips) and deliveries_per_month where they are not those of the market's offer; answers
+    weeks, chips_within (of the order) by within_weeks."""
+    market, chip = find_market(inputs.text("market")), find_chip(inputs.text("chip"))
+    offers = [offer for offer in market.offers if offer.kind == "buy" and offer.chip == chip.id]
+    if not offers:
+        raise InputError(f"{inputs.where}: market {market.id} sells no {chip.name}", fix="name another market or chip")
+    offer, stated = offers[0], inputs.has("deliveries_per_month")
+    stock = inputs.number("stock", default=offer.stock_chips or 0.0, positive=False)
+    monthly = inputs.number("deliveries_per_month", default=offer.stock_per_month or 0.0, positive=False)
+    ahead, order = inputs.number("orders_ahead", default=0.0, positive=False), inputs.number("order")
+    if min(stock, monthly, ahead) < 0.0:
+        raise InputError(f"{inputs.where}: stock, deliveries and orders ahead cannot be negative", fix="give zero or more")
+    within = inputs.number("within_weeks", default=WEEKS_PER_MONTH)
+    rates = monthly * (np.ones(DRAWS) if stated else _drawn_rate(offer, chip.id))
+    weeks, come = _waited(ahead + order - stock, monthly), _come(stock - ahead, order, monthly, within)
+    words = f"{format_count(ahead)} chips are ordered ahead, {format_count(stock)} in stock, {format_count(monthly)} a month come"
+    return {
+        "weeks": weeks,
+        "weeks_interval": spread_of(weeks, np.array([_waited(ahead + order - stock, float(rate)) for rate in rates])),
+        "chips_within": come,
+        "chips_within_interval": spread_of(come, np.array([_come(stock - ahead, order, float(r), within) for r in rates])),
+        "exact": ("weeks", "chips_within") if stated else (),
+        "explanation": f"{words}: the order waits its turn, before the time it travels ({offer.lead.median_months:g} months).",
+    }
+
+
+def _drawn_rate(offer: Offer, chip: str) -> Floats:
+    """True over stated monthly deliveries of an offer, drawn by the grade of what is known of its delivery."""
+    return two_piece_lognormal(grade_factor(offer.lead.grade), standard_normal(f"deliveries of {chip}"))
+
+
+def _waited(short: float, monthly: float) -> float:
+    """Weeks until as many chips have come as are short; infinite when none come."""
+    if short <= 0.0:
+        return 0.0
+    return short / monthly * WEEKS_PER_MONTH if monthly > 0.0 else math.inf
+
+
+def _come(left: float, order: float, monthly: float, weeks: float) -> float:
+    """Chips of an order that are handed over within some weeks, with what the stock leaves after the orders ahead."""
+    return min(max(left + monthly * weeks / WEEKS_PER_MONTH, 0.0), order)
 
 
 @scenario("recorded-change")
@@ -141,7 +188,8 @@ def _recorded(point: PricePoint) -> Floats:
 @scenario("mixed-fleet")
 def mixed_fleet(inputs: Inputs) -> Answer:
     """Kinds of chip in the cheapest plan for one service: inputs model, market, chips (a list, all if left out), start,
-    months, visits_per_day, input_tokens, output_tokens, ttft_p99, tpot_p99; answers kinds, cost."""
+    months, visits_per_day, input_tokens, output_tokens, ttft_p99, tpot_p99; answers kinds, cost, mixed_share (of the futures
+    in which the cheapest plan mixes kinds)."""
     import yaml
 
     from suanzhang.app.plan import schedule, size_question
@@ -171,6 +219,8 @@ def mixed_fleet(inputs: Inputs) -> Answer:
     return {
         "kinds": float(len(shares)),
         "kinds_interval": whole_spread(float(len(shares)), kinds) if len(kinds) else None,
+        "mixed_share": mixed,
+        "mixed_share_interval": share_spread(float(np.sum(kinds > 1)), float(len(kinds))),
         "cost": found.cost.amount,
         "cost_interval": spread_of(found.cost.amount, costs) if len(kinds) else None,
         "explanation": (
@@ -178,6 +228,19 @@ def mixed_fleet(inputs: Inputs) -> Answer:
             f"{len(drawn)} futures of prices, delays and capacities, {mixed:.0%} of the plans mix kinds."
         ),
     }
+
+
+def share_spread(found: float, tried: float) -> Interval:
+    """The interval of a share that was counted in a number of draws.
+
+    Equation:
+        Wilson: (k + z**2/2)/(n + z**2) +- z sqrt(k (n - k)/n + z**2/4)/(n + z**2); all shares where nothing was drawn.
+    """
+    if tried <= 0.0:
+        return Interval(0.0, 0.0, 1.0)
+    middle, whole = found + 0.5 * Z95**2, tried + Z95**2
+    half = Z95 * math.sqrt(found * (tried - found) / tried + 0.25 * Z95**2)
+    return Interval(max((middle - half) / whole, 0.0), found / tried, min((middle + half) / whole, 1.0))
 
 
 def _solved(sized: Sized) -> tuple[int, float]:

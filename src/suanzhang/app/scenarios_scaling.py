@@ -23,7 +23,8 @@ _LAWS = (BESIROGLU_2024, HOFFMANN_2022)
 def compute_to_loss(inputs: Inputs) -> Answer:
     """Loss of the best model that chips train in a time: inputs chip, chips, days, mfu, times (how many times as many
     chips to compare with); answers params, tokens, loss, loss_gain (with its
-    interval: published fits lie round the first one as draws of one distribution)."""
+    interval: published fits lie round the first one as draws of one distribution), gain_share (of all that can still be
+    learnt)."""
     chip = find_chip(inputs.text("chip"))
     seconds = inputs.number("days") * DAY_S
     flop = inputs.number("chips") * chip.peak(default_precision(chip)) * inputs.number("mfu", "fraction") * seconds
@@ -33,6 +34,7 @@ def compute_to_loss(inputs: Inputs) -> Answer:
     tokens = flop / (FLOP_PER_PARAM_TOKEN * params)
     reached = _best_loss(flop, BESIROGLU_2024)
     above = reached - BESIROGLU_2024.e
+    shares = [gain / (_best_loss(flop, law) - law.e) for gain, law in zip(gains, _LAWS, strict=True)]
     spread = LawSpread.of(None)
     sizes = params * spread.params(flop, 1.0)
     apart = math.log(gains[1] / gains[0]) * standard_normal("scaling law, loss")
@@ -46,6 +48,11 @@ def compute_to_loss(inputs: Inputs) -> Answer:
         "loss_interval": spread_of(reached, reached + spread.loss(params, tokens)),
         "loss_gain": gains[0],
         "loss_gain_interval": spread_of(gains[0], gains[0] * np.exp(apart)),
+        "gain_share": shares[0],
+        "gain_share_interval": spread_of(
+            shares[0],
+            np.minimum(shares[0] * np.exp(math.log(shares[1] / shares[0]) * standard_normal("scaling law, loss")), 1.0),
+        ),
         "exact": ("flop",),
         "explanation": (
             f"{format_count(inputs.number('chips'))} chips train at best {params / 1e9:.0f} billion parameters on "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from suanzhang.report.blocks import Column, Fact, Facts, Notes, Report, Section, Table, show_number
 from suanzhang.report.common import sources_section, warnings_section
 from suanzhang.spec.audit import AuditResult, AuditRow
@@ -48,32 +50,37 @@ def _verdict(result: AuditResult) -> str:
         f"{agree or 'No'} {claims} with our computation, {against or 'none'} {'does' if against == 1 else 'do'} not, "
         f"{rest or 'none'} {'holds' if rest == 1 else 'hold'} no quantity that can be checked."
     )
-    vague = sum(row.verdict == "consistent" and not row.decides for row in result.claims)
-    if vague:
-        words += f" Of those that agree, {vague} {'does' if vague == 1 else 'do'} so only because our range is very wide."
+    if result.too_wide:
+        words += f" For {result.too_wide} our range is too wide to judge {'it' if result.too_wide == 1 else 'them'}."
     return words
 
 
-def _verdict_word(row: AuditRow) -> str:
-    return row.verdict if row.decides else f"{row.verdict}, but too wide to decide"
-
-
 def _counts(result: AuditResult) -> tuple[tuple[str, int], ...]:
-    return (("consistent", result.consistent), ("inconsistent", result.inconsistent), ("not checkable", result.not_checkable))
+    return (
+        ("consistent", result.consistent),
+        ("inconsistent", result.inconsistent),
+        ("too wide to judge", result.too_wide),
+        ("not checkable", result.not_checkable),
+    )
 
 
+TIMES = ("months", "weeks", "days", "years")
+"""Units in which what takes for ever is said never to come."""
 _UNITS = {"fraction": "%", "ratio": "times"}
 
 
 def _scale(row: AuditRow) -> tuple[float, str]:
     """What the figures of a row are multiplied by for the table, and their unit there."""
-    largest = max(abs(value) for value in (row.computed, row.high, row.stated_high, 0.0) if value is not None)
+    amounts = (row.computed, row.high, row.stated_high, 0.0)
+    largest = max(abs(value) for value in amounts if value is not None and math.isfinite(value))
     if largest >= 10.0 * MEGA:
         return 1.0 / MEGA, f"million {row.unit}"
     return (100.0 if row.unit == "fraction" else 1.0), _UNITS.get(row.unit, row.unit)
 
 
-def _shown(value: float | None, row: AuditRow) -> float | None:
+def _shown(value: float | None, row: AuditRow) -> float | str | None:
+    if value is not None and not math.isfinite(value):
+        return "never" if row.unit in TIMES and value > 0.0 else "no limit"
     return None if value is None else value * _scale(row)[0]
 
 
@@ -101,14 +108,14 @@ def _table(rows: tuple[AuditRow, ...]) -> Table:
     )
     body = tuple(
         (
-            r.id, _verdict_word(r), _stated(r), _shown(r.computed, r), *_ends(r), _scale(r)[1], _how(r), r.quantity,
+            r.id, r.verdict, _stated(r), _shown(r.computed, r), *_ends(r), _scale(r)[1], _how(r), r.quantity,
         )
         for r in rows
     )  # fmt: skip
     return Table("Claims", columns, body, "low to high: our uncertainty and all plausible variants; exact arithmetic has none")
 
 
-def _ends(row: AuditRow) -> tuple[float | None, float | None]:
+def _ends(row: AuditRow) -> tuple[float | str | None, float | str | None]:
     """The range of a row; none where arithmetic over the stated figures gives one value."""
     if row.exact and row.low == row.high:
         return None, None

@@ -10,7 +10,7 @@ from suanzhang.spec.result import Header, Interval, SourceUse
 from suanzhang.spec.trust import Flag
 
 Relation = Literal["about", "at_least", "at_most", "range"]
-Verdict = Literal["consistent", "inconsistent", "not checkable"]
+Verdict = Literal["consistent", "inconsistent", "too wide to judge", "not checkable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Claim:
         stated_low, stated_high: the stated figure; equal unless it is a range; None when nothing can be checked.
         unit: of the quantity.
         relation: how the figure is meant.
-        tolerance: fraction within which "about" holds, and by which the limits are widened.
+        tolerance: fraction within which the figure holds, whatever the relation.
         scenario: what recomputes it; None when nothing can be.
         result_key: key of the scenario's answer.
         variants: changes of the inputs that are as plausible; the interval spans all of them.
@@ -70,7 +70,7 @@ class AuditRow:
         inputs: inputs of the main scenario.
         verb: name of the scenario.
         computed_interval: ``low``, ``computed`` and ``high`` as an interval; None without, or for one exact value.
-        decides: whether the range is narrow enough to decide: not where it is wide and one end contradicts the statement.
+        decides: whether the range is narrow enough to judge; false where the verdict is ``too wide to judge``.
         exact: arithmetic over the stated figures alone, which has no error of ours; a range is then that of the variants.
     """
 
@@ -96,7 +96,7 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True)
 class AuditResult:
-    """The answer of ``audit``."""
+    """The answer of ``audit``: the rows, and how many of them have each verdict."""
 
     header: Header
     document: str
@@ -106,3 +106,4 @@ class AuditResult:
     not_checkable: int
     sources: tuple[SourceUse, ...] = ()
     weak_inputs: tuple[Flag, ...] = ()
+    too_wide: int = 0
