@@ -205,7 +205,7 @@ def model_of(row: TrainRow) -> ModelSpec:
         heads = max(1, hidden // head_dim)
     head_dim = head_dim or hidden // heads
     gated = bool(shape.get("gated_mlp"))
-    moe = _moe_of(shape.get("moe"), _whole(shape.get("ffn")))
+    moe = _moe_of(shape.get("moe"), _whole(shape.get("ffn")), name)
     ffn = _whole(shape.get("ffn")) or (moe.expert_ffn if moe else None) or (known.ffn if known else 4 * hidden)
     attention = str(shape.get("attention") or "")
     spec = _with_tied(
@@ -226,6 +226,7 @@ def model_of(row: TrainRow) -> ModelSpec:
             moe=moe,
             mla=_mla_of(attention, known, name),
             window=_window_of(attention, layers),
+            mtp_layers=1 if re.search(r"\bw/ MTP\b", row.notes) else 0,
             encoder_only=attention.startswith("bidirectional"),
             source=row.source,
         ),
@@ -243,13 +244,15 @@ def _with_tied(params_billion: Any, spec: ModelSpec) -> ModelSpec:
     return other if closer and abs(other.params / stated - 1.0) < 0.02 else spec
 
 
-def _moe_of(value: Any, ffn: int | None) -> MoeSpec | None:
+def _moe_of(value: Any, ffn: int | None, name: str = "") -> MoeSpec | None:
     if not isinstance(value, Mapping) or not _whole(value.get("experts")):
         return None
     expert_ffn = _whole(value.get("expert_ffn")) or ffn
     if expert_ffn is None:
         raise _UnusableError("width of an expert not stated")
     shared = _whole(value.get("shared")) or 0
+    known = _from_catalog(name)
+    same = known.moe if known and known.moe and known.moe.experts == int(value["experts"]) else None
     return MoeSpec(
         experts=int(value["experts"]),
         topk=_whole(value.get("topk")) or 1,
@@ -258,6 +261,8 @@ def _moe_of(value: Any, ffn: int | None) -> MoeSpec | None:
         shared_ffn=shared * (_whole(value.get("shared_ffn")) or expert_ffn),
         dense_layers=_whole(value.get("dense_layers")) or 0,
         every=_whole(value.get("every")) or 1,
+        groups=same.groups if same else 1,
+        topk_groups=same.topk_groups if same else 0,
     )
 
 
@@ -465,10 +470,31 @@ def _layout_of(row: TrainRow, chips: int, batch: int, stack: TrainStack, flags: 
         offload_optimizer=offload_optimizer,
         offload_activations=offload,
         shard_ranks=_shard_ranks_of(row),
+        head_layers=_head_layers_of(row, pp, vpp if pp > 1 else 1),
     )
     if recompute is None:
         flags.append("recomputation not stated: the least that fits is meant")
     return layout, recompute is None
+
+
+_CUT_BY_RECIPE = (r"megatron-bridge", r"deepseek-v3|kimi-k2", 61)
+"""Recipes that print which layers each stage holds: their source, their models and the layers of those."""
+
+
+def _head_layers_of(row: TrainRow, pp: int, vpp: int) -> int:
+    """Layers that the last stage leaves to the others, where the recipe of a row prints its cut.
+
+    The recipes of Megatron-Bridge fill the chunks of DeepSeek-V3 and Kimi K2 as if there were 64 layers, and leave three out of
+    the last chunk, beside the loss and the layer of multi-token prediction; of 32 chunks two there and one in the first.
+    """
+    source, models, layers = _CUT_BY_RECIPE
+    if not re.search(source, row.source, re.IGNORECASE) or not re.search(models, row.model_name, re.IGNORECASE):
+        return 0
+    if pp < 2 or _whole(row.model.get("layers")) != layers or 64 % (pp * vpp):
+        return 0
+    short = 2 if pp * vpp == 32 else 64 - layers
+    last = 64 // pp - short
+    return max(0, layers // pp - last)
 
 
 def _default_chunks(row: TrainRow, stack: TrainStack, pp: int, micro_batches: int, flags: list[str]) -> int:

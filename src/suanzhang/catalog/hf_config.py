@@ -264,7 +264,14 @@ def _moe(config: _Config, kind: str, where: str) -> MoeSpec | None:
         shared_ffn=shared_ffn or shared * expert_ffn,
         dense_layers=min(dense, layers),
         every=every,
+        **_groups(config, experts, where),
     )
+
+
+def _groups(config: _Config, experts: int, where: str) -> dict[str, int]:
+    """Groups of experts that the router chooses among first, where it leaves some of them out."""
+    groups, chosen = _first(config, ("n_group",), where) or 1, _first(config, ("topk_group",), where) or 0
+    return {"groups": groups, "topk_groups": chosen} if 0 < chosen < groups and experts % groups == 0 else {}
 
 
 def _mla(config: _Config, where: str) -> MlaSpec | None:

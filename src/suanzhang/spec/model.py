@@ -19,6 +19,8 @@ class MoeSpec:
         shared_ffn: inner width of all shared experts together; 0 without.
         dense_layers: leading layers with a plain feed-forward of width ``ffn``.
         every: one layer in ``every`` is a mixture (1 for all).
+        groups: groups of neighbouring experts that a router chooses among first (1 for none).
+        topk_groups: groups whose experts one token may visit; 0 for all of them.
     """
 
     experts: int
@@ -28,6 +30,8 @@ class MoeSpec:
     shared_ffn: int = 0
     dense_layers: int = 0
     every: int = 1
+    groups: int = 1
+    topk_groups: int = 0
 
 
 @dataclass(frozen=True, slots=True)

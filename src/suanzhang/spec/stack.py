@@ -60,6 +60,8 @@ class TrainStack:
         overlap_cp: share of the traffic round a ring of context ranks that may hide behind the attention.
         overlap_cp_a2a: the same of an all-to-all of heads between them.
         overlap_gather: share of the gathers of inputs for weight gradients, between tensor ranks, that may hide.
+        sent_bytes: bytes of a value on its way to the experts under 8 bit; 0 for the format of activations.
+        saved_bytes: bytes of an activation inside a layer that is kept for the backward pass under 8 bit; 0 for the same.
         asked_overlap: communications (``dp``, ``tp``, ``pp``, ``cp``, ``ep``) whose share a user has set.
     """
 
@@ -106,6 +108,8 @@ class TrainStack:
     overlap_cp: float = 1.0
     overlap_cp_a2a: float = 0.0
     overlap_gather: float = 1.0
+    sent_bytes: float = 0.0
+    saved_bytes: float = 0.0
     asked_overlap: tuple[str, ...] = ()
 
 

@@ -16,6 +16,15 @@ def tokens_per_micro_batch(run: RunArgs, layout: LayoutArgs) -> float:
 
 
 @formula
+def kept_bytes(run: RunArgs) -> float:
+    """Bytes of one activation inside a layer that is kept for the backward pass.
+
+    Sources:  [deepseekv3] section 3.3.3.
+    """
+    return run.saved_bytes if run.saved_bytes > 0.0 else run.element_bytes
+
+
+@formula
 def _residual_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs) -> float:
     shard = layout.tp if layout.sp > 0.0 else 1.0
     masks = 2.0 if run.dropout > 0.0 else 0.0
@@ -39,7 +48,8 @@ def _attention_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs) -> floa
     out = shape.heads * shape.v_dim
     if shape.kv_lora > 0.0 and layout.recompute != RECOMPUTE_NONE:
         query, keys = 0.0, 0.0
-    kept = tokens * run.element_bytes * ((query + keys + out) / layout.tp + latent)
+    kept = tokens * (run.element_bytes * (query + keys) + kept_bytes(run) * out) / layout.tp
+    kept += tokens * run.element_bytes * latent
     if run.attention >= FLASH1:
         return kept + tokens * shape.heads * 4.0 / layout.tp
     if layout.recompute != RECOMPUTE_NONE:
@@ -52,9 +62,9 @@ def _attention_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs) -> floa
 
 @formula
 def _ffn_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, width: float) -> float:
-    kept = (shape.matrices - 1.0) * run.element_bytes
+    kept = (shape.matrices - 1.0) * kept_bytes(run)
     if layout.recompute == RECOMPUTE_NONE or run.attention < FLASH1:
-        kept += run.gemm_bytes if run.quantized > 0.0 else run.element_bytes
+        kept += run.gemm_bytes if run.quantized > 0.0 else kept_bytes(run)
     if layout.recompute != RECOMPUTE_NONE:
         kept *= 1.0 - run.selective_products
     return tokens_per_micro_batch(run, layout) * kept * width / layout.tp
@@ -77,7 +87,8 @@ def dense_layer_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs) -> flo
     Model:    inputs of every matrix product (in 8 bit when products run in 8 bit), of the norms and of the activation,
               dropout masks where the stack has dropout, and attention scores unless a flash kernel spares them.
               Selective recompute drops the scores of an unfused kernel, or with a flash kernel the results of the
-              norms and of the activation, and the share of the products that the stack repeats.
+              norms and of the activation, and the share of the products that the stack repeats. Software may keep the
+              inputs of the products and of the activation in 8 bit; the residual stream and what attention reads again stay.
 
     Args:
         shape: the model.
@@ -133,10 +144,10 @@ def moe_layer_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, imbalanc
     shard = layout.tp if layout.sp > 0.0 else 1.0
     routed_tokens = tokens / shard * shape.topk * imbalance * layout.etp
     width = shape.matrices * shape.expert_ffn / layout.etp
-    routed = routed_tokens * run.element_bytes * (2.0 * shape.hidden / layout.etp + width)
+    routed = routed_tokens * kept_bytes(run) * (2.0 * shape.hidden / layout.etp + width)
     if layout.recompute != RECOMPUTE_NONE:
         width = (shape.matrices - 1.0) * shape.expert_ffn / layout.etp
-        routed = routed_tokens * (run.gemm_bytes * shape.hidden / layout.etp + run.element_bytes * width)
+        routed = routed_tokens * (run.gemm_bytes * shape.hidden / layout.etp + kept_bytes(run) * width)
     router = tokens / shard * shape.experts * 8.0
     return (
         _residual_bytes(shape, run, layout)

@@ -15,7 +15,8 @@ class ShapeArgs(NamedTuple):
     Fields: ``qk_dim`` and ``v_dim`` are the sizes of one head in the attention product; ``q_width`` and
     ``kv_width`` the columns of the query and of the key/value projections together; ``attention_params``
     the parameters of one layer's projections; ``matrices`` 3 for a gated feed-forward, else 2;
-    ``window`` the tokens that a windowed layer sees, on ``window_layers`` layers.
+    ``window`` the tokens that a windowed layer sees, on ``window_layers`` layers; ``groups`` of experts of which a token visits
+    at most ``topk_groups`` (0 for all).
     """
 
     layers: float
@@ -43,6 +44,8 @@ class ShapeArgs(NamedTuple):
     window_layers: float
     causal: float
     mtp_layers: float
+    groups: float = 1.0
+    topk_groups: float = 0.0
 
 
 class RunArgs(NamedTuple):
@@ -65,7 +68,9 @@ class RunArgs(NamedTuple):
     ``overlap_cp_a2a`` shares of the traffic between context ranks, round a ring and by all-to-all, that may hide behind the
     attention; ``overlap_gather`` share of the gathers of inputs for weight gradients that may hide; ``quantize_reads`` and
     ``quantize_writes`` times that an operand is read in 16 bit and written converted; ``wide_share`` share of the layers whose
-    products stay in 16 bit; ``copy_bytes`` bytes by which the converted copies of a weight exceed its own format.
+    products stay in 16 bit; ``copy_bytes`` bytes by which the converted copies of a weight exceed its own format;
+    ``sent_bytes`` of a value on its way to the experts, ``saved_bytes`` of an activation inside a layer that is kept for the
+    backward pass; 0 for the format of activations.
     """
 
     seq: float
@@ -119,6 +124,8 @@ class RunArgs(NamedTuple):
     quantize_writes: float = 2.0
     wide_share: float = 0.0
     copy_bytes: float = 0.0
+    sent_bytes: float = 0.0
+    saved_bytes: float = 0.0
 
 
 class LayoutArgs(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from suanzhang.jit import formula
-from suanzhang.perf.args import GemmArgs, OperatorArgs
+from suanzhang.perf.args import GemmArgs, LinkArgs, OperatorArgs
 from suanzhang.perf.attention import attention_backward_s, prefill_attention_s, unfused_attention_s
 from suanzhang.perf.collectives import allgather_s, allreduce_s, alltoall_s, p2p_s, reducescatter_s
 from suanzhang.perf.elementwise import memory_bound_s
@@ -15,6 +15,7 @@ from suanzhang.perf.training.activations import tokens_per_micro_batch
 from suanzhang.perf.training.args import DUALPIPE, FLASH1, Coefficients, LayerTimes, LayoutArgs, RunArgs, ShapeArgs
 from suanzhang.perf.training.overlap import exposed_s
 from suanzhang.perf.training.params import dense_layer_params, moe_layer_params, routed_params
+from suanzhang.perf.training.routing import places_reached
 
 FUSED_PASSES = 5.0
 """Times that the score matrix crosses memory with a fused causal softmax: product out, softmax in (half, the rest is
@@ -330,11 +331,40 @@ def context_comm_s(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, ops: Oper
 
 
 @formula
+def together_s(crossing: float, handed: float, near: float, nodes: float, link: LinkArgs) -> float:
+    """Time to send tokens to the nodes of their experts once each, and on inside the nodes, or the way back [s].
+
+    Model:    network and links work side by side, token by token; the longer counts.
+
+    Args:
+        crossing: bytes that one chip sends to nodes, its own among them.
+        handed: bytes that one chip hands on to the ranks of its node, itself among them.
+        near: ranks of the group in each node.
+        nodes: nodes of the group.
+        link: links and network.
+
+    Returns:
+        Time [s].
+
+    Equation: T_0 + T_n + max(s (n - 1) / n / (B_n e_n), s' (r - 1) / r / (B e_a)), e_a as timed.
+
+    Validity: more than one node.
+
+    Sources:  [deepseekv3] section 3.2.2.
+    """
+    inside = alltoall_s(handed, near, 1.0, link)
+    across = crossing * (nodes - 1.0) / nodes / (link.nic_bytes_per_s * link.nic_efficiency)
+    return max(inside, link.base_s + across) + link.nic_base_s
+
+
+@formula
 def expert_comm_s(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, ops: OperatorArgs) -> float:
     """Time to send tokens to their experts and back, one layer, one pass [s].
 
-    Model:    two all-to-alls of ``topk`` copies of the tokens that a chip holds; inside an expert split over chips,
-              an all-gather and a reduce-scatter besides.
+    Model:    two all-to-alls of ``topk`` copies of the tokens that a chip holds, to the experts in the format that they are
+              sent in and back in that of activations; inside an expert split over chips, an all-gather and a reduce-scatter
+              besides. Where copies for one node travel together, each token crosses the network once per node that it is
+              sent to, and is handed on there to each rank that holds one of its experts; the slower of the two counts.
 
     Args:
         shape: the model.
@@ -345,22 +375,29 @@ def expert_comm_s(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, ops: Opera
     Returns:
         Time [s].
 
-    Equation: 2 alltoall(T k h e c), c the load of the fullest rank; k is the mean number of nodes that a token is sent
-              to, n (1 - (1 - 1/n)^k), where copies for one node travel together.
+    Equation: alltoall(T k h s c) + alltoall(T k h e c), c the load of the fullest rank, s and e bytes of a value; or, where
+              copies travel together, T0 + max(T h N (n - 1) / n / B_n, T h R (r - 1) / r / B) for each, N nodes and R ranks
+              reached of n and of r.
 
     Validity: token-dropless routing over ep ranks.
 
-    Sources:  [gshard2020]; [deepseekv3].
+    Sources:  [gshard2020]; [deepseekv3] section 3.2.2.
     """
     shard = layout.tp if layout.sp > 0.0 else 1.0
-    size = tokens_per_micro_batch(run, layout) / shard * shape.topk * run.capacity * shape.hidden * run.element_bytes
+    values = tokens_per_micro_batch(run, layout) / shard * run.capacity * shape.hidden
+    size = values * shape.topk * run.element_bytes
+    sent = run.sent_bytes / run.element_bytes if run.sent_bytes > 0.0 else 1.0
     total = 0.0
     if layout.ep > 1.0:
         near = ranks_per_node(layout.ep, layout.etp, run.domain)
         nodes = math.ceil(layout.ep / near)
         if run.dedup_ep > 0.0 and nodes > 1.0:
-            size *= nodes * (1.0 - (1.0 - 1.0 / nodes) ** shape.topk) / shape.topk
-        total += 2.0 * alltoall_s(size, near, nodes, ops.link)
+            crossing = places_reached(nodes, shape.topk, shape.groups, shape.topk_groups) * values * run.element_bytes
+            handed = places_reached(layout.ep, shape.topk, shape.groups, shape.topk_groups) * values * run.element_bytes
+            total += together_s(sent * crossing, sent * handed, near, nodes, ops.link)
+            total += together_s(crossing, handed, near, nodes, ops.link)
+        else:
+            total += alltoall_s(sent * size, near, nodes, ops.link) + alltoall_s(size, near, nodes, ops.link)
     if layout.etp > 1.0:
         near = ranks_per_node(layout.etp, 1.0, run.domain)
         nodes = math.ceil(layout.etp / near)
@@ -664,7 +701,7 @@ def mixed_layer_times(
         run.attention_slowdown, run.capacity, run.whole_reduce, run.owner_s, run.loss_bytes, run.loss_tokens,
         run.overlap_ep, run.shard_calls, run.unpack_bytes, 1.0, run.waits, run.trained_ends,
         run.whole_init, run.dedup_ep, run.overlap_cp, run.overlap_cp_a2a, run.overlap_gather, 1.0,
-        2.0, 0.0, 0.0,
+        2.0, 0.0, 0.0, 0.0, run.saved_bytes,
     )  # fmt: skip
     fit16 = Coefficients(
         fit.gemm / fit.narrow, fit.attention, fit.memory, fit.tensor, fit.data, fit.expert, fit.pipeline,

@@ -75,6 +75,8 @@ def shape_args(model: ModelSpec) -> ShapeArgs:
         window_layers=float(window.layers if window else 0),
         causal=0.0 if model.encoder_only else 1.0,
         mtp_layers=float(model.mtp_layers),
+        groups=float(moe.groups if moe else 1),
+        topk_groups=float(moe.topk_groups if moe else 0),
     )
 
 
@@ -185,6 +187,8 @@ def run_args(job: TrainJob, chip: ChipSpec, stack: TrainStack, domain: float, im
         quantize_writes=form.writes,
         wide_share=form.wide_share,
         copy_bytes=form.copy_bytes,
+        sent_bytes=stack.sent_bytes if quantized else 0.0,
+        saved_bytes=stack.saved_bytes if quantized else 0.0,
         waits=SYNC_WAIT_S / stack.launch_s if stack.sync_launch else 0.0,
     )
 
