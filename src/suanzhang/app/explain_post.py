@@ -11,12 +11,13 @@ from typing import Any
 from suanzhang.app.explain_serve import Replica, iteration
 from suanzhang.app.explain_terms import Run, calendar_tree, givens_of_run, run_on, step_tree
 from suanzhang.app.explain_tree import asked, dotted, named, quoted
-from suanzhang.app.post_training import post_train
+from suanzhang.app.post_training import near_copies, passes_of, post_train
+from suanzhang.app.post_training_costs import cost_given, tensors_of
 from suanzhang.app.post_training_input import Asked, checked
-from suanzhang.app.post_training_sides import BLOCK, estimated_rollout, frozen_bytes, job_of
+from suanzhang.app.post_training_sides import BLOCK, engine_of, estimated_rollout, frozen_bytes, job_of, packed_job
 from suanzhang.app.serve_verb_answer import rent_per_chip_h
 from suanzhang.catalog.chips import chip as chip_of
-from suanzhang.perf.post_training import forward_pass_s, refit_s, swap_s
+from suanzhang.perf.post_training import copy_s, dispatch_s, forward_pass_s, refit_s
 from suanzhang.perf.training.pack import HOST_LINK_BYTES_PER_S
 from suanzhang.sim.replica import simulate
 from suanzhang.spec.layout import ServeLayout, TrainLayout
@@ -87,16 +88,15 @@ class _Way:
         self.ask, self.option, self.inputs = ask, option, inputs
         spec = ask.rollout
         self.updates = math.ceil(spec.responses / spec.train_batch) if spec else 1
-        layout = rebuilt(TrainLayout, option["layout"], "layout")
-        self.run = self._training(layout)
+        self.layout = rebuilt(TrainLayout, option["layout"], "layout")
+        self.run = self._training(self.layout)
         self.train = step_tree(self.run)
         self.forward = self._forward()
 
     def _training(self, layout: TrainLayout) -> Run:
         spec, tune = self.ask.rollout, self.ask.tuning
         if spec is not None:
-            mean = spec.prompt_tokens + spec.response_tokens
-            job = job_of(self.ask, max(BLOCK, math.ceil(mean / BLOCK) * BLOCK), spec.train_batch)
+            job, layout = packed_job(self.ask, spec, layout)
         else:
             seq = tune.seq_len if tune.packed else max(BLOCK, math.ceil(tune.example_max / BLOCK) * BLOCK)
             job = job_of(self.ask, seq, tune.batch)
@@ -169,6 +169,12 @@ class _Way:
             return self._rollout(value)
         if name == "weights to the rollout":
             return self._weights(value)
+        if name == "dispatch to the experts":
+            return self._dispatch(value)
+        if name == "host work of the step":
+            return Node(name, value, "s", "sum", _VERB, (cost_given("step_s", self.ask.costs.step_s),))
+        if name == "environment":
+            return Node(name, value, "s", "sum", _VERB, (asked("time of the environment", value, "s", given=True),))
         return self._host(name, value)
 
     def _rollout(self, value: float) -> Node:
@@ -180,34 +186,65 @@ class _Way:
         replicas = max(1, int(self.option["rollout_chips"]) // layout.chips)
         share = math.ceil(spec.responses / replicas)
         work = ClosedLoop(float(share), spec.prompt_tokens, spec.response_tokens, float(share), together=True)
-        replica = Replica.of(plain(estimated_rollout(self.ask, layout, work)), self.ask.chip.id, self.ask.model)
+        apart = self.option["placement"] == "apart"
+        estimate = estimated_rollout(self.ask, layout, work, apart=apart)
+        replica = Replica.of(plain(estimate), self.ask.chip.id, self.ask.model)
         load = f"{float(replica.stored['running_batch']):.0f} answers at once"
         decode = iteration("one iteration of sampling", replica, "terms", load)
         prefill = iteration("reading one question", replica, "prefill_terms", "alone in its iteration")
         return Node(
-            "rollout", value, "s", "formula", dotted(simulate), _answers(spec, self.inputs), (decode, prefill),
-            note=f"{share} answers on each of {replicas} replicas, until the last is there",
+            "rollout", value, "s", "formula", dotted(simulate), (*_answers(spec, self.inputs), *self._engine(layout)),
+            (decode, prefill), note=f"{share} answers on each of {replicas} replicas, {_until(spec, apart=apart)}",
         )  # fmt: skip
+
+    def _engine(self, layout: ServeLayout) -> tuple[Given, ...]:
+        """What the engine is given and what it costs to sample with it."""
+        costs, apart = self.ask.costs, self.option["placement"] == "apart"
+        share = engine_of(self.ask, layout, apart=apart).memory_fraction
+        memory = cost_given("share_apart" if apart else "share", share)
+        spread = (cost_given("spread_s", costs.spread_s),) if layout.chips > 1 else ()
+        return (memory, cost_given("token_s", costs.token_s), *spread)
+
+    def _dispatch(self, value: float) -> Node:
+        """Waits for the host in layers with experts."""
+        spec, layout = self.ask.rollout, self.layout
+        if spec is None:
+            return named("dispatch to the experts", value, "s")
+        layers = named("layers with experts on a stage", self.ask.model.moe_layers / layout.pp, "layers")
+        passes = named("passes over a micro-batch", passes_of(self.ask, spec, layout), "passes")
+        each = self.ask.costs.dispatch_s
+        count = value / (each * (layers.value or 1.0) * (passes.value or 1.0)) if each else 0.0
+        batches = named("micro-batches of all steps, with fill and drain", count, "micro-batches")
+        given = (cost_given("dispatch_s", each),)
+        return Node("dispatch to the experts", value, "s", "formula", dotted(dispatch_s), given, (layers, passes, batches))
 
     def _weights(self, value: float) -> Node:
         """New weights to the chips that sample."""
-        layout = rebuilt(ServeLayout, self.option["rollout"], "rollout")
         each = 2.0 if not self.ask.adapters else 0.02
         params = named("parameters", self.ask.model.params, "parameters")
         size = named("bytes of a parameter", each, "B", note="adapters alone" if self.ask.adapters else "16 bit")
         sent = Node("weights", self.ask.model.params * each, "B", "product", parts=(params, size))
-        near = self.option["placement"] == "colocated" and int(self.option["rollout_chips"]) <= self.ask.chip.node.chips
+        apart = self.option["placement"] == "apart"
+        near = near_copies(self.ask, self.layout, int(self.option["rollout_chips"]), apart=apart)
         link = givens_of_run(self.run)["link" if near else "nic"]
-        shards = named("chips of a replica", float(layout.chips), "chips")
-        return Node("weights to the rollout", value, "s", "formula", dotted(refit_s), (link,), (sent, shards))
+        tensors = named("tensors", tensors_of(self.ask.model), "tensors")
+        givens = (link, cost_given("tensor_s", self.ask.costs.tensor_s))
+        return Node("weights to the rollout", value, "s", "formula", dotted(refit_s), givens, (sent, tensors))
 
     def _host(self, name: str, value: float) -> Node:
-        """What moves to host memory and back: twice its bytes over the link."""
-        size = value * HOST_LINK_BYTES_PER_S / 2.0
-        link = Given("link to the host", HOST_LINK_BYTES_PER_S, "B/s", "planner-default", "assumed", "PCIe 4.0 x16")
-        what = "weights of the reference" if name.startswith("reference") else "weights, gradients and optimizer states"
-        kept = named("bytes of a chip that move", size, "B", note=what)
-        return Node(name, value, "s", "formula", dotted(swap_s), (link,), (kept,))
+        """What moves to host memory and back, over the rate of the copies."""
+        rate = Given("link to the host", HOST_LINK_BYTES_PER_S, "B/s", "planner-default", "assumed", "PCIe 4.0 x16")
+        if self.ask.rollout is not None:
+            rate = cost_given("copy_bytes_per_s", self.ask.costs.copy_bytes_per_s)
+        what = "weights and optimizer states, out and in"
+        if name.startswith("reference"):
+            what = "weights of the policy out and in, of the reference in" if self.ask.rollout else "weights of the reference"
+        kept = named("bytes of a chip that move", value * float(rate.value), "B", note=what)
+        return Node(name, value, "s", "formula", dotted(copy_s), (rate,), (kept,))
+
+
+def _until(spec: RolloutSpec, *, apart: bool) -> str:
+    return "one step in a row of them" if apart and spec.in_flight else "until the last is there"
 
 
 def _answers(spec: RolloutSpec, inputs: Mapping[str, Any]) -> tuple[Given, ...]:

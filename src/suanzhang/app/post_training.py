@@ -6,17 +6,17 @@ import math
 
 from suanzhang.app.header import header
 from suanzhang.app.physics import operator_args
+from suanzhang.app.post_training_costs import copy_span, tensors_of
 from suanzhang.app.post_training_input import Asked, checked
-from suanzhang.app.post_training_sides import BLOCK, Side, rollouts, term_of, training_side
+from suanzhang.app.post_training_sides import BLOCK, Rollout, Side, job_of, longest, rollouts, term_of, training_side
 from suanzhang.app.post_training_spread import spanned, spread_of, utilisation_of, weak_post_training, whole_run
 from suanzhang.app.serve_verb_answer import rent_per_chip_h
 from suanzhang.app.train_input import memory_there
 from suanzhang.app.train_model import describe
 from suanzhang.app.train_spread import RunSpread, around
 from suanzhang.errors import Infeasible, InputError
-from suanzhang.perf.post_training import refit_s, swap_s
-from suanzhang.perf.training.pack import HOST_LINK_BYTES_PER_S
-from suanzhang.spec.layout import ServeLayout
+from suanzhang.perf.post_training import copy_s, dispatch_s, refit_s
+from suanzhang.spec.layout import TrainLayout
 from suanzhang.spec.memory import memory_words
 from suanzhang.spec.model import ModelSpec
 from suanzhang.spec.post_training import PostOption, PostResult, RolloutSpec
@@ -26,6 +26,13 @@ from suanzhang.units import DAY_S, HOUR_S, format_count
 _SHOWN = 12
 _SHARES = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875)
 """Shares of the chips that are tried as the rollout side of a fleet whose sides are apart."""
+
+
+def _sampling_terms(spec: RolloutSpec, rollout: Rollout) -> list[Term]:
+    """What the rollout side does in one step; with answers in flight, environments work beside it."""
+    terms = [term_of("rollout", rollout.seconds)]
+    waits = spec.environment_s if not spec.in_flight else 0.0
+    return [*terms, term_of("environment", waits)] if waits else terms
 
 
 def _training_terms(asked: Asked, side: Side, spec: RolloutSpec) -> list[Term]:
@@ -38,65 +45,85 @@ def _training_terms(asked: Asked, side: Side, spec: RolloutSpec) -> list[Term]:
         terms.append(term_of("reward model", once * spec.reward_params / asked.model.active_params))
     if asked.method == "ppo":
         terms += [term_of("values of the critic", once), term_of("training of the critic", side.step_s)]
-    return [*terms, term_of("training of the policy", side.step_s)]
+    terms.append(term_of("training of the policy", side.step_s))
+    waited = dispatched(asked, side, spec)
+    terms += [term_of("dispatch to the experts", waited)] if waited else []
+    return [*terms, term_of("host work of the step", asked.costs.step_s)]
 
 
-def _refit(asked: Asked, layout: ServeLayout, chips: int, *, apart: bool) -> float:
+def dispatched(asked: Asked, side: Side, spec: RolloutSpec) -> float:
+    """Waits for the host in all layers with experts of a step."""
+    layout, layers = side.layout, asked.model.moe_layers / side.layout.pp
+    fill = float(side.steps * (layout.pp - 1))
+    return dispatch_s(layers, side.micro_batches * side.steps, fill, passes_of(asked, spec, layout), asked.costs.dispatch_s)
+
+
+def passes_of(asked: Asked, spec: RolloutSpec, layout: TrainLayout) -> float:
+    """Passes over each micro-batch in a step: log-probabilities, and forward, backward twice and recompute of the training."""
+    trained = 3.0 + (1.0 if layout.recompute == "full" else 0.0)
+    read = 1.0 + (1.0 if spec.reference else 0.0)
+    return trained * 2.0 + read + 1.0 if asked.method == "ppo" else trained + read
+
+
+def near_copies(asked: Asked, layout: TrainLayout, chips: int, *, apart: bool) -> float:
+    """1 where the weights of one copy stay inside a scale-up domain on their way to the engine, 0 otherwise."""
+    return 1.0 if not apart and min(chips, copy_span(layout)) <= asked.chip.node.chips else 0.0
+
+
+def _refit(asked: Asked, layout: TrainLayout, chips: int, *, apart: bool) -> float:
     weights = asked.model.params * (2.0 if not asked.adapters else 0.02)
-    near = 0.0 if apart or chips > asked.chip.node.chips else 1.0
-    return refit_s(weights, float(layout.chips), near, operator_args(asked.chip, asked.precision).link)
+    near = near_copies(asked, layout, chips, apart=apart)
+    link = operator_args(asked.chip, asked.precision).link
+    return refit_s(weights, tensors_of(asked.model), asked.costs.tensor_s, near, link)
 
 
 def _swap(asked: Asked, side: Side) -> float:
-    """Colocated sides that do not fit beside one another take turns in memory."""
-    kept = max(
-        sum(part.value for part in stage.parts if part.name.startswith(("weights", "gradients", "optimizer")))
-        for stage in side.estimate.memory
-    )
-    return swap_s(kept, HOST_LINK_BYTES_PER_S)
+    """Colocated sides take turns in memory: weights and optimizer states leave and come back; gradients are dropped."""
+    return copy_s(2.0 * side.bytes_of("weights", "optimizer"), asked.costs.copy_bytes_per_s)
 
 
 def _colocated(asked: Asked, spec: RolloutSpec) -> list[PostOption]:
-    side = _rl_side(asked, asked.chips, spec)
+    side = rl_side(asked, asked.chips, spec)
     if side is None:
         return []
-    options = []
-    for rollout in rollouts(asked, asked.chips, spec):
-        terms = [
-            term_of("rollout", rollout.seconds),
-            *_training_terms(asked, side, spec),
-            term_of("weights to the rollout", _refit(asked, rollout.layout, asked.chips, apart=False)),
-            term_of("training states to the host and back", _swap(asked, side)),
-        ]
-        total = sum(term.value for term in terms)
-        layout = side.estimate.layout
-        options.append(
-            PostOption(
-                "colocated", asked.chips, asked.chips, layout, rollout.layout, total, tuple(terms), (), side.memory_bytes
-            )
-        )
-    return options
+    return [colocated(asked, spec, side, rollout) for rollout in rollouts(asked, asked.chips, spec, apart=False)]
+
+
+def colocated(asked: Asked, spec: RolloutSpec, side: Side, rollout: Rollout) -> PostOption:
+    """Both sides taking turns on all chips."""
+    terms = [
+        *_sampling_terms(spec, rollout),
+        *_training_terms(asked, side, spec),
+        term_of("weights to the rollout", _refit(asked, side.layout, asked.chips, apart=False)),
+        term_of("training states to the host and back", _swap(asked, side)),
+    ]
+    total = sum(term.value for term in terms)
+    chips = asked.chips
+    return PostOption("colocated", chips, chips, side.layout, rollout.layout, total, tuple(terms), (), side.memory_bytes)
 
 
 def _apart(asked: Asked, spec: RolloutSpec) -> list[PostOption]:
     options = []
     for there in _splits(asked):
-        side = _rl_side(asked, asked.chips - there, spec)
+        side = rl_side(asked, asked.chips - there, spec)
         if side is None:
             continue
-        for rollout in rollouts(asked, there, spec)[:1]:
-            training = _training_terms(asked, side, spec)
-            train_s = sum(term.value for term in training)
-            refit = term_of("weights to the rollout", _refit(asked, rollout.layout, there, apart=True))
-            longer = [term_of("rollout", rollout.seconds)] if rollout.seconds > train_s else training
-            terms = (*longer, refit)
-            sides = (term_of("rollout side", rollout.seconds), term_of("training side", train_s))
-            total = sum(term.value for term in terms)
-            layout = side.estimate.layout
-            options.append(
-                PostOption("apart", asked.chips - there, there, layout, rollout.layout, total, terms, sides, side.memory_bytes)
-            )
+        options += [apart(asked, spec, side, one, there) for one in rollouts(asked, there, spec, apart=True)[:1]]
     return options
+
+
+def apart(asked: Asked, spec: RolloutSpec, side: Side, rollout: Rollout, there: int) -> PostOption:
+    """Both sides beside one another, each on its own chips."""
+    training = _training_terms(asked, side, spec)
+    train_s = sum(term.value for term in training)
+    refit = term_of("weights to the rollout", _refit(asked, side.layout, there, apart=True))
+    sampling = _sampling_terms(spec, rollout)
+    sample_s = sum(term.value for term in sampling)
+    longer = sampling if sample_s > train_s else training
+    terms = (*longer, refit)
+    sides = (term_of("rollout side", sample_s), term_of("training side", train_s))
+    total, chips = sum(term.value for term in terms), asked.chips - there
+    return PostOption("apart", chips, there, side.layout, rollout.layout, total, terms, sides, side.memory_bytes)
 
 
 def _splits(asked: Asked) -> list[int]:
@@ -107,10 +134,10 @@ def _splits(asked: Asked) -> list[int]:
     return sorted(count for count in counts if 0 < count < asked.chips)
 
 
-def _rl_side(asked: Asked, chips: int, spec: RolloutSpec) -> Side | None:
-    mean = spec.prompt_tokens + spec.response_tokens
-    seq = max(BLOCK, math.ceil(mean / BLOCK) * BLOCK)
-    return training_side(asked, chips, seq, spec.train_batch, math.ceil(spec.responses / spec.train_batch))
+def rl_side(asked: Asked, chips: int, spec: RolloutSpec) -> Side | None:
+    """The training side of reinforcement learning on some chips; None when nothing fits."""
+    job = job_of(asked, longest(spec), spec.train_batch)
+    return training_side(asked, chips, job, math.ceil(spec.responses / spec.train_batch))
 
 
 def _tuning(asked: Asked) -> tuple[list[PostOption], float, float]:
@@ -124,7 +151,7 @@ def _tuning(asked: Asked) -> tuple[list[PostOption], float, float]:
         raise InputError(
             f"examples: {tune.examples:,g} are less than one step of {tune.batch} sequences", fix="give more, such as 100K"
         )
-    side = training_side(asked, asked.chips, seq, tune.batch, 1)
+    side = training_side(asked, asked.chips, job_of(asked, seq, tune.batch), 1)
     if side is None:
         return [], steps, 0.0
     terms = [term_of("training of the policy", side.step_s)]
@@ -132,7 +159,7 @@ def _tuning(asked: Asked) -> tuple[list[PostOption], float, float]:
         terms.insert(0, term_of("log-probabilities of the reference", side.forward_s))
         terms += [term_of("reference from the host and back", side.fetch_s)] if side.fetch_s else []
     total = sum(term.value for term in terms)
-    option = PostOption("training", asked.chips, 0, side.estimate.layout, None, total, tuple(terms), (), side.memory_bytes)
+    option = PostOption("training", asked.chips, 0, side.layout, None, total, tuple(terms), (), side.memory_bytes)
     return [option], steps, tune.batch * per_sequence * tune.example_tokens
 
 
@@ -166,6 +193,9 @@ def post_train(
     precision: str = "",
     stack: str = "",
     engine: str = "",
+    engine_memory: float = 0.0,
+    in_flight: int = 0,
+    environment_s: float = 0.0,
     price_per_chip_h: float | None = None,
     currency: str = "USD",
     seed: int = 0,
@@ -186,6 +216,10 @@ def post_train(
         examples, example_tokens, example_max, epochs: of ``sft`` (conversations) and ``dpo`` (pairs).
         seq_len, packed, batch: tokens of a packed sequence, whether examples share one, sequences of a step.
         precision, stack, engine: as in ``train`` and ``serve``.
+        engine_memory: share of a chip's memory that the sampling engine takes; 0.6 taking turns and 0.8 apart when left out.
+        in_flight: sides apart: so many steps of answers are under way while new weights come, so that no step waits for its
+            last answer; 0 where each does.
+        environment_s: time of an environment or of scoring after the last answer of a step.
         price_per_chip_h: money per chip and hour; the newest rent of the catalog when left out.
         currency: of the price.
         seed: of the lengths of answers.
@@ -197,7 +231,8 @@ def post_train(
     asked = checked(
         model, chips, method, adapters, lora_rank, prompts, group, prompt_tokens, response_tokens, response_max, train_batch,
         reference, reward_model, placement, rollout_chips, rollout_layout, layout, examples, example_tokens, example_max,
-        epochs, seq_len, packed, batch, precision, stack, engine, seed,
+        epochs, seq_len, packed, batch, precision, stack, engine, engine_memory, in_flight,
+        environment_s, seed,
     )  # fmt: skip
     if asked.rollout is None:
         options, count, tokens = _tuning(asked)
@@ -268,15 +303,17 @@ def _result(asked: Asked, options: list[PostOption], steps: float, tokens: float
 def _notes(asked: Asked, best: PostOption, price: Money | None) -> tuple[str, ...]:
     notes = list(asked.notes)
     if best.rollout is not None:
-        notes.append("answers: lognormal lengths, two in a hundred as long as the longest; the last one ends the rollout")
+        notes.append("answers: lognormal lengths, two in a hundred as long as the longest, more where the mean is near it")
         notes.append(
-            "the estimate is what chips and links need: published runs took 1.4 to 3.0 times as long, by padding, host work "
-            "and environments; the interval holds that"
+            "host work, copies and hand-overs are fitted to 47 published steps of one framework (NeMo RL): another may be "
+            "faster or slower; the interval holds that"
         )
-    if best.placement == "apart":
+    if best.placement == "apart" and asked.rollout is not None and asked.rollout.in_flight:
+        notes.append("answers under way go on with new weights: the policy is trained on answers of more than one policy")
+    elif best.placement == "apart":
         notes.append("the rollout works one step ahead: the policy is trained on answers of the step before")
     if any(term.name.startswith("reference from") for term in best.terms):
-        notes.append("the reference does not fit beside the training: it comes from host memory once a step")
+        notes.append("the reference rests in host memory and comes once a step")
     if price is None:
         notes.append(f"no rent of {asked.chip.name} is known: no cost")
     return (*notes, f"training layout {describe(best.layout)}")

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
+from suanzhang.app.post_training_costs import rl_costs, untuned
 from suanzhang.app.serve_input import parse_serve_layout
 from suanzhang.app.train_input import complete_layout, default_precision, parse_chips, parse_layout
 from suanzhang.catalog import CATALOG_DATE
@@ -17,7 +18,7 @@ from suanzhang.perf.serving.precision import compute_dtype
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.layout import ServeLayout, TrainLayout
 from suanzhang.spec.model import ModelSpec
-from suanzhang.spec.post_training import ADAPTERS, METHODS, PLACEMENTS, RolloutSpec
+from suanzhang.spec.post_training import ADAPTERS, METHODS, PLACEMENTS, RlCosts, RolloutSpec
 from suanzhang.spec.stack import ServeStack, TrainStack
 from suanzhang.units import parse_quantity
 
@@ -64,6 +65,8 @@ class Asked:
     layout: TrainLayout | None
     seed: int
     notes: tuple[str, ...]
+    costs: RlCosts
+    engine_memory: float = 0.0
 
 
 def _choice(what: str, given: str, known: Sequence[str]) -> str:
@@ -92,7 +95,8 @@ def _layout(text: str, chips: int, stack: TrainStack) -> TrainLayout | None:
 
 def _rollout(
     method: str, prompts: int, group: int, prompt_tokens: float, response_tokens: float, response_max: float, train_batch: int,
-    reference: bool, reward_model: str, notes: list[str],
+    reference: bool, reward_model: str, in_flight: int, environment_s: float,
+    notes: list[str],
 ) -> RolloutSpec | None:  # fmt: skip
     if method not in ("grpo", "ppo"):
         return None
@@ -111,7 +115,7 @@ def _rollout(
             fix="choose one that divides",
         )
     scored = model_of(reward_model).active_params if reward_model else 0.0
-    return RolloutSpec(prompts, group, prompt_tokens, response_tokens, most, batch, reference, scored)
+    return RolloutSpec(prompts, group, prompt_tokens, response_tokens, most, batch, reference, scored, in_flight, environment_s)
 
 
 def checked(
@@ -119,7 +123,7 @@ def checked(
     prompt_tokens: float, response_tokens: float, response_max: float, train_batch: int, reference: bool, reward_model: str,
     placement: str, rollout_chips: int, rollout_layout: str, layout: str, examples: float | str, example_tokens: float,
     example_max: float, epochs: float, seq_len: int, packed: bool, batch: int, precision: str, stack: str, engine: str,
-    seed: int,
+    engine_memory: float, in_flight: int, environment_s: float, seed: int,
 ) -> Asked:  # fmt: skip
     """A post-training from the values of :func:`suanzhang.app.post_training.post_train`.
 
@@ -142,7 +146,18 @@ def checked(
     notes = [] if stack else [f"software assumed: {software.title}"]
     serving = serve_stack(engine or DEFAULT_ENGINE)
     rollout = _rollout(
-        method, prompts, group, prompt_tokens, response_tokens, response_max, train_batch, reference, reward_model, notes
+        method,
+        prompts,
+        group,
+        prompt_tokens,
+        response_tokens,
+        response_max,
+        train_batch,
+        reference,
+        reward_model,
+        in_flight,
+        environment_s,
+        notes,
     )
     notes += [f"engine assumed: {serving.title}"] if rollout and not engine else []
     amount = parse_quantity(examples, "count", "examples")
@@ -155,10 +170,20 @@ def checked(
     most = example_max or 2.0 * example_tokens
     tuning = Tuning(amount, example_tokens, most, epochs, seq_len, packed, batch)
     half = compute_dtype(chip, "bf16")
+    if not 0.0 <= engine_memory < 1.0:
+        raise InputError(f"engine_memory {engine_memory:g} is no share of a chip's memory", fix="give one such as 0.6")
+    if not 0.0 <= environment_s < math.inf:
+        raise InputError(f"environment_s {environment_s:g} is no time", fix="give seconds, or leave it out")
+    if in_flight < 0:
+        raise InputError(f"in_flight {in_flight} is negative", fix="give 0 or more steps")
+    if in_flight and placement == "colocated":
+        raise InputError("in_flight needs a rollout side of its own", fix="give placement apart, or leave it out")
+    software = untuned(software) if rollout is not None else software
     return Asked(
         method=method, adapters=kind, lora_rank=lora_rank, model=shape, chip=chip, chips=count, stack=software,
         engine=serving, precision=precision or default_precision(chip), weight_dtype=half, optimizer="adam",
         reference=reference if method != "sft" else False, rollout=rollout, tuning=tuning, placement=placement,
         rollout_chips=rollout_chips, rollout_layout=parse_serve_layout(rollout_layout) if rollout_layout else None,
-        layout=_layout(layout, count - rollout_chips, software), seed=seed, notes=tuple(notes),
+        layout=_layout(layout, count - rollout_chips, software), seed=seed, notes=tuple(notes), costs=rl_costs(),
+        engine_memory=engine_memory,
     )  # fmt: skip

@@ -8,30 +8,33 @@ from typing import Literal
 
 import numpy as np
 
+from suanzhang.app.post_training_costs import sampling_engine
 from suanzhang.app.post_training_input import Asked
+from suanzhang.app.post_training_lengths import bins, lengths
 from suanzhang.app.serve_estimate import estimate_serve
 from suanzhang.app.serve_sim import table_and_settings
 from suanzhang.app.serve_size import serve_layouts
 from suanzhang.app.train_model import estimate_train, pack
 from suanzhang.app.train_search import chip_counts, default_axes, search_layouts
 from suanzhang.errors import InputError, PlannerError
-from suanzhang.perf.post_training import forward_pass_s, swap_s
+from suanzhang.perf.post_training import copy_s, forward_pass_s
 from suanzhang.perf.training.args import StepTerms
 from suanzhang.perf.training.pack import HOST_LINK_BYTES_PER_S
 from suanzhang.sim.replica import simulate
 from suanzhang.spec.chip import ChipSpec
-from suanzhang.spec.draws import lognormal_sigma
 from suanzhang.spec.job import TrainJob
 from suanzhang.spec.layout import ServeLayout, TrainLayout
 from suanzhang.spec.model import ModelSpec
 from suanzhang.spec.post_training import RolloutSpec
 from suanzhang.spec.result import Term
 from suanzhang.spec.serve import ClosedLoop, ServeEstimate
-from suanzhang.spec.sim import RequestBatch
+from suanzhang.spec.sim import EngineSettings, IterationTable, RequestBatch
+from suanzhang.spec.stack import ServeStack
 from suanzhang.spec.train import TrainEstimate
 
 _FORMULA = "suanzhang.app.post_training"
 _KEEP = 4
+_AHEAD = 2
 BLOCK = 128
 """Sequences are taken in whole blocks of tokens, so that they divide over tensor and context ranks."""
 
@@ -41,23 +44,31 @@ class Side:
     """The training side on some chips: one optimizer step, its passes without gradients, and what it holds.
 
     Args:
-        estimate: one optimizer step.
+        layout: as asked or found; a micro-batch holds so many of the longest sequences.
+        estimate: one optimizer step over packed sequences.
         forward_s: a pass without gradients over its batch.
         steps: optimizer steps of one rollout.
         memory_bytes: of the fullest chip, with the frozen reference where that fits beside the training.
         fetch_s: time to bring the reference from host memory and take the weights back, once a step; 0 where it fits.
+        micro_batches: of one data rank in one optimizer step.
     """
 
+    layout: TrainLayout
     estimate: TrainEstimate
     forward_s: float
     steps: int
     memory_bytes: float
     fetch_s: float
+    micro_batches: float = 1.0
 
     @property
     def step_s(self) -> float:
         """All optimizer steps of one rollout."""
         return self.estimate.step_s * self.steps
+
+    def bytes_of(self, *kinds: str) -> float:
+        """Bytes of some parts on the chip that keeps most of them."""
+        return max(sum(part.value for part in stage.parts if part.name.startswith(kinds)) for stage in self.estimate.memory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +79,6 @@ class Rollout:
     seconds: float
     estimate: ServeEstimate
     work: ClosedLoop
-
-
-def lengths(rollout: RolloutSpec, count: int, seed: int) -> np.ndarray:
-    """Tokens of answers: lognormal with the mean asked for, cut at the longest.
-
-    The spread is that at which two in a hundred answers reach the longest, which long reasoning does; answers as long as
-    the longest are all equal.
-    """
-    mean, most = rollout.response_tokens, rollout.response_max
-    if most <= 1.02 * mean:
-        return np.full(count, round(mean), dtype=np.int64)
-    normal = np.random.default_rng(seed).standard_normal(count)
-    reach = 2.0537489106318225  # 98th percentile of the standard normal
-    sigma = lognormal_sigma(most / mean, reach)
-    drawn = np.exp(math.log(mean) - 0.5 * sigma**2 + sigma * normal)
-    drawn = np.clip(drawn, 1.0, most)
-    return np.asarray(np.clip(np.rint(drawn * mean / drawn.mean()), 1, most), dtype=np.int64)
 
 
 def job_of(asked: Asked, seq: int, batch: int) -> TrainJob:
@@ -116,26 +110,78 @@ def training_layouts(asked: Asked, job: TrainJob, chips: int) -> tuple[TrainLayo
     return search_layouts(packed, job, axes, chip_counts(job, chips, axes), _KEEP).layouts
 
 
-def training_side(asked: Asked, chips: int, seq: int, batch: int, steps: int) -> Side | None:
-    """The fastest training layout, and where a frozen reference then lives; None when nothing fits."""
-    job = job_of(asked, seq, batch)
+def longest(spec: RolloutSpec) -> int:
+    """Tokens of the longest question with its answer, in whole blocks."""
+    return max(BLOCK, math.ceil((spec.prompt_tokens + spec.response_max) / BLOCK) * BLOCK)
+
+
+def packed_job(asked: Asked, spec: RolloutSpec, layout: TrainLayout) -> tuple[TrainJob, TrainLayout]:
+    """One optimizer step over answers that share micro-batches.
+
+    Model:
+        A micro-batch has room for the longest sequence (times ``layout.micro_batch``); sequences are put into the first that
+        has room, longest first, and every data rank gets as many micro-batches as any other. Pipeline stages exchange
+        activations of one shape: with more than one stage, each micro-batch is padded to its full room. Without packing each
+        sequence is padded to the longest.
+
+    Sources:
+        [nemo-rl-performance] packing of its recipes.
+    """
+    room = longest(spec) * layout.micro_batch
+    if not asked.tuning.packed:
+        return job_of(asked, longest(spec), spec.train_batch), layout
+    tokens = lengths(spec, spec.train_batch, asked.seed) + round(spec.prompt_tokens)
+    filled = bins(tokens, room)
+    count = math.ceil(filled / layout.dp) * layout.dp
+    each = max(1, round(len(tokens) / count))
+    used = float(room) if layout.pp > 1 else float(tokens.sum()) / count
+    seq = max(BLOCK, math.ceil(used / each / BLOCK) * BLOCK)
+    return job_of(asked, seq, count * each), replace(layout, micro_batch=each)
+
+
+def training_side(asked: Asked, chips: int, job: TrainJob, steps: int) -> Side | None:
+    """The fastest training layout, and where a frozen reference then lives; None when nothing fits.
+
+    Args:
+        asked: the post-training.
+        chips: of the training.
+        job: one optimizer step of tuning; of reinforcement learning with every sequence as long as the longest.
+        steps: optimizer steps of one rollout.
+    """
+    found: list[Side] = []
     for layout in training_layouts(asked, job, chips):
+        one, laid = (job, layout) if asked.rollout is None else packed_job(asked, asked.rollout, layout)
         try:
-            estimate = estimate_train(job, asked.chip, layout, asked.stack)
+            estimate = estimate_train(one, asked.chip, laid, asked.stack)
         except PlannerError:
             continue
-        if not estimate.fits or layout.chips != chips:
-            continue
-        frozen = frozen_bytes(asked, estimate)
-        terms = StepTerms(*(term.value for term in estimate.terms))
-        together = estimate.memory_bytes + frozen <= asked.chip.hbm_bytes
-        memory = estimate.memory_bytes + (frozen if together else 0.0)
-        fetched = 0.0 if together else swap_s(frozen, HOST_LINK_BYTES_PER_S)
-        return Side(estimate, forward_pass_s(terms), steps, memory, fetched)
-    return None
+        if estimate.fits and layout.chips == chips:
+            found.append(_side(asked, layout, estimate, steps, one.global_batch / laid.dp / laid.micro_batch))
+    return min(found, key=lambda side: side.step_s) if found else None
 
 
-def rollouts(asked: Asked, chips: int, spec: RolloutSpec) -> list[Rollout]:
+def _side(asked: Asked, layout: TrainLayout, estimate: TrainEstimate, steps: int, micro_batches: float) -> Side:
+    terms = StepTerms(*(term.value for term in estimate.terms))
+    frozen = frozen_bytes(asked, estimate)
+    together = asked.rollout is None and estimate.memory_bytes + frozen <= asked.chip.hbm_bytes
+    memory = estimate.memory_bytes + (frozen if together else 0.0)
+    moved = 0.0 if together else fetched(asked, estimate)
+    return Side(layout, estimate, forward_pass_s(terms), steps, memory, moved, micro_batches)
+
+
+def fetched(asked: Asked, estimate: TrainEstimate) -> float:
+    """Time to bring the reference from host memory and the weights of the policy back.
+
+    In reinforcement learning frameworks keep the reference there and let it change places with the policy: the policy leaves,
+    the reference comes, the policy comes back.
+    """
+    frozen = frozen_bytes(asked, estimate)
+    if asked.rollout is not None:
+        return copy_s(3.0 * frozen, asked.costs.copy_bytes_per_s)
+    return copy_s(2.0 * frozen, HOST_LINK_BYTES_PER_S)
+
+
+def rollouts(asked: Asked, chips: int, spec: RolloutSpec, *, apart: bool) -> list[Rollout]:
     """Rollout layouts on some chips, by simulation of one replica with its share of the questions."""
     found: list[Rollout] = []
     offered = [asked.rollout_layout] if asked.rollout_layout else rollout_layouts(asked.model, asked.chip)
@@ -144,7 +190,7 @@ def rollouts(asked: Asked, chips: int, spec: RolloutSpec) -> list[Rollout]:
         if not replicas:
             continue
         try:
-            found.append(simulated_rollout(asked, layout, math.ceil(spec.responses / replicas), spec))
+            found.append(simulated_rollout(asked, layout, math.ceil(spec.responses / replicas), spec, apart=apart))
         except PlannerError:
             continue
     return sorted(found, key=lambda one: one.seconds)
@@ -155,25 +201,48 @@ def rollout_layouts(model: ModelSpec, chip: ChipSpec) -> list[ServeLayout]:
     return [one for one in serve_layouts(model, chip) if one.pp == 1 and (one.dp == 1 or one.tp == 1)]
 
 
-def simulated_rollout(asked: Asked, layout: ServeLayout, count: int, spec: RolloutSpec) -> Rollout:
-    """Time until the last of some answers is there, all asked at once, followed token by token."""
+def simulated_rollout(asked: Asked, layout: ServeLayout, count: int, spec: RolloutSpec, *, apart: bool) -> Rollout:
+    """Time until the last of some answers is there, all asked at once, followed token by token.
+
+    Where new weights come while answers are under way, there is no last one: the time of a further step in a row of them, each
+    answer followed by the next question, is what a step takes.
+    """
     isl, osl = spec.prompt_tokens, spec.response_tokens
     work = ClosedLoop(float(count), isl, osl, float(count), together=True)
-    estimate = estimated_rollout(asked, layout, work)
+    estimate = estimated_rollout(asked, layout, work, apart=apart)
     if not estimate.memory.fits:
         raise InputError("does not fit")
-    table, settings = table_and_settings(asked.model, asked.chip, estimate, asked.engine, isl, osl)
-    prompts = np.full(count, max(1, round(isl)), dtype=np.int64)
+    engine = engine_of(asked, layout, apart=apart)
+    table, settings = table_and_settings(asked.model, asked.chip, estimate, engine, isl, osl)
+    seconds = _followed(asked, spec, count, table, settings)
+    if apart and spec.in_flight:
+        more = spec.in_flight
+        kept = replace(settings, max_seqs=min(settings.max_seqs, count * spec.in_flight))
+        first, later = (_followed(asked, spec, count * steps, table, kept) for steps in (more, more + _AHEAD))
+        seconds = (later - first) / _AHEAD
+    return Rollout(layout, seconds, estimate, work)
+
+
+def _followed(asked: Asked, spec: RolloutSpec, count: int, table: IterationTable, settings: EngineSettings) -> float:
+    """Time until the last of some answers is there."""
+    prompts = np.full(count, max(1, round(spec.prompt_tokens)), dtype=np.int64)
     batch = RequestBatch(np.zeros(count), prompts, lengths(spec, count, asked.seed))
     done = simulate(batch, table, settings, seed=asked.seed)
     if done.finished < count:
         raise InputError("the cache is too small for these answers")
-    return Rollout(layout, done.simulated_s, estimate, work)
+    return done.simulated_s
 
 
-def estimated_rollout(asked: Asked, layout: ServeLayout, work: ClosedLoop) -> ServeEstimate:
+def engine_of(asked: Asked, layout: ServeLayout, *, apart: bool) -> ServeStack:
+    """The engine as it samples in this post-training."""
+    share = asked.engine_memory or (asked.costs.share_apart if apart else asked.costs.share)
+    return sampling_engine(asked.engine, layout.chips, share, asked.costs)
+
+
+def estimated_rollout(asked: Asked, layout: ServeLayout, work: ClosedLoop, *, apart: bool) -> ServeEstimate:
     """The steady state of one sampling replica."""
-    return estimate_serve(asked.model, asked.chip, layout, asked.engine, asked.weight_dtype, asked.weight_dtype, work)
+    engine = engine_of(asked, layout, apart=apart)
+    return estimate_serve(asked.model, asked.chip, layout, engine, asked.weight_dtype, asked.weight_dtype, work)
 
 
 def term_of(name: str, value: float) -> Term:

@@ -9,7 +9,7 @@ import numpy as np
 
 from suanzhang.app.post_training_input import Asked
 from suanzhang.app.post_training_record import framework
-from suanzhang.app.post_training_sides import BLOCK, estimated_rollout, job_of
+from suanzhang.app.post_training_sides import BLOCK, estimated_rollout, job_of, packed_job
 from suanzhang.app.spread import estimate_factors, inverse
 from suanzhang.app.train_model import estimate_train
 from suanzhang.app.train_option import option_of
@@ -17,6 +17,7 @@ from suanzhang.app.train_spread import around, interval_factors
 from suanzhang.errors import PlannerError
 from suanzhang.spec.draws import Floats, standard_normal, two_piece_lognormal
 from suanzhang.spec.job import TrainJob
+from suanzhang.spec.layout import TrainLayout
 from suanzhang.spec.post_training import PostOption
 from suanzhang.spec.result import Interval, Term
 from suanzhang.spec.serve import ClosedLoop, ServeEstimate
@@ -27,11 +28,15 @@ _ROLLOUT = "rollout"
 
 
 def training_job(asked: Asked) -> TrainJob:
-    """One optimizer step of the training side."""
-    spec = asked.rollout
-    mean = spec.prompt_tokens + spec.response_tokens if spec else float(asked.tuning.seq_len)
-    seq = max(BLOCK, math.ceil(mean / BLOCK) * BLOCK)
-    return job_of(asked, seq, spec.train_batch if spec else asked.tuning.batch)
+    """One optimizer step of tuning."""
+    tune = asked.tuning
+    seq = max(BLOCK, math.ceil(tune.seq_len / BLOCK) * BLOCK)
+    return job_of(asked, seq, tune.batch)
+
+
+def trained(asked: Asked, layout: TrainLayout) -> tuple[TrainJob, TrainLayout]:
+    """One optimizer step of the training side, and its layout in the sequences of that step."""
+    return packed_job(asked, asked.rollout, layout) if asked.rollout else (training_job(asked), layout)
 
 
 def rollout_of(asked: Asked, option: PostOption) -> tuple[ServeEstimate, ClosedLoop] | None:
@@ -41,7 +46,7 @@ def rollout_of(asked: Asked, option: PostOption) -> tuple[ServeEstimate, ClosedL
         return None
     share = math.ceil(spec.responses / max(1, option.rollout_chips // option.rollout.chips))
     work = ClosedLoop(float(share), spec.prompt_tokens, spec.response_tokens, float(share), together=True)
-    return estimated_rollout(asked, option.rollout, work), work
+    return estimated_rollout(asked, option.rollout, work, apart=option.placement == "apart"), work
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,8 @@ class PostSpread:
 
     def of(self, term: Term) -> Floats:
         """Of one part of a step."""
+        if term.name == "environment":
+            return np.ones(len(self.step))
         return self.factors[_ROLLOUT if term.name.startswith(_ROLLOUT) else "training"]
 
 
@@ -70,9 +77,7 @@ def spread_of(asked: Asked, option: PostOption) -> PostSpread:
         Each side errs by its own residuals, training and serving; what a framework loses errs once for both. Sides that run
         beside one another: the longer one, whichever that turns out to be, sets the step.
     """
-    spec = asked.rollout
-    seq = int(spec.prompt_tokens + spec.response_tokens) if spec else asked.tuning.seq_len
-    job = job_of(asked, seq, spec.train_batch if spec else asked.tuning.batch)
+    job = trained(asked, option.layout)[0]
     lost: Floats = np.ones(len(standard_normal("")))
     if option.rollout:
         lost = two_piece_lognormal(framework(), standard_normal("framework"))
@@ -133,8 +138,8 @@ def utilisation_of(option: PostOption, chips: int, spread: PostSpread) -> tuple[
 
 def whole_run(asked: Asked, best: PostOption) -> tuple[TrainEstimate, TrainOption]:
     """The training side on all chips, for what depends on their number alone."""
-    job = training_job(asked)
-    made = replace(estimate_train(job, asked.chip, best.layout, asked.stack), chips=asked.chips)
+    job, layout = trained(asked, best.layout)
+    made = replace(estimate_train(job, asked.chip, layout, asked.stack), chips=asked.chips)
     return made, option_of(job_of(asked, BLOCK, 1), asked.chip, asked.stack, made)
 
 
@@ -151,7 +156,8 @@ def weak_post_training(asked: Asked, best: PostOption) -> tuple[Flag, ...]:
     from suanzhang.spec.trust_plain import plain
 
     try:
-        training = step_tree(run_on(training_job(asked), asked.chip, asked.stack, best.layout), layers=False)
+        job, layout = trained(asked, best.layout)
+        training = step_tree(run_on(job, asked.chip, asked.stack, layout), layers=False)
     except PlannerError:  # the optimizer step of one side does not divide the batch of the question
         return ()
     sampling = rollout_of(asked, best)

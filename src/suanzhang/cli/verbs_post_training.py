@@ -40,6 +40,15 @@ def post_train(
     precision: Annotated[str, typer.Option("--precision", help="Matrix arithmetic of the training.")] = "",
     stack: Stack = "",
     engine: Annotated[str, typer.Option("--engine", help="Generation of the sampling engine.")] = "",
+    engine_memory: Annotated[
+        float, typer.Option("--engine-memory", min=0.0, max=0.99, help="Memory share of the sampling engine; 0.6, apart 0.8.")
+    ] = 0.0,
+    in_flight: Annotated[
+        int, typer.Option("--in-flight", min=0, help="Steps of answers under way while weights change; sides apart.")
+    ] = 0,
+    environment_s: Annotated[
+        float, typer.Option("--environment-s", min=0.0, help="Seconds of an environment or scoring after a step's answers.")
+    ] = 0.0,
     price_per_chip_h: Price = "",
     currency: Currency = "USD",
     seed: Seed = 0,
@@ -53,14 +62,16 @@ def post_train(
     usual = {
         "method": "grpo", "lora_rank": 16, "prompts": 128, "group": 16, "prompt_tokens": 256.0, "response_tokens": 2048.0,
         "response_max": 0.0, "train_batch": 0, "reference": True, "rollout_chips": 0, "example_tokens": 512.0, "epochs": 1.0,
-        "seq_len": 4096, "packed": True, "batch": 128, "currency": "USD", "seed": 0,
+        "seq_len": 4096, "packed": True, "batch": 128, "currency": "USD", "seed": 0, "engine_memory": 0.0, "in_flight": 0,
+        "environment_s": 0.0,
     }  # fmt: skip
     given = {
         "method": method, "lora_rank": lora_rank, "prompts": prompts, "group": group, "prompt_tokens": prompt_tokens,
         "response_tokens": response_tokens, "response_max": response_max, "train_batch": train_batch,
         "reference": reference,
         "rollout_chips": rollout_chips, "example_tokens": example_tokens, "epochs": epochs, "seq_len": seq_len,
-        "packed": packed, "batch": batch, "currency": currency, "seed": seed,
+        "packed": packed, "batch": batch, "currency": currency, "seed": seed, "engine_memory": engine_memory,
+        "in_flight": in_flight, "environment_s": environment_s,
     }  # fmt: skip
     named: dict[str, object] = {key: value for key, value in given.items() if value != usual[key]}
     named = {

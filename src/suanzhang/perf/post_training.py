@@ -1,4 +1,4 @@
-"""What post-training does beside a training step: passes without gradients, and weights on their way to the rollout."""
+"""What post-training does beside a training step: passes without gradients, weights on their way, and copies to the host."""
 
 from __future__ import annotations
 
@@ -45,60 +45,93 @@ def forward_pass_s(terms: StepTerms) -> float:
     return terms.forward_s + shared / 3.0 + terms.overhead_s
 
 
-def refit_s(weight_bytes: float, shards: float, same_node: float, link: LinkArgs) -> float:
+def refit_s(weight_bytes: float, tensors: float, tensor_s: float, near: float, link: LinkArgs) -> float:
     """Time until the rollout runs with the weights of the last training step.
 
-    Model:    every rollout chip receives its own shard, all at once: the rate of one link of one chip sets the time. Weights
-              that are held elsewhere in the fleet come over the network, on the chip's own node over its scale-up link.
+    Model:    the ranks that hold the parts of one copy give every tensor to all of them, in the layout of the engine, and each
+              engine rank keeps its own part: all weights pass the link of every chip once, and the host handles tensor after
+              tensor. The link is that between chips where one copy lies in one scale-up domain, the network otherwise.
 
     Args:
-        weight_bytes: bytes of the weights as they are sent [B].
-        shards: chips that one copy of the rollout is spread over [1].
-        same_node: 1 when the shards are found inside the node, 0 when they come over the network [1].
+        weight_bytes: bytes of all weights as they are sent [B].
+        tensors: tensors of the model, experts one by one [1].
+        tensor_s: host time to gather, name and load one tensor [s].
+        near: 1 when one copy lies inside a scale-up domain and is used there, 0 when it crosses the network [1].
         link: links of the chip.
 
     Returns:
         Seconds.
 
-    Equation: T = t_p2p(W / shards)
+    Equation: T = t_p2p(W) + n t_0
 
-    Validity: copies that are sent on in a chain, so that the owners' links are no bottleneck; no change of format on the way.
+    Validity: collectives that keep the link busy; engines that are given parts alone, as newer transports do, are faster.
 
-    Sources:  [nccl-tuning-table] network steps.
+    Sources:  [nemo-rl-performance] recipes; [verl-fully-async] times of the hand-over of 7B to 235B parameters.
 
     Example:
         >>> from suanzhang.perf.args import LinkArgs, no_residual
         >>> t = no_residual()
         >>> a = LinkArgs(8.0, 1e9, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1e9, 1e9, 1.0, 0.0, 0.0, 1.0, t, t, t, t)
-        >>> refit_s(16e9, 8.0, 1.0, a)
-        2.0
+        >>> refit_s(16e9, 1000.0, 1e-3, 1.0, a)
+        17.0
     """
-    return float(p2p_s(weight_bytes / shards, same_node, link))
+    return float(p2p_s(weight_bytes, near, link)) + tensors * tensor_s
 
 
-def swap_s(kept_bytes: float, host_bytes_per_s: float) -> float:
-    """Time to move what one side keeps to host memory and back, once a step.
+def copy_s(moved_bytes: float, host_bytes_per_s: float) -> float:
+    """Time to move bytes between a chip and host memory.
 
-    Model:    training states leave for the rollout and return, or the other way round; both ways over the host link.
+    Model:    one direction after the other at the rate of the copies: for pageable memory that is what one thread of the host
+              copies, far below the link.
 
     Args:
-        kept_bytes: bytes on one chip [B].
-        host_bytes_per_s: rate of the link between chip and host, one direction [B/s].
+        moved_bytes: bytes of one chip, both directions together [B].
+        host_bytes_per_s: rate of the copies [B/s].
 
     Returns:
         Seconds.
 
-    Equation: T = 2 B / b
+    Equation: T = B / b
 
-    Validity: pinned host memory; other chips of the node have a link of their own.
+    Validity: other chips of the node have a link and a thread of their own.
 
-    Sources:  [zero2020] section 7.
+    Sources:  [zero2020] section 7 moves the same states.
 
     Example:
-        >>> swap_s(50e9, 25e9)
+        >>> copy_s(100e9, 25e9)
         4.0
     """
-    return 2.0 * kept_bytes / host_bytes_per_s
+    return moved_bytes / host_bytes_per_s
 
 
-__all__ = ["forward_pass_s", "refit_s", "swap_s"]
+def dispatch_s(layers: float, micro_batches: float, stages: float, passes: float, layer_s: float) -> float:
+    """Time in which chips wait for the host where tokens are sent to experts without a limit.
+
+    Model:    the numbers of tokens that each expert gets must reach the host before it can size the buffers of a layer, so that
+              it cannot run ahead of the chip; tokens are put in order and back by kernels of their own. A fixed time of each
+              layer with experts in each pass over a micro-batch, and a pipeline fills and drains with it.
+
+    Args:
+        layers: layers with experts on one stage [1].
+        micro_batches: of one data rank, in all steps [1].
+        stages: micro-batches of fill and drain of a pipeline, in all steps: steps (stages - 1) [1].
+        passes: passes over each micro-batch: forward once, backward twice, recompute once [1].
+        layer_s: time of one layer and pass [s].
+
+    Returns:
+        Seconds.
+
+    Equation: T = L (m + p) k t
+
+    Validity: dropless routing by all-to-all, as frameworks of reinforcement learning set it; not for capacity limits or graphs.
+
+    Sources:  [nemo-rl-performance] fitted to its runs of mixtures of experts.
+
+    Example:
+        >>> dispatch_s(10.0, 90.0, 10.0, 5.0, 0.002)
+        10.0
+    """
+    return layers * (micro_batches + stages) * passes * layer_s
+
+
+__all__ = ["copy_s", "dispatch_s", "forward_pass_s", "refit_s"]

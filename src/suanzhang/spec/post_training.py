@@ -28,6 +28,9 @@ class RolloutSpec:
         train_batch: answers of one optimizer step.
         reference: the log-probabilities of a reference model are needed too.
         reward_params: parameters of a reward model that reads each answer; 0 for a rule.
+        in_flight: answers under way at once on a rollout side apart, in steps, where new weights come while they are; 0 where
+            all answers of a step are waited for.
+        environment_s: time of an environment or of scoring after the last answer [s].
     """
 
     prompts: int
@@ -38,11 +41,37 @@ class RolloutSpec:
     train_batch: int
     reference: bool = True
     reward_params: float = 0.0
+    in_flight: int = 0
+    environment_s: float = 0.0
 
     @property
     def responses(self) -> int:
         """Answers of one step."""
         return self.prompts * self.group
+
+
+@dataclass(frozen=True, slots=True)
+class RlCosts:
+    """What frameworks of reinforcement learning spend beside the work of chips and links; fitted, see ``rl_costs.yaml``.
+
+    Args:
+        spread_s: time of an iteration to reach all processes of an engine on several chips [s].
+        token_s: host time to hand out one sampled token with its log-probability [s].
+        dispatch_s: wait for the host in each layer with experts and each pass over a micro-batch [s].
+        copy_bytes_per_s: rate of copies between a chip and pageable host memory [B/s].
+        tensor_s: host time to hand over one tensor [s].
+        step_s: host time of a step between its phases [s].
+        share, share_apart: memory that an engine takes beside a training that sleeps, and on chips of its own [fraction].
+    """
+
+    spread_s: float
+    token_s: float
+    dispatch_s: float
+    copy_bytes_per_s: float
+    tensor_s: float
+    step_s: float
+    share: float
+    share_apart: float
 
 
 @dataclass(frozen=True, slots=True)

