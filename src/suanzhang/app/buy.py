@@ -24,6 +24,7 @@ from suanzhang.errors import Infeasible, InputError, SolverError
 from suanzhang.money.costs import chip_costs, edited
 from suanzhang.money.figures import figure, figures
 from suanzhang.money.procurement.calendar import month_number
+from suanzhang.money.procurement.master import tail_mean
 from suanzhang.money.procurement.places import AT
 from suanzhang.money.procurement.relax import enough_budget
 from suanzhang.money.procurement.scenarios import Uncertainty, draw_scenarios
@@ -34,6 +35,7 @@ from suanzhang.money.procurement.watch import QUIET, Watch
 from suanzhang.source import Quoted
 from suanzhang.spec.buy import BuyResult, ChipCosts, Demand, Holding, PurchaseProblem, Scenario
 from suanzhang.spec.buy_monte import MonteCarlo
+from suanzhang.spec.buy_worth import Swing, TwoWay
 from suanzhang.spec.market import Market, Offer, Site
 from suanzhang.spec.place import Moving
 from suanzhang.spec.result import Z95, Interval, Money, SourceUse
@@ -257,7 +259,9 @@ def solve_problem(
     if risk.monte is not None and not seen.stop():
         tried = try_plan(problem, solved, uncertainty_of(problem, market), risk.monte, tell, seen.stop)
         warnings = (*warnings, *_beyond(problem, tried))
-    swung = swings(problem, seen, tell) if risk.sensitivity and not seen.stop() else ("", (), ())
+    swung: tuple[str, tuple[Swing, ...], tuple[TwoWay, ...]] = ("", (), ())
+    if risk.sensitivity and not seen.stop():
+        swung = swings(problem, seen, tell, plan, lambda changed: _futures(changed, market, risk))
     if seen.stop() and not stopped_search:
         warnings = (*warnings, "stopped after the search: some of what stands beside the plan was not computed")
     spread = _price_interval(problem, plan, market)
@@ -292,6 +296,9 @@ def solve_problem(
         assumptions=_assumptions(problem, plan),
         scenarios=len(scenarios),
         budget=money(problem.budget),
+        tail_mean=money(_dearest(plan, scenarios, problem)),
+        tail_weight=problem.cvar_weight,
+        tail_share=problem.cvar_tail if problem.cvar_weight > 0.0 else 0.0,
         waiting=paid(plan.lines["waiting"]),
         interest=paid(plan.lines["finance"]),
         value_left=paid(plan.lines["value left"]),
@@ -305,6 +312,13 @@ def solve_problem(
         tax=shield_of(problem, plan.rows),
         energy=energy_bands(problem, plan.rows),
     )
+
+
+def _dearest(plan: ProcurementPlan, scenarios: tuple[Scenario, ...], problem: PurchaseProblem) -> float | None:
+    """Mean cost of the dearest futures, where the plan weighs them."""
+    if problem.cvar_weight <= 0.0:
+        return None
+    return tail_mean(plan.cost_by_scenario, np.array([scenario.weight for scenario in scenarios]), problem.cvar_tail)
 
 
 def _beyond(problem: PurchaseProblem, tried: MonteCarlo | None) -> tuple[str, ...]:

@@ -221,6 +221,7 @@ def spread_bought(bought: BuyResult, sized: Sized, drawn: Spread | None = None) 
         cost_interval=whole,
         cost_mean_interval=whole,
         cost_p95=Money(round(whole.p95, 2), bought.cost.currency, bought.cost.date),
+        tail_mean_interval=_moved(bought.tail_mean, bought, whole),
         cash_interval=cash,
         lines_interval=lines,
         waiting_interval=lines.get("waiting"),

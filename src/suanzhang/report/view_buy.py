@@ -86,6 +86,11 @@ def cost_facts(result: BuyResult) -> Facts:
             ),
             money_fact("= cost", result.cost, result.cost_interval, spread),
             money_fact(f"95th percentile {spread}", result.cost_p95),
+            *_optional(
+                f"mean of the dearest {result.tail_share:.0%} of futures", result.tail_mean,
+                f"weighs {result.tail_weight:.0%} in what is minimised; a higher weight lowers this, not each percentile",
+                result.tail_mean_interval,
+            ),
             Fact("proved gap to the optimum", result.gap, "fraction"),
             *_optional(
                 "value of planning with many futures (VSS)", result.vss, "against the plan for the expected future",
@@ -141,8 +146,9 @@ def _rent_or_buy(result: BuyResult) -> Block:
         )
         for r in result.rent_or_buy
     )  # fmt: skip
-    taxes = "; before taxes" if result.tax else ""
-    return Table("Rent or buy", columns, rows, f"over the months of the plan; the last but without any resale{taxes}")
+    taxes = ", taxes included" if result.tax else ""
+    counted = f"over the months of the plan, interest and what is left counted as in its total{taxes}"
+    return Table("Rent or buy", columns, rows, f"{counted}; own: the rent that costs as much")
 
 
 def tornado(result: BuyResult) -> Chart:

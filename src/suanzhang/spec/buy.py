@@ -373,6 +373,8 @@ class BuyResult:
         assumptions: figures of grade assumed that entered.
         scenarios: how many.
         budget: the limit of ``cash``; None when not limited.
+        tail_mean: mean of the dearest futures, which the plan weighs by ``tail_weight``; None without a weight.
+        tail_share: share of the futures in it.
         waiting: the price of what waits: part of ``cost``, never paid.
         interest: on the capital that is tied up: part of ``cost``, not of ``cash``.
         value_left: what chips and servers would fetch at the end, an income: part of ``cost``, not of ``cash``.
@@ -431,6 +433,10 @@ class BuyResult:
     charge_back: tuple[ChargeBack, ...] = ()
     actuals: tuple[ActualRow, ...] = ()
     monte_carlo: MonteCarlo | None = None
+    tail_mean: Money | None = None
+    tail_mean_interval: Interval | None = None
+    tail_weight: float = 0.0
+    tail_share: float = 0.0
     cost_mean_interval: Interval | None = None
     cash_interval: Interval | None = None
     lines_interval: Mapping[str, Interval] = field(default_factory=dict)
