@@ -25,6 +25,8 @@ GRID: dict[str, tuple[float, ...]] = {
 """Values that are tried: the runs tell no finer."""
 
 FITTED = tuple(GRID)
+START = {name: values[len(values) // 2] for name, values in GRID.items()}
+"""Where every fit starts, so that no run that is left out has a say in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +75,13 @@ def prepared(run: RlRun) -> Prepared:
     return Prepared(run, asked, spec, side, rollout)
 
 
-def fitted(runs: Sequence[Prepared], start: RlCosts | None = None) -> RlCosts:
+def fitted(runs: Sequence[Prepared]) -> RlCosts:
     """Costs at which the logarithms of published over predicted steps are least in sum, one cost after another.
 
     Args:
         runs: to fit to.
-        start: where to start; the costs of the package when left out.
     """
-    best = start or runs[0].asked.costs
+    best = replace(runs[0].asked.costs, **START)
 
     def loss(costs: RlCosts) -> float:
         return sum(abs(math.log(run.off(costs))) for run in runs)
@@ -98,9 +99,9 @@ def fitted(runs: Sequence[Prepared], start: RlCosts | None = None) -> RlCosts:
             return best
 
 
-def left_out(runs: Sequence[Prepared], start: RlCosts) -> tuple[float, ...]:
+def left_out(runs: Sequence[Prepared]) -> tuple[float, ...]:
     """Published over predicted of each run with costs fitted to the runs of other models."""
     found: dict[str, RlCosts] = {}
     for model in dict.fromkeys(run.run.model for run in runs):
-        found[model] = fitted([run for run in runs if run.run.model != model], start)
+        found[model] = fitted([run for run in runs if run.run.model != model])
     return tuple(run.off(found[run.run.model]) for run in runs)

@@ -131,7 +131,7 @@ def record() -> tuple[float, ...]:
     COSTS.write_text(text, encoding="utf-8")
     forget()
     ratios = [ratio_now(run) for run in published_runs()]
-    lines, place, alone = [], 0, left_out(runs, found)
+    lines, place, alone = [], 0, left_out(runs)
     for line in FILE.read_text(encoding="utf-8").splitlines():
         new = line
         if line.startswith("  - {from:"):

@@ -64,4 +64,3 @@ def test_a_fit_finds_the_costs_that_made_the_steps() -> None:
     before = [abs(math.log(one.off(rl_costs()))) for one in made]
     after = [abs(math.log(one.off(found))) for one in made]
     assert sum(after) < 0.5 * sum(before)
-    assert found.dispatch_s > rl_costs().dispatch_s
