@@ -7,19 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from suanzhang.errors import Infeasible, SolverError
-from suanzhang.money.economics import break_even
 from suanzhang.money.procurement.calendar import HOURS_PER_MONTH, month_name, month_number
 from suanzhang.money.procurement.places import base_name
+from suanzhang.money.procurement.shape import build
 from suanzhang.money.procurement.solve import ProcurementPlan, describe, solve_shape
 from suanzhang.money.procurement.watch import Watch
-from suanzhang.spec.buy import ChipCosts, Demand, PurchaseProblem, Scenario
+from suanzhang.spec.buy import ChipCosts, Demand, Need, PurchaseProblem, Scenario
 from suanzhang.spec.buy_worth import RentOrBuy, Swing, TwoWay
 from suanzhang.spec.market import Offer
 from suanzhang.spec.result import Money
 from suanzhang.units import format_figure
 
 RENTED = ("rent", "spot", "lease", "reserve")
-_LONGEST_MONTHS = 120.0
 _SWING_GAP = 2e-3
 _STEP = 0.25
 _TREND_STEP = 0.15
@@ -45,24 +44,43 @@ def _price(offer: Offer) -> float:
 
 
 def _one(problem: PurchaseProblem, costs: ChipCosts, buy: Offer, rent: Offer) -> RentOrBuy:
-    infra = costs.network + costs.storage + (0.0 if buy.includes_host else costs.host)
-    upfront = buy.price.value + infra
-    kwh = costs.busy_w * costs.pue * HOURS_PER_MONTH / 1000.0
-    capital = problem.interest_per_year / 12.0 * 0.5 * upfront
-    run = costs.room + costs.spares + costs.support + costs.staff + kwh * costs.energy_per_kwh + capital
-    chip_part = buy.price.value - (costs.host if buy.includes_host else 0.0)
-    life = float(problem.months)
-    left = chip_part * costs.resale[problem.months] + (infra + buy.price.value - chip_part) * max(
-        1.0 - life / costs.infra_life_months, 0.0
-    )
-    even = break_even(upfront, run, rent.price.value, life, left)
-    own = ((upfront - left) / life + run) / HOURS_PER_MONTH
+    keep = 1.0 - (problem.tax.rate if problem.tax else 0.0)
+    rented = rent.price.value * HOURS_PER_MONTH * keep
 
     def money(amount: float) -> Money:
         return Money(amount, problem.currency, problem.start)
 
-    month = even.month if math.isfinite(even.month) and even.month <= _LONGEST_MONTHS else None
-    return RentOrBuy(costs.chip, buy.id, rent.id, money(rent.price.value), money(own), even.utilisation, month)
+    def owned(months: int) -> tuple[float, float]:
+        return owning_cost(problem, costs, buy, months)
+
+    still, work = owned(problem.months)
+    equal = (still + work) / (HOURS_PER_MONTH * keep)
+    use = still / (rented - work) if rented > work else math.inf
+    month = next((float(m) for m in range(1, problem.months + 1) if sum(owned(m)) <= rented), None)
+    return RentOrBuy(costs.chip, buy.id, rent.id, money(rent.price.value), money(equal), use, month)
+
+
+def owning_cost(problem: PurchaseProblem, costs: ChipCosts, buy: Offer, months: int) -> tuple[float, float]:
+    """What an owned chip costs a month over some months, as the plan itself counts it: standing still, and its work on top.
+
+    Model:
+        The chip is there from the first month on; its lines are those of an order of the plan (interest on what is tied up,
+        worth at the end and taxes included).
+    """
+    now = replace(
+        buy, lead=replace(buy.lead, median_months=0.0, p90_months=0.0), first_month="", last_month="", stock_chips=None,
+        stock_per_month=None,
+    )  # fmt: skip
+    wanted = Demand("owning", "serve", (Need(costs.chip, float(buy.lot_chips)),))
+    case = replace(
+        problem, demands=(wanted,), offers=(now,), months=months, have=(), places=(), moving=None, budget=None,
+        budget_by_month=(), costs={costs.chip: costs}, power_limit_w=None,
+    )  # fmt: skip
+    shape = build(case, (Scenario(1.0),))
+    order = next(one for one in shape.orders if one.month == 0)
+    keep = 1.0 - (problem.tax.rate if problem.tax else 0.0)
+    once = sum(float(amounts[0]) for _, amounts in order.lines) / order.lot
+    return once / months + keep * float(shape.hold[0] + shape.energy_idle[0]), keep * float(shape.energy_busy[0])
 
 
 def decision_of(plan: ProcurementPlan) -> str:
@@ -248,16 +266,28 @@ def _parts(plan: ProcurementPlan, old: set[str]) -> dict[str, float]:
 
 
 def swings(
-    problem: PurchaseProblem, watch: Watch, tell: Callable[[str], None]
+    problem: PurchaseProblem,
+    watch: Watch,
+    tell: Callable[[str], None],
+    plan: ProcurementPlan,
+    futures: Callable[[PurchaseProblem], tuple[Scenario, ...]],
 ) -> tuple[str, tuple[Swing, ...], tuple[TwoWay, ...]]:
-    """The decision as expected; each fact lower and higher, the largest swing first; purchase price and rent together."""
-    case = replace(problem, gap=max(problem.gap, _SWING_GAP), cvar_weight=0.0)
+    """The decision of a plan; each fact lower and higher, the largest swing first; purchase price and rent together.
+
+    Args:
+        problem: what was asked.
+        watch: stops the solves.
+        tell: called with a line for each fact.
+        plan: the plan that is printed, from which everything is counted.
+        futures: the futures of a changed problem, drawn as those of the plan.
+    """
+    case = replace(problem, gap=max(problem.gap, _SWING_GAP))
 
     def again(changed: PurchaseProblem) -> _Tried:
         if watch.stop():
             return _Tried(None, "stopped")
         try:
-            plan = describe(solve_shape(changed, (Scenario(1.0),), Watch(watch.clock, watch.stop)))
+            plan = describe(solve_shape(changed, futures(changed), Watch(watch.clock, watch.stop)))
         except Infeasible:
             return _Tried(None, "stopped" if watch.stop() else NO_PLAN)
         except SolverError:
@@ -266,7 +296,7 @@ def swings(
             raise
         return _Tried(None, "stopped") if watch.stop() else _Tried(plan, decision_of(plan))
 
-    base = again(case)
+    base = _Tried(plan, decision_of(plan))
     found = []
     for fact in _FACTS:
         tell(f"what if: {fact.name}")
@@ -277,7 +307,7 @@ def swings(
     for a in (1.0 - _STEP, 1.0, 1.0 + _STEP):
         for b in (1.0 - _STEP, 1.0, 1.0 + _STEP):
             tell(f"what if: purchase prices x {a:g}, rents x {b:g}")
-            tried = again(rent.change(buy.change(case, a), b))
+            tried = base if a == b == 1.0 else again(rent.change(buy.change(case, a), b))
             cells.append(TwoWay(buy.name, rent.name, a, b, tried.cost(problem), tried.decision))
     return base.decision, tuple(found), tuple(cells)
 

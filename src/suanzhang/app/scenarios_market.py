@@ -90,7 +90,7 @@ def queue(inputs: Inputs) -> Answer:
     within = inputs.number("within_weeks", default=WEEKS_PER_MONTH)
     rates = monthly * (np.ones(DRAWS) if stated else _drawn_rate(offer, chip.id))
     weeks, come = _waited(ahead + order - stock, monthly), _come(stock - ahead, order, monthly, within)
-    words = f"{format_count(ahead)} chips are ordered ahead, {format_count(stock)} in stock, {format_count(monthly)} a month come"
+    words = f"{format_count(ahead)} are ordered ahead, {format_count(stock)} in stock, {format_count(monthly)} a month come"
     return {
         "weeks": weeks,
         "weeks_interval": spread_of(weeks, np.array([_waited(ahead + order - stock, float(rate)) for rate in rates])),

@@ -15,10 +15,11 @@ class RentOrBuy:
         chip: catalog id.
         buy, rent: ids of the cheapest offers.
         rent_per_chip_h: the rent.
-        own_per_chip_h: what an owned chip costs per hour when it always works, its worth at the end taken off.
+        own_per_chip_h: the rent at which an owned chip that always works costs the same over the plan: with interest on what
+            is tied up, its worth at the end and taxes as the plan counts them.
         utilisation: share of the time above which owning is cheaper over the plan; above 1 it never is.
-        month: month of use from which on renting has cost more than owning, without any resale; None when it never has
-            within ten years.
+        month: fewest months of use after which owning, what is left at its worth, has cost less than renting; None when it
+            never has within the plan.
     """
 
     chip: str
