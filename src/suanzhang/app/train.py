@@ -11,10 +11,11 @@ from suanzhang.app.physics import physics
 from suanzhang.app.train_asked import routing_note, with_overlap, with_routing
 from suanzhang.app.train_counts import OBJECTIVES, Bounds, gang_of, refused, value_of
 from suanzhang.app.train_deadline import chance_below, chance_to_meet, chips_needed
+from suanzhang.app.train_fits import FIT_CONFIDENCE, check_confidence
 from suanzhang.app.train_input import default_precision, optimizer_of, parse_chips, sizes_of, tokens_of, usable_bytes
 from suanzhang.app.train_model import estimate_train
 from suanzhang.app.train_option import inverse_of, option_of, software_note, stack_for, train_options
-from suanzhang.app.train_pools import Ask, Pool, at_count, over_counts
+from suanzhang.app.train_pools import Ask, Pool, at_count, over_counts, surely
 from suanzhang.app.train_spread import errors_of, interval_factors, memory_factors, spanned_terms
 from suanzhang.app.train_weak import Given, weak_training
 from suanzhang.app.train_within import parse_within
@@ -52,6 +53,7 @@ def train(
     routing: str = "",
     within: str = "",
     calibration: str | Path | None = None,
+    fit_confidence: float = FIT_CONFIDENCE,
     seed: int = 0,
 ) -> TrainResult:
     """Plan a training run: the layout given or the best one, and what it takes.
@@ -81,6 +83,8 @@ def train(
         routing: how tokens reach the experts, ``"dropless"`` or ``"capacity=1.25,pad"``, with ``imbalance=1.3``.
         within: what the search keeps of a layout, as ``"tp=8,schedule=1f1b|zero-bubble"``.
         calibration: file of corrections by measured runs of one's own, as ``calibrate --runs`` writes it.
+        fit_confidence: share of the cases of the interval of its memory in which a layout that is searched must fit; a faster
+            one that fits less surely is shown beside it.
         seed: printed in the header; nothing here is random.
 
     Raises:
@@ -95,10 +99,11 @@ def train(
                 model, tokens, chips, layout=layout, global_batch=global_batch, seq_len=seq_len, precision=precision,
                 stack=stack, optimizer=optimizer, deadline_s=deadline_s, objective=objective,
                 price_per_chip_h=price_per_chip_h, currency=currency, budget=budget, max_chips=max_chips, gang=gang,
-                offload=offload, start=start, overlap=overlap, routing=routing, within=within, seed=seed,
+                offload=offload, start=start, overlap=overlap, routing=routing, within=within, fit_confidence=fit_confidence,
+                seed=seed,
             )  # fmt: skip
         return replace(found, warnings=(note, *found.warnings))
-    optimizer = optimizer_of(optimizer)
+    optimizer, confidence = optimizer_of(optimizer), check_confidence(fit_confidence)
     if objective not in OBJECTIVES:
         raise InputError(f"unknown objective {objective!r}", fix=f"use one of {', '.join(OBJECTIVES)}")
     if budget is not None and (budget <= 0.0 or price_per_chip_h is None):
@@ -129,7 +134,7 @@ def train(
     failures: list[Infeasible] = []
     for (kind, count), price in zip(kinds, prices, strict=True):
         own = replace(job, precision=job.precision or default_precision(kind))
-        ask = Ask(own, kind, with_overlap(stack_for(own, stack, kind), overlap), price, offload, fixed)
+        ask = Ask(own, kind, with_overlap(stack_for(own, stack, kind), overlap), price, offload, fixed, confidence)
         try:
             bounds = Bounds(deadline_s, budget, max_chips, gang_of(gang, kind))
             pools += over_counts(ask, count, bounds, objective) if ranging else at_count(ask, count, layout)
@@ -143,7 +148,7 @@ def train(
     if not kept:
         raise refused(spec.name, options, bounds)
     best = min(kept, key=lambda pool: value_of(pool.option, objective))
-    assumed = _assumptions(global_batch, seq_len, stack, best, len(kinds))
+    assumed = _assumptions(global_batch, seq_len, stack, best, len(kinds)) + surely(best, confidence)
     assumed += () if ranging else _idle(best, [count for kind, count in kinds if kind.id == best.chip.id])
     found = _result(best, pools, Given(bool(global_batch), bool(seq_len)), assumed, seed)
     if deadline_s is None:
@@ -271,6 +276,8 @@ def _result(best: Pool, pools: list[Pool], given: Given, assumed: tuple[str, ...
         tokens_per_s_per_chip_interval=inverse_of(factors, estimate.tokens_per_s_per_chip),
         power_w_interval=option.power_w_interval,
         fits_fraction=chance_below(memory, usable_bytes(best.chip)),
+        riskier=best.riskier,
+        riskier_fits_fraction=best.searched.riskier_fits_fraction if best.searched and best.riskier else 0.0,
         weak_inputs=weak_training(best.job, best.chip, best.stack, estimate, option, given),
     )
 

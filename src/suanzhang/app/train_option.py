@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from suanzhang.app.train_fits import FIT_CONFIDENCE, Surely
 from suanzhang.app.train_model import Packed, estimate_packed, pack
 from suanzhang.app.train_search import Searched, chip_counts, default_axes, search_layouts
 from suanzhang.app.train_spread import RunSpread, goodput_interval, interval_factors, memory_factors
@@ -127,12 +128,21 @@ def software_note(stack: TrainStack, start: str, chip: ChipSpec | None) -> str:
 
 def search(
     packed: Packed, job: TrainJob, chip: ChipSpec, stack: TrainStack, chips: int, offload: bool = False, gang: int = 1,
-    kept: Mapping[str, tuple[int, ...]] | None = None,
+    kept: Mapping[str, tuple[int, ...]] | None = None, confidence: float = FIT_CONFIDENCE,
 ) -> Searched:  # fmt: skip
-    """The best layouts of a packed job on a number of chips, in whole gangs, within the values of axes that are kept."""
+    """The best layouts of a packed job on a number of chips, in whole gangs, within the values of axes that are kept.
+
+    A layout is taken when it fits in a share ``confidence`` of the cases of the interval of its memory.
+    """
     domain = int(packed.run.domain)
     axes = default_axes(job, stack, chips, domain)
     if offload:
         axes = replace(axes, offload_optimizer=(0, 1), offload_activations=(0, 1))
     axes = within(axes, kept or {})
-    return search_layouts(packed, job, axes, chip_counts(job, chips, axes, gang), _KEEP)
+    counts = chip_counts(job, chips, axes, gang)
+
+    def scan(memory_bytes: float, keep: int) -> Searched:
+        room = replace(packed, run=packed.run._replace(hbm_bytes=memory_bytes))
+        return search_layouts(room, job, axes, counts, keep)
+
+    return Surely(scan, packed, job, chip, stack).find(confidence, _KEEP)

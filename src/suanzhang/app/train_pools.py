@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from suanzhang.app.train_counts import Bounds, fewest, grid, halvings, value_of
-from suanzhang.app.train_input import check_recompute, complete_layout, memory_there, parse_layout
+from suanzhang.app.train_deadline import chance_below
+from suanzhang.app.train_fits import FIT_CONFIDENCE
+from suanzhang.app.train_input import check_recompute, complete_layout, memory_there, parse_layout, usable_bytes
 from suanzhang.app.train_model import Packed, check_layout, describe, estimate_packed, pack
 from suanzhang.app.train_option import option_of, search
 from suanzhang.app.train_search import Searched
@@ -26,7 +28,10 @@ _ROUNDS = 4
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """One kind of chip with the best that was found on a number of them; ``aside`` when shown for comparison only."""
+    """One kind of chip with the best that was found on a number of them; ``aside`` when shown for comparison only.
+
+    ``riskier`` is a faster way that fits less surely than asked.
+    """
 
     chip: ChipSpec
     job: TrainJob
@@ -35,6 +40,7 @@ class Pool:
     option: TrainOption
     searched: Searched | None
     aside: bool = False
+    riskier: TrainOption | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +53,43 @@ class Ask:
     price: Money | None
     offload: bool
     kept: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    confidence: float = FIT_CONFIDENCE
 
 
 def _pool(ask: Ask, packed: Packed, searched: Searched, aside: bool = False) -> Pool:
     estimate = estimate_packed(packed, searched.layouts[0], ask.chip)
     option = option_of(ask.job, ask.chip, ask.stack, estimate, ask.price)
-    return Pool(ask.chip, ask.job, ask.stack, estimate, option, searched, aside)
+    riskier = None
+    if searched.riskier is not None and not aside:
+        faster = estimate_packed(packed, searched.riskier, ask.chip)
+        riskier = option_of(ask.job, ask.chip, ask.stack, faster, ask.price)
+    return Pool(ask.chip, ask.job, ask.stack, estimate, option, searched, aside, riskier)
+
+
+def surely(best: Pool, confidence: float) -> tuple[str, ...]:
+    """What a reader must know of how surely the searched layout fits, and of a faster one that fits less surely."""
+    searched = best.searched
+    if searched is None:
+        return ()
+    span = best.option.memory_bytes_interval
+    chance = chance_below(span, usable_bytes(best.chip)) if span else 1.0
+    notes = []
+    if chance < confidence:
+        notes.append(
+            f"no layout fits in {_cases(confidence)}: this one, about as sure as any, fits in {100.0 * chance:.0f}; "
+            "recompute, offload or more chips make room"
+        )
+    if best.riskier is not None:
+        gain = 1.0 - best.riskier.step_s / best.option.step_s
+        notes.append(
+            f"{describe(best.riskier.layout)} is {100.0 * gain:.1f} % faster, but fits in only "
+            f"{_cases(searched.riskier_fits_fraction)}; searched layouts must fit in {100.0 * confidence:.0f} (fit_confidence)"
+        )
+    return tuple(notes)
+
+
+def _cases(share: float) -> str:
+    return f"{100.0 * share:.0f} of 100 cases"
 
 
 def over_counts(ask: Ask, most: int, bounds: Bounds, objective: str) -> list[Pool]:
@@ -69,7 +106,7 @@ def over_counts(ask: Ask, most: int, bounds: Bounds, objective: str) -> list[Poo
     last: list[Searched] = []
 
     def holds(count: int) -> bool:
-        searched = search(packed, ask.job, ask.chip, ask.stack, count, ask.offload, bounds.gang, ask.kept)
+        searched = search(packed, ask.job, ask.chip, ask.stack, count, ask.offload, bounds.gang, ask.kept, ask.confidence)
         last.append(searched)
         if not searched.layouts:
             return False
@@ -113,12 +150,12 @@ def at_count(ask: Ask, count: int, layout: str | TrainLayout | None) -> list[Poo
     job, chip, stack = ask.job, ask.chip, ask.stack
     packed = pack(job, chip, stack)
     if layout is None:
-        searched = search(packed, job, chip, stack, count, ask.offload, kept=ask.kept)
+        searched = search(packed, job, chip, stack, count, ask.offload, kept=ask.kept, confidence=ask.confidence)
         if not searched.layouts:
             raise _nothing_fits(job, chip, count, searched)
         pools = [_pool(ask, packed, searched)]
         for fewer in halvings(count, max(1, min(chip.node.chips, count))):
-            beside = search(packed, job, chip, stack, fewer, ask.offload, kept=ask.kept)
+            beside = search(packed, job, chip, stack, fewer, ask.offload, kept=ask.kept, confidence=ask.confidence)
             if not beside.layouts:
                 break
             pools.append(_pool(ask, packed, beside, aside=True))

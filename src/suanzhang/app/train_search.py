@@ -46,6 +46,8 @@ class Searched:
         seconds: wall time.
         leanest: the layout of least memory, None when none divides.
         leanest_bytes: its memory.
+        riskier: a faster layout that fits less surely than asked, None when there is none.
+        riskier_fits_fraction: share of the cases in which that one fits.
     """
 
     layouts: tuple[TrainLayout, ...]
@@ -56,6 +58,8 @@ class Searched:
     seconds: float
     leanest: TrainLayout | None
     leanest_bytes: float
+    riskier: TrainLayout | None = None
+    riskier_fits_fraction: float = 0.0
 
 
 def _powers(limit: int) -> tuple[int, ...]:

@@ -163,6 +163,10 @@ def train(
     within: Annotated[
         str, typer.Option("--within", help="What a search keeps of a layout: tp=8,schedule=1f1b|zero-bubble.")
     ] = "",
+    fit_confidence: Annotated[
+        float | None,
+        typer.Option("--fit-confidence", min=0.0, max=0.99, help="Share of cases in which a searched layout must fit; 0.9."),
+    ] = None,
     between: Annotated[
         str, typer.Option("--between", help="Link between zones of pools, one direction: 400Gbps, 50GB/s.")
     ] = "",
@@ -185,7 +189,7 @@ def train(
                 "--precision": precision, "--stack": stack, "--deadline": deadline, "--price-per-chip-h": price_per_chip_h,
                 "--budget": budget, "--max-chips": max_chips, "--gang": gang, "--offload": offload,
                 "--start": start, "--between": between, "--between-latency": between_latency,
-                "--overlap": overlap, "--routing": routing, "--within": within,
+                "--overlap": overlap, "--routing": routing, "--within": within, "--fit-confidence": fit_confidence is not None,
             },
             "train",
         )  # fmt: skip
@@ -197,7 +201,12 @@ def train(
         unused: dict[str, object] = {"--layout": layout, "--deadline": deadline, "--budget": budget}
         unused |= {"--price-per-chip-h": price_per_chip_h}
         unused |= {"--max-chips": max_chips, "--gang": gang, "--offload": offload}
-        unused |= {"--launch": launch, "--calibration": calibration, "--within": within}
+        unused |= {
+            "--launch": launch,
+            "--calibration": calibration,
+            "--within": within,
+            "--fit-confidence": fit_confidence is not None,
+        }
         alone(unused, "train", "mixed pools")
         pooled = {
             "between_bytes_per_s": rate_of(between, "--between"),
@@ -228,6 +237,9 @@ def train(
     }
     if within:
         named["within"] = within
+    if fit_confidence is not None:
+        alone({"--layout": layout}, "train", "--fit-confidence")
+        named["fit_confidence"] = fit_confidence
     if overlap or routing:
         alone({"--launch": launch if overlap else ""}, "train", "--overlap")
         named |= {"overlap": overlap, "routing": routing}

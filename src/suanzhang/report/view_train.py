@@ -37,7 +37,7 @@ def train(result: TrainResult) -> Report:
         Section("Run", (_run(result),)),
         Section("Layout and step", (_step(result), terms_chart("Parts of the step", result.terms))),
         Section("Memory of the fullest chip", (_memory_chart(result.memory_bytes),)),
-        Section("Other ways", (options_table("Pareto front: days, chips, energy", result.pareto),) if result.pareto else ()),
+        Section("Other ways", _other_ways(result)),
         warnings_section(result.warnings, weak=result.weak_inputs),
         Section("Terms of the step", (terms_table("Terms of the step", result.terms),), folded=True),
         Section("Layouts left out", (count_table("Layouts left out", result.pruned, "reason", "layouts"),), folded=True),
@@ -50,6 +50,15 @@ def train(result: TrainResult) -> Report:
         sections,
         main="Pareto front: days, chips, energy",
     )
+
+
+def _other_ways(result: TrainResult) -> tuple[Block, ...]:
+    """The front, and a faster way that fits less surely where there is one."""
+    front = (options_table("Pareto front: days, chips, energy", result.pareto),) if result.pareto else ()
+    if result.riskier is None:
+        return front
+    title = f"Faster, but fits in only {100.0 * result.riskier_fits_fraction:.0f} of 100 cases"
+    return (*front, options_table(title, (result.riskier,)))
 
 
 def _run(result: TrainResult) -> Facts:

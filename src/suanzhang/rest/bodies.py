@@ -48,6 +48,7 @@ class TrainBody(_Body):
     offload: bool | None = Field(None, description="Let optimizer states and activations live in host memory.")
     start: str | None = Field(None, description="Month of the start, such as 2023-05.")
     within: str | None = Field(None, description="What a search keeps of a layout: tp=8,schedule=1f1b|zero-bubble.")
+    fit_confidence: float | None = Field(None, ge=0, lt=1, description="Share of cases in which a searched layout must fit.")
     overlap: str | None = Field(None, description="Share of dp, tp, pp, cp, ep traffic that may hide: dp=0.5,tp=off.")
     routing: str | None = Field(None, description="Tokens to experts: dropless, or capacity=1.25,pad; with imbalance=1.3.")
     seed: int | None = Field(None, ge=0, le=2**31 - 1, description="Printed in the header; nothing here is random.")

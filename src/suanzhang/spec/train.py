@@ -141,6 +141,8 @@ class TrainResult:
         deadline_met_fraction: share of the cases of our interval in which the deadline is met; None without a deadline.
         fits_fraction: share of the cases of our interval of the memory in which the layout fits.
         weak_inputs: figures of grade unverified or assumed that weigh more than 5 % of an answer, the heaviest first.
+        riskier: a faster way that fits in fewer of the cases than asked; None when the fastest fits surely enough.
+        riskier_fits_fraction: share of the cases in which that one fits.
     """
 
     header: Header
@@ -186,3 +188,5 @@ class TrainResult:
     chips_needed_interval: Interval | None = None
     deadline_met_fraction: float | None = None
     fits_fraction: float = 1.0
+    riskier: TrainOption | None = None
+    riskier_fits_fraction: float = 0.0
