@@ -16,7 +16,7 @@ from typing import Any
 
 from suanzhang.app.rows_measured import energy_scope, serve_measured
 from suanzhang.app.rows_training import Skip, chip_in_node
-from suanzhang.app.serve_runs import run_settings
+from suanzhang.app.serve_runs import run_layout, run_settings
 from suanzhang.catalog import models as model_catalog
 from suanzhang.catalog import stacks as stack_catalog
 from suanzhang.errors import PlannerError
@@ -354,12 +354,11 @@ def _with_stated_limits(row: ServeRow, stack: ServeStack) -> ServeStack:
     return replace(stack, max_batched_tokens=int(tokens.group(1))) if tokens else stack
 
 
-def _scripted(row: ServeRow, stack: ServeStack, layout: ServeLayout, weights: str, split: bool) -> dict[str, Any]:
-    """Settings that the scripts of the benchmark state and the row does not."""
+def _facts(row: ServeRow, stack: ServeStack, layout: ServeLayout) -> tuple[dict[str, str], dict[str, float]]:
+    """What the rules on the scripts of benchmarks look at."""
     texts = {"source": row.source, "engine": stack.engine, "model": row.model, "measured": _measured_on(row)}
     numbers = {"isl": row.isl or 0.0, "osl": row.osl or 0.0, "users": float(row.concurrency or 0)}
-    numbers |= {"tp": float(layout.tp), "dp": float(layout.dp), "ep": float(layout.ep)}
-    return run_settings(texts, numbers, weights, split)
+    return texts, numbers | {"tp": float(layout.tp), "dp": float(layout.dp), "ep": float(layout.ep)}
 
 
 # ---------------------------------------------------------------- the case
@@ -398,7 +397,11 @@ def _case(row: ServeRow) -> ServeCase:
     pools = _pools(row)
     layout, replicas = (pools[1], pools[0].decode_workers) if pools else _layout(row, model, chip, weights, flags)
     stack = _with_stated_limits(row, stack)
-    set_by_script = _scripted(row, stack, layout, weights, pools is not None)
+    scripted = run_layout(layout, *_facts(row, stack, layout), weights, pools is not None)
+    if scripted != layout:
+        layout = scripted
+        flags.append("layout of the benchmark's script")
+    set_by_script = run_settings(*_facts(row, stack, layout), weights, pools is not None)
     cache_dtype = set_by_script.pop("kv_dtype", "") or _cache(row, weights, chip, flags)
     if set_by_script:
         stack = replace(stack, **set_by_script)

@@ -276,7 +276,8 @@ def engine_args(
     host = host_factor(c, stack) * host_age(chip)
     encoder = model.encoder_only and stack.encoder_kernels > 0.0
     plain = stack.encoder_kernels if encoder else stack.layer_kernels
-    kernels = plain + MOE_KERNELS * (model.moe is not None) + MLA_KERNELS * (model.mla is not None)
+    between = stack.expert_kernels if model.moe is not None else 0.0
+    kernels = plain + between + MOE_KERNELS * (model.moe is not None) + MLA_KERNELS * (model.mla is not None)
     return EngineArgs(
         tp=float(layout.tp),
         pp=float(layout.pp),
@@ -300,6 +301,8 @@ def engine_args(
         memory=_of(c.memory, family),
         collective=_of(c.collective, family),
         prompt_kernels=stack.prompt_kernels,
+        expert_kernels=between,
+        expert_copies=stack.expert_copies,
     )
 
 

@@ -10,6 +10,8 @@ from typing import Any, cast
 
 import yaml
 
+from suanzhang.spec.layout import ServeLayout
+
 _FILE = Path(__file__).resolve().parent / "data" / "serve_runs.yaml"
 _PATTERNS = ("source", "engine", "model")
 _BOUNDS = ("isl", "osl", "users", "tp", "dp", "ep")
@@ -52,6 +54,25 @@ def run_settings(texts: Mapping[str, str], numbers: Mapping[str, float], weight_
     """
     found: dict[str, Any] = {}
     for rule in _rules():
-        if _matches(rule, texts, numbers, weight_dtype, split):
+        if "values" in rule and _matches(rule, texts, numbers, weight_dtype, split):
             found.update({name: _value(stated, numbers) for name, stated in rule["values"].items()})
     return found
+
+
+def run_layout(
+    layout: ServeLayout, texts: Mapping[str, str], numbers: Mapping[str, float], weight_dtype: str, split: bool
+) -> ServeLayout:
+    """The layout that the script of a benchmark gave a run whose table has no columns for it, else the one given.
+
+    Args:
+        layout: as the table gives it.
+        texts, numbers, weight_dtype, split: as for :func:`run_settings`.
+    """
+    if layout.dp > 1 or layout.ep > 1 or layout.pp > 1:
+        return layout
+    for rule in _rules():
+        if "layout" in rule and _matches(rule, texts, numbers, weight_dtype, split):
+            chips = layout.chips
+            groups = rule["layout"] == "experts-and-groups"
+            layout = ServeLayout(tp=1, dp=chips, ep=chips) if groups else ServeLayout(tp=chips, ep=chips)
+    return layout

@@ -70,7 +70,7 @@ class Origin:
 
 _HOST = {
     "host_s", "host_per_seq_s", "launch_s", "request_s", "request_per_seq_s", "layer_kernels", "encoder_kernels",
-    "reserve_bytes", "prompt_kernels", "first_use_s",
+    "expert_kernels", "expert_copies", "reserve_bytes", "prompt_kernels", "first_use_s",
 }  # fmt: skip
 """Settings of a serving stack that are fitted or assumed rather than documented."""
 

@@ -161,6 +161,9 @@ class ServeStack:
         prompt_kernels: time to launch the kernels of a layer with prompts over that of one without.
         encoder_kernels: kernels of one layer of an encoder, whose attention such an engine fuses; 0 when it treats encoders
             as any other model.
+        expert_kernels: further kernels of a layer whose experts are products with copies and narrowing between them, and not
+            one fused program, and
+        expert_copies: bytes that these move for each value of a token-expert pair [B].
     """
 
     id: str
@@ -203,3 +206,5 @@ class ServeStack:
     ahead_iterations: float = 0.0
     first_use_s: float = 0.0
     prompt_kernels: float = 1.0
+    expert_kernels: float = 0.0
+    expert_copies: float = 0.0

@@ -77,6 +77,8 @@ class EngineArgs(NamedTuple):
         cache_reads: time of decode attention inside the engine over prompt attention, both over their isolated time [1].
         matmul, experts, attention, memory, collective: time inside the engine over the isolated time of such a kernel [1].
         prompt_kernels: time to launch the kernels of a layer with prompts over that of one without [1].
+        expert_kernels: kernels that only move bytes between the products of experts that are no fused program [1].
+        expert_copies: bytes that these move for each value of a token-expert pair [B].
     """
 
     tp: float
@@ -101,6 +103,8 @@ class EngineArgs(NamedTuple):
     memory: float
     collective: float
     prompt_kernels: float = 1.0
+    expert_kernels: float = 0.0
+    expert_copies: float = 0.0
 
 
 class OpArgs(NamedTuple):

@@ -146,6 +146,7 @@ def iteration_terms(
         into ``pp`` micro-batches, so that all stages work and each sequence advances once in the time of one
         micro-batch through all stages; prompts are spread evenly over them. Kernels outside graphs cannot start
         faster than the host launches them. Linear-attention layers hand their state through a prompt step by step.
+        Experts that are no fused program copy and narrow their rows between the products.
         Left out: padding of the decode batch to graph sizes, overlap of two micro-batches inside a chip.
 
     Args:
@@ -206,6 +207,10 @@ def iteration_terms(
     if s.moe_layers > 0.0:
         group = (prefill_tokens + decode_batch) / e.pp
         experts = s.moe_layers * _experts_s(m, group, a) * e.experts
+        if e.expert_kernels > 0.0:
+            between = e.expert_kernels * o.memory.launch_s
+            between += memory_bound_s(e.expert_copies * group * s.topk / e.ep * s.hidden, o.memory)
+            experts += s.moe_layers * between * e.memory
         if s.shared_ffn > 0.0:
             ffn += s.moe_layers * _ffn_s(m, s.shared_ffn, a)
         if e.dp > 1.0:

@@ -18,19 +18,22 @@ def burst_ttft_s(count: float, isl: float, osl: float, rules: BatchRules, a: Ite
     """Mean time in the engine to first token when ``count`` requests start together on an idle replica [s].
 
     Prompts take turns by the budget. Where prompts and decoding share iterations, those whose prompt is done decode beside the
-    prompts of the others: a third of all on average over the time that a request waits. An engine that compiles kernels at
-    their first use stands still when the burst first makes it cut a prompt.
+    prompts of the others, a third of all on average over the time that a request waits, and their tokens count in the budget.
+    An engine that compiles kernels at their first use stands still when the burst first makes it cut a prompt.
 
-    Sources:  [agrawal-2024] prompts in the order of their arrival, a budget of tokens to an iteration.
+    Sources:  [agrawal-2024] prompts in the order of their arrival, a budget of tokens to an iteration, decoding first.
     """
     first = max(min(count, rules.limit), 1.0)
     together = max(min(rules.budget / isl, first), 1.0)
     if rules.chunked <= 0.0:
         together = math.floor(together)
-    rounds = math.ceil(first / together)
     beside = 0.0
-    if rules.mixed > 0.0 and rounds > 1.0:
+    if rules.mixed > 0.0 and first > together:
         beside = (first - together) / 3.0
+        together = max(min((rules.budget - beside) / isl, first), 1.0)
+        if rules.chunked <= 0.0:
+            together = math.floor(together)
+    rounds = math.ceil(first / together)
     one = iteration_s(together, together * isl, 0.0, beside, beside * (isl + 0.5 * min(rounds, osl)), a)
     cold = rules.first_use_s if rules.chunked > 0.0 and count * isl > rules.budget else 0.0
     return one * (rounds + 1.0) * 0.5 + cold

@@ -177,6 +177,37 @@ def held_iterations(batch: float, isl: float, osl: float, rules: BatchRules) -> 
 
 
 @formula
+def gated_wait_s(rate: float, cv2: float, p: Pace) -> float:
+    """Mean wait of a prompt beyond its own iteration, where all prompts that came during one iteration start in the next.
+
+    Model:
+        An iteration takes the time of decoding and that of every prompt which came during the one before. A prompt comes into
+        an iteration that is longer than the mean one, waits for its end, and gets its first token with all the others that came
+        in the same iteration.
+
+    Args:
+        rate: prompts per second [1/s].
+        cv2: squared coefficient of variation of the time that a prompt adds [1].
+        p: pace of decoding and of prompts.
+
+    Returns:
+        The wait [s].
+
+    Equation:
+        rho = rate x,  L = d / (1 - rho) + rate x^2 (1 + cv^2) / (1 - rho^2),  W = (1/2 + rho) L
+
+    Validity:
+        Prompts that fit the budget of the next iteration; random arrivals; rho below 1.
+
+    Sources:
+        [agrawal-2024] prompts and answers in one iteration; [pollaczek-1930] the residual time of the longer interval.
+    """
+    rho = min(rate * p.extra_s, 0.98)
+    met = p.decode_s / (1.0 - rho) + rho * p.extra_s * (1.0 + cv2) / (1.0 - rho * rho)
+    return (0.5 + rho) * met
+
+
+@formula
 def closed_loop(concurrency: float, isl: float, osl: float, rules: BatchRules, a: IterationArgs) -> Steady:
     """Steady state of ``concurrency`` users who each wait for their answer before they ask again.
 
@@ -220,6 +251,8 @@ def closed_loop(concurrency: float, isl: float, osl: float, rules: BatchRules, a
     tpot = (cycle - p.own_s) / max(osl - 1.0, 1.0)
     rho = min(rate * p.slot_s, 0.95) * (running - 1.0) / running
     inside = 0.5 * p.decode_s + 0.5 * rho / (1.0 - rho) * p.slot_s
+    if rules.mixed > 0.0:
+        inside = max(inside, gated_wait_s(rate * (running - 1.0) / running, rules.prompt_cv2, p))
     inside += rules.front_s + rules.front_per_seq_s * running + held_iterations(b, isl, osl, rules) * p.decode_s
     queue = max(concurrency - running, 0.0) / rate
     ttft = inside + queue + p.own_s
@@ -288,7 +321,10 @@ def open_loop(rate: float, capacity: float, traffic: Traffic, rules: BatchRules,
     prompt_wait = rho * p.slot_s * (1.0 + traffic.isl_cv2) / (2.0 * (1.0 - rho))
     full = busy_chance((rules.limit - b) / sigma)
     full_wait = 1.0 / (capacity - rate)
-    wait = (0.5 + held_iterations(b, isl, osl, rules)) * p.decode_s + prompt_wait + full * full_wait
+    inside = 0.5 * p.decode_s + prompt_wait
+    if rules.mixed > 0.0:
+        inside = max(inside, gated_wait_s(rate, traffic.isl_cv2, p))
+    wait = inside + held_iterations(b, isl, osl, rules) * p.decode_s + full * full_wait
     running = rate * (p.own_s + osl * tpot)
     ttft = wait + p.own_s + rules.front_s + rules.front_per_seq_s * running
     e2e = ttft + tpot * (osl - 1.0)
