@@ -10,6 +10,7 @@ from suanzhang.money.procurement.solve import solve
 from suanzhang.source import Quoted
 from suanzhang.spec.buy import ChipCosts, Demand, Need, PurchaseProblem
 from suanzhang.spec.market import LeadTime, Offer
+from suanzhang.units import DAY_S, MONTH_S
 
 
 def _offer(kind, chip, price, *, lead=0.0, lot=1, **more):
@@ -97,3 +98,22 @@ def test_the_named_budget_does_not_let_a_service_wait_for_chips_that_can_be_had(
     assert least == pytest.approx(enough_budget(replace(case, budget=500.0)))
     held_back = solve(replace(case, budget=0.97 * least))
     assert [share for share in held_back.shares if share.chip == "waiting"]
+
+
+def test_the_days_that_one_job_alone_needs_are_enough_and_a_day_less_is_not():
+    late = replace(RUN, due_month=None, due_months=2.1)
+    case = _problem((SERVICE, late), [*SOON, _offer("rent", "b", 5.0, stock_chips=10.0)])
+    case = replace(case, offers=tuple(replace(o, lead=LeadTime(1.0, 1.0, "test", "assumed")) if o.kind == "buy" else o
+                                      for o in case.offers))  # fmt: skip
+    case = replace(case, demands=(replace(SERVICE, first_month=3), late))
+    failure = refused(case)
+    days = failure.nearest["base_due_days_later"]
+    assert 0 < days < 31 and any(f"due date of base: {days} more days" in line for line in failure.binding)
+    month = MONTH_S / DAY_S
+    solve(replace(case, demands=(case.demands[0], replace(late, due_months=2.1 + days / month))))
+    refused(replace(case, demands=(case.demands[0], replace(late, due_months=2.1 + (days - 1) / month))))
+
+
+def test_a_share_of_nothing_is_no_less_than_nothing():
+    failure = refused(_problem((SERVICE,), [_offer("rent", "a", 9.0, stock_chips=0.0)]))
+    assert not any("-0%" in line for line in failure.binding)

@@ -17,7 +17,7 @@ from suanzhang.money.procurement.shape import build
 from suanzhang.money.procurement.watch import QUIET, Watch
 from suanzhang.spec.buy import Demand, PurchaseProblem, Scenario
 from suanzhang.spec.market import Offer
-from suanzhang.units import format_figure
+from suanzhang.units import DAY_S, MONTH_S, format_figure
 
 _TIME_S = 10.0
 _MOST_NAMED = 3
@@ -48,7 +48,13 @@ def _explained(problem: PurchaseProblem, watch: Watch) -> Infeasible:
     later = _months_later(problem, watch)
     if later is not None:
         nearest["due_months_later"] = later
-        binding.append(f"due dates: every run and service would have to be allowed {later} more months")
+        alone = _days_later(problem, watch)
+        for name, days in alone.items():
+            nearest[f"{name}_due_days_later"] = days
+            binding.append(f"due date of {name}: {days} more days would do with the chips that it is sized for")
+        if not alone:
+            words = "month" if later == 1 else "months"
+            binding.append(f"due dates: all runs and services together would have to be allowed {later} more {words}")
     for kind, key, unit in (
         ("budget", "budget", problem.currency),
         ("power", "power_limit_w", "W"),
@@ -122,6 +128,40 @@ def _least_slack(problem: PurchaseProblem, kind: str, watch: Watch) -> float | N
     if found.status == "infeasible":
         return None
     return float(found.objective * _ROW_UNIT[kind] * (1.0 + 1e-6))
+
+
+def _days_later(problem: PurchaseProblem, watch: Watch) -> dict[str, int]:
+    """By job: the fewest days by which its due date alone must move; without those whose date alone does not help."""
+    found: dict[str, int] = {}
+    for index, demand in enumerate(problem.demands):
+        moves = _moves_of(problem, demand)
+
+        def works(at: int, index: int = index, moves: tuple[Demand, ...] = tuple(move for _, move in moves)) -> bool:
+            demands = (*problem.demands[:index], moves[at], *problem.demands[index + 1 :])
+            return feasible(replace(problem, demands=demands), watch)
+
+        at = _smallest(0, len(moves) - 1, works)
+        if at is not None:
+            found[demand.name] = math.ceil(moves[at][0] * MONTH_S / DAY_S - 1e-6)
+    return found
+
+
+def _moves_of(problem: PurchaseProblem, demand: Demand) -> list[tuple[float, Demand]]:
+    """The later due dates of a job that change what it may do, with the months by which they are later, nearest first."""
+    if demand.kind == "serve":
+        base = demand.first_month if demand.due_month is None else demand.due_month
+        return [(float(month - base), replace(demand, due_month=month)) for month in range(base + 1, problem.months)]
+    if demand.due_months is None and demand.due_month is None:
+        return []
+    by_month = math.inf if demand.due_month is None else demand.due_month + 1.0 - demand.first_month
+    due = min(by_month, math.inf if demand.due_months is None else demand.due_months)
+    starts = range(problem.months - demand.first_month)
+    ends = sorted({month + need.months for need in demand.options for month in starts})
+    return [
+        (end - due, replace(demand, due_month=None, due_months=end))
+        for end in ends
+        if end > due + 1e-9 and demand.first_month + end <= problem.months + 1e-9
+    ]
 
 
 def _shifted(problem: PurchaseProblem, months: int) -> PurchaseProblem:
@@ -230,7 +270,7 @@ def carried_share(problem: PurchaseProblem) -> tuple[float, list[str]]:
         worth[rent.id] = sum(abs(float(found.col_duals[c])) for c in columns) / rent.lot_chips if full else 0.0
     named = [offer for offer in problem.offers if worth.get(offer.id, 0.0) > 1e-12]
     named.sort(key=lambda offer: -worth[offer.id])
-    return float(min(found.values[share], 1.0)), [_stock_words(offer) for offer in named]
+    return float(min(max(found.values[share], 0.0), 1.0)) + 0.0, [_stock_words(offer) for offer in named]
 
 
 def _stock_words(offer: Offer) -> str:
