@@ -60,7 +60,7 @@ def cost_given(name: str, value: float) -> Given:
     """One of them as a leaf of an explanation."""
     entry = _body()["values"][name]
     kept = abs(value - float(entry["value"])) <= 1e-12 * abs(value)
-    source, grade = (str(entry["source"]), str(entry["grade"])) if kept else ("user", "given")
+    source, grade = (str(entry["source"]), str(entry["grade"])) if kept else ("question", "asked")
     return Given(WORDS[name], value, str(entry["unit"]), source, grade, str(entry["note"]))
 
 
