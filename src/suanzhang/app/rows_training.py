@@ -152,9 +152,18 @@ def _stack_named(family: str, released: str) -> TrainStack:
     return stack_catalog.default_train_stack(int(released[:4]))
 
 
+_HIDES_EXCHANGE = (r"megatron-bridge", r"deepseek-v3|qwen3-235b", r"h100", 0.9)
+"""Recipes that switch on the exchange of experts behind other micro-batches (``moe_a2a_overlap``): source, models, chip, and
+the share of it that may hide. The recipes of that source for other models and chips leave it off."""
+
+
 def train_stack_of(row: TrainRow) -> TrainStack:
     """The generation of software that a row was measured with, by its family and month."""
     stack = _stack_named(_family(row), _released(row))
+    source, models, chips, share = _HIDES_EXCHANGE
+    stated = ((source, row.source), (models, row.model_name), (chips, row.chip))
+    if all(re.search(words, text, re.IGNORECASE) for words, text in stated):
+        stack = replace(stack, overlap_ep=share)
     if re.search(_SYNC_LAUNCH, row.source, re.IGNORECASE):
         return replace(stack, sync_launch=True)
     return stack
@@ -368,12 +377,18 @@ def precision_of(row: TrainRow, chip: ChipSpec) -> tuple[str, bool]:
     return name, False
 
 
+_UP_PROJECTIONS_AGAIN = (r"megatron-bridge", r"deepseek-v3|kimi-k2")
+"""Recipes that repeat the up-projections of the latent attention (``mla_up_proj``), on all chips: source and models."""
+
+
 def _recompute_of(row: TrainRow) -> tuple[Recompute | None, bool]:
     """What is recomputed (None when the row leaves it open), and whether activations go to the host."""
     text = row.recompute.lower()
     offload = "offload" in text
     if not text or text.startswith("not stated"):
-        return None, offload
+        source, models = _UP_PROJECTIONS_AGAIN
+        by_recipe = re.search(source, row.source, re.IGNORECASE) and re.search(models, row.model_name, re.IGNORECASE)
+        return ("selective" if by_recipe else None), offload
     if text.startswith(("full", "gradient checkpointing", "yes", "true", "qkv_proj_offloaded")):
         return "full", offload and "activation" in text
     if text.startswith(("none", "no ", "false", "off", "gelu")):

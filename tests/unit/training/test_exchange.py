@@ -142,3 +142,12 @@ def test_timings_of_links_hold_for_more_ranks_of_the_same_switch():
     link = operator_args(chip("gb200-nvl72"), "bf16").link
     rates = [4e8 * (ranks - 1) / ranks / alltoall_s(4e8, ranks, 1.0, link) for ranks in (4.0, 8.0, 16.0, 64.0)]
     assert all(math.isclose(rate, rates[0], rel_tol=0.05) for rate in rates), rates
+
+
+def test_published_runs_hide_and_repeat_what_their_recipe_says():
+    rows = [row for row in shipped_rows("training") if "mbridge" in row.id]
+    cases = {row.id: case for row in rows if hasattr(case := train_case(row), "layout")}
+    hidden = {(case.row.model_name, case.row.chip[:4]) for case in cases.values() if case.stack.overlap_ep > 0.0}
+    assert hidden == {("DeepSeek-V3-671B", "H100"), ("Qwen3-235B-A22B", "H100")}
+    again = {case.row.model_name for case in cases.values() if case.layout.recompute == "selective" and not case.open_recompute}
+    assert {"DeepSeek-V3-671B", "Kimi-K2-1T"} <= again
