@@ -17,6 +17,7 @@ from suanzhang.perf.training.batch import explain_step
 from suanzhang.perf.training.feasible import REASONS, layout_reason
 from suanzhang.perf.training.flop import step_flop
 from suanzhang.perf.training.memory import memory_total, stage_memory
+from suanzhang.perf.training.optimizer import newton_times
 from suanzhang.perf.training.pack import layout_args, run_args, shape_args
 from suanzhang.perf.training.step import step_total_s
 from suanzhang.spec.chip import ChipSpec
@@ -132,9 +133,16 @@ def pack(
     ops = operators(chip.id, job.precision, stack.profile, key)
     ops16 = operators(chip.id, sixteen_bit(chip, job.precision), stack.profile, key)
     run = run_args(job, chip, stack, max(1.0, ops.link.node_chips), imbalance)
-    return Packed(
-        shape_args(job.model), run, ops, ops16, coefficients.on(chip, job.precision, stack.kernels), chip.peak(job.precision)
-    )
+    shape = shape_args(job.model)
+    if job.optimizer == "muon" and job.method == "full":
+        newton = newton_times(shape, ops16)
+        run = run._replace(
+            newton_dense_s=newton.dense,
+            newton_mixture_s=newton.mixture,
+            newton_routed_s=newton.routed,
+            newton_largest_s=newton.largest,
+        )
+    return Packed(shape, run, ops, ops16, coefficients.on(chip, job.precision, stack.kernels), chip.peak(job.precision))
 
 
 def check_layout(packed: Packed, layout: TrainLayout) -> None:

@@ -52,7 +52,7 @@ class TrainStack:
         loss_tokens: tokens whose logits exist at once; 0 for all of a micro-batch.
         overlap_ep: share of the traffic between experts that may hide behind compute.
         shard_calls: exchanges of one layer and pass where parameters are sharded: one per layer, or one per parameter.
-        unpack_bytes: traffic to unpack one frozen 4-bit weight for a product; 0 when the product reads it packed.
+        unpack_bytes: traffic to unpack one frozen 4-bit weight for a product; 0 for the least: read packed, written in 16 bit.
         kernels: family of libraries, compilers and fused kernels that the products run with.
         whole_init: each chip builds the whole model before it keeps its shard of it.
         dedup_ep: a token crosses to each node once, whatever number of experts it has there.

@@ -70,7 +70,9 @@ class RunArgs(NamedTuple):
     ``quantize_writes`` times that an operand is read in 16 bit and written converted; ``wide_share`` share of the layers whose
     products stay in 16 bit; ``copy_bytes`` bytes by which the converted copies of a weight exceed its own format;
     ``sent_bytes`` of a value on its way to the experts, ``saved_bytes`` of an activation inside a layer that is kept for the
-    backward pass; 0 for the format of activations.
+    backward pass; 0 for the format of activations;
+    ``newton_*_s`` time to orthogonalise the matrices of one layer on one chip, and the slowest of them, 0 for optimizers that do
+    not; ``ends_state_bytes`` bytes by which the optimizer's state of one parameter of embedding and head exceeds that of the others.
     """
 
     seq: float
@@ -126,6 +128,11 @@ class RunArgs(NamedTuple):
     copy_bytes: float = 0.0
     sent_bytes: float = 0.0
     saved_bytes: float = 0.0
+    newton_dense_s: float = 0.0
+    newton_mixture_s: float = 0.0
+    newton_routed_s: float = 0.0
+    newton_largest_s: float = 0.0
+    ends_state_bytes: float = 0.0
 
 
 class LayoutArgs(NamedTuple):
@@ -211,7 +218,8 @@ class TrafficTimes(NamedTuple):
 
     Fields: ``message`` one micro-batch to the next stage, one direction; ``empty`` empty steps of one gather or scatter of
     sharded parameters; ``grads_*`` and ``gather_*`` gradients and parameters of the first, a middle and the last stage between
-    data ranks, each once; ``doublings`` doublings of the nodes.
+    data ranks, each once; ``doublings`` doublings of the nodes; ``momentum`` whole matrices to their owners in the tensor group and
+    back, once per step.
     """
 
     message: float
@@ -223,6 +231,16 @@ class TrafficTimes(NamedTuple):
     grads_last: float
     gather_last: float
     doublings: float
+    momentum: float = 0.0
+
+
+class NewtonTimes(NamedTuple):
+    """Orthogonalising the matrices of one layer on one chip [s]: dense, mixture without routed experts, those, one matrix."""
+
+    dense: float
+    mixture: float
+    routed: float
+    largest: float
 
 
 class StepTerms(NamedTuple):

@@ -78,7 +78,7 @@ def _head_row(row: Floats) -> HeadTimes:
 
 @formula
 def _traffic_row(row: Floats) -> TrafficTimes:
-    return TrafficTimes(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8])
+    return TrafficTimes(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[9])
 
 
 @formula

@@ -606,7 +606,10 @@ def layer_times(
         memory_f *= ADAPTER_TRAFFIC
         memory_b *= ADAPTER_TRAFFIC
         if run.unpack_bytes > 0.0:
-            unpack = memory_bound_s(dense_layer_params(shape, layout) * run.unpack_bytes, ops.memory)
+            packed = dense_layer_params(shape, layout)
+            if mixture > 0.0:
+                packed = moe_layer_params(shape, layout) + routed_params(shape, layout)
+            unpack = memory_bound_s(packed * run.unpack_bytes, ops.memory)
             memory_f += unpack
             memory_b += unpack
     else:

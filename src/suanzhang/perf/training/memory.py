@@ -123,6 +123,11 @@ def state_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, stage: float
         weight_bytes += ends * run.param_bytes
         gradients += ends * run.grad_bytes
         optimizer += ends * MOMENT_BYTES * state_plain
+    if run.ends_state_bytes > 0.0 and run.frozen <= 0.0:
+        whole_ends = embedding_params(shape, layout) if stage == 0.0 else 0.0
+        if stage == layout.pp - 1.0:
+            whole_ends += head_params(shape, layout)
+        optimizer += whole_ends * run.ends_state_bytes * state_plain
     if layout.offload_optimizer > 0.0:
         optimizer = 0.0
     if run.quantized > 0.0:

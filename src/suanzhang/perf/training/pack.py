@@ -29,8 +29,17 @@ ATTENTION_CODES: dict[AttentionKernel, float] = {
     "flash3": 4.0,
     "splash": 4.0,
 }
-OPTIMIZER_STATE_BYTES = {"adam": 8.0, "adamw": 8.0, "adam8bit": 2.0, "adafactor": 4.0, "muon": 4.0, "sgd": 4.0}
-"""Bytes of the moments per parameter, without the 32-bit master copy."""
+OPTIMIZER_STATE_BYTES = {
+    "adam": 8.0, "adamw": 8.0, "adam8bit": 2.0 + 8.0 / 2048.0, "adafactor": 0.0, "muon": 4.0, "sgd": 4.0,
+}  # fmt: skip
+"""Bytes of the moments per parameter, without the 32-bit master copy. 8-bit Adam keeps two bytes and two 32-bit scales per block
+of 2,048 ([dettmers2021] section 2.1); Adafactor keeps a row and a column for the second moment of a matrix, under a thousandth of
+a byte per parameter, and no first moment ([adafactor2018] section 4 and 7); Muon one momentum ([muon2024]), SGD the same."""
+ENDS_STATE_BYTES = {"muon": 8.0}
+"""Bytes of the moments of one parameter of embedding and head where they are not those of the rest: Muon leaves these to AdamW."""
+NF4_UNPACK_BYTES = 0.5625 + 2.0
+"""Least traffic to unpack one 4-bit weight with its scale into 16 bit for a product ([qlora2023] section 3: every use, forward
+and backward); what the product then reads is its own."""
 NAMEPLATE_BYTES = 1.055
 """Usable over nameplate memory: stacks of memory hold binary gigabytes (2^30 / 10^9), of which firmware keeps about 2 %
 (the driver shows 81,559 MiB on a chip of 80 GB)."""
@@ -175,7 +184,8 @@ def run_args(job: TrainJob, chip: ChipSpec, stack: TrainStack, domain: float, im
         loss_tokens=stack.loss_tokens,
         overlap_ep=stack.overlap_ep,
         shard_calls=stack.shard_calls,
-        unpack_bytes=stack.unpack_bytes if job.method == "qlora" else 0.0,
+        unpack_bytes=(stack.unpack_bytes or NF4_UNPACK_BYTES) if job.method == "qlora" else 0.0,
+        ends_state_bytes=max(0.0, ENDS_STATE_BYTES.get(job.optimizer, 0.0) - OPTIMIZER_STATE_BYTES[job.optimizer]),
         weight_grad=int8_weight_grad(job.precision, chip),
         dedup_ep=float(stack.dedup_ep),
         whole_init=float(stack.whole_init),

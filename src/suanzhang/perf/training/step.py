@@ -317,8 +317,73 @@ def traffic_times(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, link: Link
         grads_middle, gather_middle = data_messages_s(shape, run, layout, link, fit, plain, routed)
     empty = empty_steps_s(shape, run, layout, link)
     return TrafficTimes(
-        message, empty, grads_first, gather_first, grads_middle, gather_middle, grads_last, gather_last, doublings
-    )
+        message, empty, grads_first, gather_first, grads_middle, gather_middle, grads_last, gather_last, doublings,
+        fit.tensor * momentum_s(shape, run, layout, link),
+    )  # fmt: skip
+
+
+@formula
+def momentum_s(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, link: LinkArgs) -> float:
+    """Whole matrices of momentum to the ranks of the tensor group that own them, and their updates back, in 16 bit [s].
+
+    Model:    a tensor rank holds a part of each matrix; Newton-Schulz needs it whole. Each rank owns its share of the matrices of
+              a middle stage: what it lacks of them comes, what it does not own goes, both ways an all-to-all. Data ranks that
+              share the optimizer share the matrices too.
+
+    Args:
+        shape: the model.
+        run: job, stack and chip.
+        layout: the layout.
+        link: the links of the chip.
+
+    Returns:
+        Time [s]; 0 for optimizers that do not orthogonalise.
+
+    Equation: 2 allgather(2 P / d), P parameters of the chip and d the data ranks of a sharded optimizer.
+
+    Validity: one owner per matrix.
+
+    Sources:  [moonlight2025] section 2.3.
+    """
+    if run.newton_largest_s <= 0.0 or layout.tp <= 1.0:
+        return 0.0
+    plain, _ = stage_params(shape, layout, middle_stage(shape, layout) if layout.pp > 2.0 else 0.0)
+    if layout.zero >= 1.0:
+        plain /= sharing_ranks(layout)
+    near = ranks_per_node(layout.tp, 1.0, run.domain)
+    return 2.0 * allgather_s(2.0 * plain, near, math.ceil(layout.tp / near), link)
+
+
+@formula
+def orthogonalise_s(run: RunArgs, layout: LayoutArgs, dense: float, mixture: float) -> float:
+    """Newton-Schulz on the matrices of one stage [s]: shared out over the ranks that hold them, never less than one matrix.
+
+    Model:    the tensor ranks share the matrices of a stage, and where the optimizer is sharded the data ranks too; routed
+              experts are shared by the ranks that hold the same ones. A matrix is not split: an owner takes at least one.
+
+    Args:
+        run: job, stack and chip.
+        layout: the layout.
+        dense, mixture: layers of the stage.
+
+    Returns:
+        Time [s]; 0 for optimizers that do not orthogonalise.
+
+    Equation: max(t_largest, sum of t over the matrices / owners).
+
+    Validity: matrices shared out evenly.
+
+    Sources:  [moonlight2025] section 2.3; [muon2024].
+    """
+    if run.newton_largest_s <= 0.0:
+        return 0.0
+    ranks, expert_ranks = 1.0, 1.0
+    if layout.zero >= 1.0:
+        ranks = sharing_ranks(layout)
+        expert_ranks = min(ranks, max(1.0, layout.dp * layout.cp * layout.tp / (layout.ep * layout.etp)))
+    own = (dense * run.newton_dense_s + mixture * run.newton_mixture_s) / (layout.tp * ranks)
+    own += mixture * run.newton_routed_s / (layout.ep * layout.etp * expert_ranks)
+    return max(own, run.newton_largest_s)
 
 
 @formula
@@ -451,6 +516,7 @@ def step_terms(
         optimizer += updated * 2.0 * run.optimizer_bytes / run.host_bytes_per_s
     else:
         optimizer = optimizer_s(updated, held, run, memory)
+    optimizer += traffic.momentum + orthogonalise_s(run, layout, dense, mixture) * fit.gemm
     offload = 0.0
     if layout.offload_activations > 0.0:
         size = tokens_per_micro_batch(run, layout) * shape.hidden * run.element_bytes
