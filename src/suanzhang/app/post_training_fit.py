@@ -99,9 +99,9 @@ def fitted(runs: Sequence[Prepared]) -> RlCosts:
             return best
 
 
-def left_out(runs: Sequence[Prepared]) -> tuple[float, ...]:
-    """Published over predicted of each run with costs fitted to the runs of other models."""
+def left_out(runs: Sequence[Prepared], kind: str = "model") -> tuple[float, ...]:
+    """Published over predicted of each run with costs fitted to the runs of other models, or of other sources or chips."""
     found: dict[str, RlCosts] = {}
-    for model in dict.fromkeys(run.run.model for run in runs):
-        found[model] = fitted([run for run in runs if run.run.model != model])
-    return tuple(run.off(found[run.run.model]) for run in runs)
+    for label in dict.fromkeys(getattr(run.run, kind) for run in runs):
+        found[label] = fitted([run for run in runs if getattr(run.run, kind) != label])
+    return tuple(run.off(found[getattr(run.run, kind)]) for run in runs)

@@ -37,6 +37,7 @@ class RlRun:
         step_s: published time of a step.
         ratio: that over our own, as recorded, with the costs of frameworks fitted to all runs.
         left_out: the same, fitted without the runs of this model.
+        source_out: the same, fitted without the runs of this page.
         chip, engine, stack: what of each.
     """
 
@@ -57,6 +58,7 @@ class RlRun:
     step_s: float
     ratio: float
     left_out: float
+    source_out: float
     chip: str = ""
     engine: str = ""
     stack: str = ""
@@ -131,11 +133,12 @@ def record() -> tuple[float, ...]:
     COSTS.write_text(text, encoding="utf-8")
     forget()
     ratios = [ratio_now(run) for run in published_runs()]
-    lines, place, alone = [], 0, left_out(runs)
+    lines, place, alone, page = [], 0, left_out(runs), left_out(runs, "source")
     for line in FILE.read_text(encoding="utf-8").splitlines():
         new = line
         if line.startswith("  - {from:"):
-            new = re.sub(r"ratio: .*}$", f"ratio: {ratios[place]:.3f}, left_out: {alone[place]:.3f}}}", line)
+            values = f"ratio: {ratios[place]:.3f}, left_out: {alone[place]:.3f}, source_out: {page[place]:.3f}}}"
+            new = re.sub(r"ratio: .*}$", values, line)
             place += 1
         lines.append(new)
     FILE.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -154,6 +157,7 @@ class RlErrors:
         median: median of the absolute errors, published over predicted and one.
         bias: median of the ratios, less one.
         median_left_out, bias_left_out: the same where the costs are fitted without the runs of the same model.
+        median_source_out, bias_source_out: the same where they are fitted without the runs of the same page.
     """
 
     label: str
@@ -162,6 +166,8 @@ class RlErrors:
     bias: float
     median_left_out: float
     bias_left_out: float
+    median_source_out: float
+    bias_source_out: float
 
 
 def errors_by(kind: str = "source") -> tuple[RlErrors, ...]:
@@ -178,7 +184,8 @@ def _errors(label: str, runs: Sequence[RlRun]) -> RlErrors:
     def off(ratios: Sequence[float]) -> tuple[float, float]:
         return median(math.exp(abs(math.log(ratio))) - 1.0 for ratio in ratios), median(ratios) - 1.0
 
-    return RlErrors(label, len(runs), *off([run.ratio for run in runs]), *off([run.left_out for run in runs]))
+    kinds = ([getattr(run, kind) for run in runs] for kind in ("ratio", "left_out", "source_out"))
+    return RlErrors(label, len(runs), *(value for ratios in kinds for value in off(ratios)))
 
 
 @functools.cache

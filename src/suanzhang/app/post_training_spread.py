@@ -161,12 +161,15 @@ def weak_post_training(asked: Asked, best: PostOption) -> tuple[Flag, ...]:
     except PlannerError:  # the optimizer step of one side does not divide the batch of the question
         return ()
     sampling = rollout_of(asked, best)
-    below: dict[str, tuple[Node, ...]] = {"training": (training,)}
+    below: tuple[Node, ...] = ()
     if sampling is not None:
         replica = Replica.of(plain(sampling[0]), asked.chip.id)
-        below[_ROLLOUT] = (iteration("one iteration", replica, "terms", "sampling"),)
-    parts = tuple(
-        Node(term.name, term.value, "s", "product", parts=below.get(_ROLLOUT if term.name == _ROLLOUT else "training", ()))
-        for term in best.terms
-    )
-    return weak_inputs([Node("step time", best.step_s, "s", "sum", parts=parts)])
+        below = (iteration("one iteration", replica, "terms", "sampling"),)
+
+    def parts(name: str) -> tuple[Node, ...]:
+        if name == _ROLLOUT:
+            return below
+        return (training,) if name.startswith(("training of", "log-probabilities", "values", "reward")) else ()
+
+    terms = tuple(Node(term.name, term.value, "s", "product", parts=parts(term.name)) for term in best.terms)
+    return weak_inputs([Node("step time", best.step_s, "s", "sum", parts=terms)])
