@@ -10,7 +10,7 @@ from suanzhang.app.explain_terms import Run, days_tree, energy_tree, memory_tree
 from suanzhang.app.explain_train import explain_train
 from suanzhang.app.explain_tree import asked, dotted, less, moved_words, named, over
 from suanzhang.app.train_asked import with_overlap, with_routing
-from suanzhang.app.train_input import sizes_of, tokens_of
+from suanzhang.app.train_input import parse_chips, sizes_of, tokens_of
 from suanzhang.app.train_run import HARDWARE, RATES
 from suanzhang.app.train_run_answer import REPAIR_S, closed
 from suanzhang.catalog.chips import chip as chip_of
@@ -50,7 +50,9 @@ def job_asked(body: Mapping[str, Any], inputs: Mapping[str, Any], precision: str
     """
     spec = inputs.get("model", body["model"])
     model = spec if isinstance(spec, ModelSpec) else model_of(str(spec))
-    seq, batch = sizes_of(model, int(inputs.get("seq_len") or 0), int(inputs.get("global_batch") or 0))
+    chips = str(inputs.get("chips") or "")
+    fleet = [(chip_of(name), count) for name, count in parse_chips(chips)] if ":" in chips and "+" not in chips else []
+    seq, batch = sizes_of(model, int(inputs.get("seq_len") or 0), int(inputs.get("global_batch") or 0), fleet)
     tokens = tokens_of(inputs.get("tokens", 0.0), seq * batch)
     optimizer = str(inputs.get("optimizer") or "adam")
     job = TrainJob(model.id, model, tokens, seq, batch, precision, optimizer, start=str(inputs.get("start") or ""))

@@ -42,7 +42,7 @@ def run_of(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> Run:
     spec = inputs.get("model", body["model"])
     model = spec if isinstance(spec, ModelSpec) else model_of(str(spec))
     seq = int(inputs.get("seq_len") or min(model.max_seq, 8192))
-    batch = int(inputs.get("global_batch") or default_batch(model, seq))
+    batch = int(inputs.get("global_batch") or body.get("global_batch") or default_batch(model, seq))
     tokens = parse_quantity(inputs.get("tokens", float(body["steps"]) * seq * batch), "count", "tokens")
     start = str(inputs.get("start", ""))
     job = TrainJob(model.id, model, tokens, seq, batch, body["precision"], str(inputs.get("optimizer", "adam")), start=start)

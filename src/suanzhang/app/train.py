@@ -12,7 +12,15 @@ from suanzhang.app.train_asked import routing_note, with_overlap, with_routing
 from suanzhang.app.train_counts import OBJECTIVES, Bounds, gang_of, refused, value_of
 from suanzhang.app.train_deadline import chance_below, chance_to_meet, chips_needed
 from suanzhang.app.train_fits import FIT_CONFIDENCE, check_confidence
-from suanzhang.app.train_input import default_precision, optimizer_of, parse_chips, sizes_of, tokens_of, usable_bytes
+from suanzhang.app.train_input import (
+    batch_words,
+    default_precision,
+    optimizer_of,
+    parse_chips,
+    sizes_of,
+    tokens_of,
+    usable_bytes,
+)
 from suanzhang.app.train_model import estimate_train
 from suanzhang.app.train_option import inverse_of, option_of, software_note, stack_for, train_options
 from suanzhang.app.train_pools import Ask, Pool, at_count, over_counts, surely
@@ -117,11 +125,11 @@ def train(
     if currency not in currencies():
         raise InputError(f"unknown currency {currency!r}", fix=f"use one of {', '.join(currencies())}")
     spec = model if isinstance(model, ModelSpec) else model_of(str(model))
-    seq, batch = sizes_of(spec, seq_len, global_batch)
+    kinds = [(chip_of(name), count) for name, count in _chips(chips, max_chips)]
+    seq, batch = sizes_of(spec, seq_len, global_batch, kinds)
     amount = tokens_of(tokens, seq * batch)
     job = TrainJob(spec.id, spec, amount, seq, batch, canonical(precision), optimizer, deadline_s=deadline_s, start=start)
     job = with_routing(job, routing)
-    kinds = [(chip_of(name), count) for name, count in _chips(chips, max_chips)]
     prices = _prices(price_per_chip_h, len(kinds), currency, start)
     ranging = bool(max_chips or gang or objective == "chips" or budget is not None)
     ranging = ranging or (deadline_s is not None and objective not in ("time", "days"))
@@ -184,7 +192,7 @@ def _prices(given: float | Sequence[float] | None, kinds: int, currency: str, st
 
 
 def _assumptions(global_batch: int, seq_len: int, stack: str, best: Pool, pools: int) -> tuple[str, ...]:
-    notes = [] if global_batch else [f"global batch assumed: {best.job.global_batch} sequences"]
+    notes = [] if global_batch else [batch_words(best.job.model, best.job.seq_len, best.job.global_batch)]
     notes += [] if seq_len else [f"sequence length assumed: {best.job.seq_len} tokens"]
     notes += [] if stack else [software_note(best.stack, best.job.start, best.chip)]
     notes += [physics(best.chip, best.job.precision, best.stack.profile).note]

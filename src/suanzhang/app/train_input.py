@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import fields
 
 from suanzhang.errors import InputError, nearest_names
@@ -21,6 +22,12 @@ ALIASES = {
     "cp_comm_type": "cp_kind",
 }
 """Short names of layout keys."""
+_WEIGHT_AND_GRADIENT_BYTES = 6.0
+"""Bytes of one weight in 16 bit and of its gradient in 32."""
+_SHARE_OF_STATES = 0.5
+"""Share of the memory that these may take; the rest is for optimizer and activations."""
+_PER_REPLICA = 4
+_MOST_TIMES_USUAL = 4
 MOST_CHIPS = 10_000_000
 """More chips than one training can be asked for."""
 _FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
@@ -162,8 +169,38 @@ def default_batch(model: ModelSpec, seq_len: int) -> int:
     return int(2 ** max(0, round(math.log2(tokens / seq_len))))
 
 
-def sizes_of(model: ModelSpec, seq_len: int, global_batch: int) -> tuple[int, int]:
-    """Tokens of a sequence and sequences of a step; usual ones for what is 0.
+def busy_batch(model: ModelSpec, seq_len: int, fleet: Sequence[tuple[ChipSpec, int]]) -> int:
+    """Sequences of a step when none is given, on a number of chips: the usual ones, more where those leave chips without work.
+
+    Every replica of the model takes four sequences at least, a replica being the fewest chips, a power of two, whose memory
+    holds weights and gradients twice over. More than four times the usual tokens teach no more per step, so that a larger fleet
+    gets no larger batch ([mccandlish2018], critical batch).
+
+    Args:
+        model: the model.
+        seq_len: tokens of a sequence.
+        fleet: kinds of chips with the number of each; the one that asks for most counts.
+    """
+    usual = default_batch(model, seq_len)
+    needed = 0.0
+    for chip, count in fleet:
+        held = model.params * _WEIGHT_AND_GRADIENT_BYTES / (_SHARE_OF_STATES * usable_bytes(chip))
+        replica = 2 ** max(0, math.ceil(math.log2(held)))
+        needed = max(needed, _PER_REPLICA * count / replica)
+    if needed <= usual:
+        return usual
+    return min(int(2 ** math.ceil(math.log2(needed))), _MOST_TIMES_USUAL * usual)
+
+
+def batch_words(model: ModelSpec, seq_len: int, batch: int) -> str:
+    """What is assumed about the global batch, in words."""
+    usual = default_batch(model, seq_len)
+    why = f", {batch // usual} times the usual for its size, to keep that many chips busy" if batch > usual else ""
+    return f"global batch assumed: {batch} sequences{why}"
+
+
+def sizes_of(model: ModelSpec, seq_len: int, global_batch: int, fleet: Sequence[tuple[ChipSpec, int]] = ()) -> tuple[int, int]:
+    """Tokens of a sequence and sequences of a step; usual ones for what is 0, for the fleet where one is given.
 
     Raises:
         InputError: one is below zero.
@@ -172,7 +209,7 @@ def sizes_of(model: ModelSpec, seq_len: int, global_batch: int) -> tuple[int, in
         if value < 0:
             raise InputError(f"{name}: {value} is below zero", fix="give a positive number, or leave it out for the usual one")
     seq = seq_len or min(model.max_seq, 8192)
-    return seq, global_batch or default_batch(model, seq)
+    return seq, global_batch or busy_batch(model, seq, fleet)
 
 
 def tokens_of(tokens: float | str, of_step: int) -> float:

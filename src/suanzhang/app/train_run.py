@@ -9,7 +9,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from suanzhang.app.train_input import check_recompute, default_precision, memory_there, parse_chips, sizes_of, tokens_of
+from suanzhang.app.train_input import (
+    batch_words,
+    check_recompute,
+    default_precision,
+    memory_there,
+    parse_chips,
+    sizes_of,
+    tokens_of,
+)
 from suanzhang.app.train_model import Packed, check_layout, describe, estimate_packed, pack
 from suanzhang.app.train_option import search, stack_for
 from suanzhang.app.train_pools import read_layout
@@ -186,7 +194,7 @@ def _plan(
     if "," in chips:
         raise InputError("chips: a run has one kind of chips", fix="write CHIP:COUNT")
     kind = chip_of(name)
-    seq, batch = sizes_of(spec, seq_len, global_batch)
+    seq, batch = sizes_of(spec, seq_len, global_batch, [(kind, count)])
     amount = tokens_of(tokens, seq * batch)
     job = TrainJob(spec.id, spec, amount, seq, batch, precision or default_precision(kind), start=start)
     software = stack_for(job, stack, kind)
@@ -272,7 +280,7 @@ def _phase(
 
 
 def _notes(planned: Planned, global_batch: int, seq_len: int, stack: str, where: str) -> tuple[str, ...]:
-    notes = [] if global_batch else [f"global batch assumed: {planned.job.global_batch} sequences"]
+    notes = [] if global_batch else [batch_words(planned.job.model, planned.job.seq_len, planned.job.global_batch)]
     notes += [] if seq_len else [f"sequence length assumed: {planned.job.seq_len} tokens"]
     notes += [] if stack else [f"software assumed: {planned.stack.title}"]
     notes.append(f"failures: {where}; true rates are taken to lie within a factor of {RATE_SPREAD:g}")
