@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from suanzhang.catalog.aliases import find, resolve
 from suanzhang.catalog.quoted_yaml import load_yaml, read_sources
+from suanzhang.catalog.stack_formats import with_formats
 from suanzhang.errors import CatalogError, unknown_name
 from suanzhang.source import GRADES, Source
 from suanzhang.spec.stack import ServeStack, TrainStack
@@ -78,7 +79,7 @@ _HOST = {
 def stack_origin(stack: TrainStack | ServeStack, setting: str) -> Origin:
     """Where one setting of a stack comes from."""
     name = "training" if isinstance(stack, TrainStack) else "serving"
-    row = next(row for row in _rows(_file(name)["stacks"]) if row["id"] == stack.id)
+    row = next(row for row in _rows(_file(name)["stacks"]) if row["id"] == stack.id.partition(",")[0])
     host = setting in _HOST and "host_source" in row
     key, grade = (row["host_source"], row["host_grade"]) if host else (row["source"], row["grade"])
     return Origin(str(key), str(grade), str(row.get("date", stack.released)), str(row.get("note", "")))
@@ -103,12 +104,15 @@ def _titles(stacks: Mapping[str, TrainStack] | Mapping[str, ServeStack]) -> Mapp
 
 
 def train_stack(name: str) -> TrainStack:
-    """The training stack of an id or of one of its other names.
+    """The training stack of an id or of one of its other names, also as ``megatron-lm-2025,moments=bf16``.
 
     Raises:
         CatalogError: there is none, with the nearest names.
+        InputError: formats that cannot be read.
     """
-    return train_stacks()[resolve("train_stack", name, _titles(train_stacks()))]
+    name, comma, formats = name.partition(",")
+    found = train_stacks()[resolve("train_stack", name, _titles(train_stacks()))]
+    return with_formats(found, formats) if comma else found
 
 
 def default_train_stack(year: int) -> TrainStack:
