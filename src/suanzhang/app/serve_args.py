@@ -386,5 +386,6 @@ def batch_rules(
         stack.ahead_iterations,
         stack.first_use_s,
         stack.request_s * front if stack.batching == "static" else 0.0,
+        float(layout.dp),
     )
     return rules, "kv-capacity" if by_cache < by_engine else "engine"

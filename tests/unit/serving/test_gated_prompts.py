@@ -1,5 +1,6 @@
 """Prompts that share an iteration, layouts that a benchmark's script chose, experts that are no fused program."""
 
+import heapq
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from suanzhang.app.serve import estimate_serve
 from suanzhang.app.serve_runs import run_layout, run_settings
 from suanzhang.catalog import chips, models, stacks
-from suanzhang.perf.serving.steady import Pace, gated_wait_s
+from suanzhang.perf.serving.steady import Pace, balanced_iterations, gated_wait_s
 from suanzhang.spec.layout import ServeLayout
 from suanzhang.spec.serve import ClosedLoop, StaticBatch
 
@@ -84,3 +85,49 @@ def test_a_dense_model_knows_nothing_of_it() -> None:
     parts = replace(TRTLLM, expert_kernels=15.0, expert_copies=11.0)
     fused, apart = (estimate_serve(model, chip, layout, stack, "fp8", "fp8", work) for stack in (TRTLLM, parts))
     assert apart.ttft_s.mean == fused.ttft_s.mean
+
+
+def _starts_step_by_step(users: int, osl: int, groups: int, hold: int, each: int) -> float:
+    """Mean wait of prompts before groups that start together, one iteration after the other."""
+    draws = np.random.default_rng(0)
+    waiting: list[list[int]] = [[] for _ in range(groups)]
+    active = [users // groups] * groups
+    ends = [(int(draws.uniform(1, osl)), index % groups) for index in range(users)]
+    heapq.heapify(ends)
+    waits: list[int] = []
+    step = count = 0
+    while len(waits) < 30 * users:
+        step += 1
+        while ends and ends[0][0] <= step:
+            active[heapq.heappop(ends)[1]] -= 1
+            least = min(active)
+            group = int(draws.choice([index for index in range(groups) if active[index] == least]))
+            active[group] += 1
+            waiting[group].append(step)
+        count = 0 if all(waiting) else count + 1
+        if count not in (0, hold):
+            continue
+        count = 0
+        for group, queue in enumerate(waiting):
+            for came in queue[:each]:
+                waits.append(step - came)
+                heapq.heappush(ends, (step + int(osl * draws.uniform(8 / 9, 10 / 9)), group))
+            del queue[:each]
+    return float(np.mean(waits[len(waits) // 5 :]))
+
+
+@pytest.mark.parametrize(
+    ("users", "osl", "groups", "each"),
+    [
+        (64, 922, 8, 1),
+        (128, 922, 8, 1),
+        (256, 922, 8, 1),
+        (256, 922, 4, 1),
+        (256, 922, 8, 8),
+        (256, 922, 4, 8),
+        (256, 7373, 8, 1),
+    ],
+)
+def test_groups_that_wait_for_each_other_follow_every_step(users: int, osl: int, groups: int, each: int) -> None:
+    found = balanced_iterations(users / osl, float(groups), 60.0, float(each))
+    assert found == pytest.approx(_starts_step_by_step(users, osl, groups, 60, each), rel=0.15)

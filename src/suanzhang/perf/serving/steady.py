@@ -9,6 +9,8 @@ from suanzhang.jit import formula
 from suanzhang.perf.serving.args import IterationArgs
 from suanzhang.perf.serving.iteration import iteration_s
 
+UNEVEN = 0.38
+"""Prompts that wait before one of many groups over the root of those that come to it, from a simulation of every step [1]."""
 HIGHEST_LOAD = 0.95
 """Load up to which an open loop is trusted: beyond it the queue outgrows any percentile [1]."""
 
@@ -30,6 +32,7 @@ class BatchRules(NamedTuple):
         ahead: iterations that are already scheduled when a request comes to a busy engine, beside the one that runs [1].
         first_use_s: time for which a cold engine stands still when it first cuts a prompt to the budget [s].
         call_s: time of the call that hands a static batch to an engine which knows no other [s].
+        groups: attention groups that wait for each other where prompts are held back [1].
     """
 
     limit: float
@@ -45,6 +48,7 @@ class BatchRules(NamedTuple):
     ahead: float = 0.0
     first_use_s: float = 0.0
     call_s: float = 0.0
+    groups: float = 1.0
 
 
 class Traffic(NamedTuple):
@@ -158,6 +162,39 @@ def pace(batch: float, isl: float, osl: float, rules: BatchRules, a: IterationAr
 
 
 @formula
+def balanced_iterations(arrivals: float, groups: float, hold: float, each: float) -> float:
+    """Mean iterations that a prompt waits until every attention group has one, or a counter that never rests is over.
+
+    Model:
+        Prompts go to the group where an answer has ended, at random. All groups start together, each with as many as its budget
+        takes, as soon as each has one, and at the latest every so many iterations. What a group cannot take waits for the next
+        start.
+
+    Args:
+        arrivals: prompts in an iteration [1].
+        groups: attention groups [1].
+        hold: iterations after which the counter starts what there is [1].
+        each: prompts that a group takes at once [1].
+
+    Returns:
+        The iterations [1].
+
+    Equation:
+        C = min(T, g H_g / a),  n = a T / g,  W = min(C (1 + n / c) / 2, max(C / 2, 0.38 g sqrt(T / (a c))))
+
+    Validity:
+        Closed loops of 64 to 256 users and 4 or 8 groups; within 12 % of a simulation of every step.
+
+    Sources:
+        [derived] the collector's problem for the groups, a queue that is served at every start; the scheduler of TensorRT-LLM.
+    """
+    harmonic = math.log(groups) + 0.5772 + 0.5 / groups
+    cycle = min(hold, groups * harmonic / arrivals)
+    light = 0.5 * cycle * (1.0 + arrivals * hold / (groups * each))
+    return min(light, max(0.5 * cycle, UNEVEN * groups * math.sqrt(hold / (arrivals * each))))
+
+
+@formula
 def held_iterations(batch: float, isl: float, osl: float, rules: BatchRules) -> float:
     """Mean iterations that a prompt waits before the engine takes it, beside the one that runs when it arrives [1].
 
@@ -168,6 +205,9 @@ def held_iterations(batch: float, isl: float, osl: float, rules: BatchRules) -> 
     Sources:  [agrawal-2024].
     """
     waited = 0.5 * (rules.poll - 1.0) + rules.ahead * max(1.0 - 1.0 / max(batch, 1.0), 0.0)
+    if rules.hold > 0.0 and rules.groups > 1.0:
+        each = max(math.floor(rules.budget / rules.groups / isl), 1.0)
+        return waited + balanced_iterations(batch / osl, rules.groups, rules.hold, each)
     if rules.hold > 0.0:
         arrivals = batch / osl
         hold = min(rules.hold, rules.hold_tokens / max(arrivals * isl, 1e-9)) if rules.hold_tokens > 0.0 else rules.hold
