@@ -35,6 +35,7 @@ from suanzhang.spec.train import TrainEstimate
 _FORMULA = "suanzhang.app.post_training"
 _KEEP = 4
 _AHEAD = 2
+_NODES = (2, 4)
 BLOCK = 128
 """Sequences are taken in whole blocks of tokens, so that they divide over tensor and context ranks."""
 
@@ -197,8 +198,12 @@ def rollouts(asked: Asked, chips: int, spec: RolloutSpec, *, apart: bool) -> lis
 
 
 def rollout_layouts(model: ModelSpec, chip: ChipSpec) -> list[ServeLayout]:
-    """Layouts of one sampling replica that are worth a try."""
-    return [one for one in serve_layouts(model, chip) if one.pp == 1 and (one.dp == 1 or one.tp == 1)]
+    """Layouts of one sampling replica that are worth a try; over several nodes where one holds little beside the weights."""
+    offered = [one for one in serve_layouts(model, chip) if one.pp == 1 and (one.dp == 1 or one.tp == 1)]
+    if 2.0 * model.params > 0.5 * chip.hbm_bytes * chip.node.chips:
+        wide = [chip.node.chips * nodes for nodes in _NODES]
+        offered += [ServeLayout(tp=tp) for tp in wide if model.heads % tp == 0]
+    return list(dict.fromkeys(offered))
 
 
 def simulated_rollout(asked: Asked, layout: ServeLayout, count: int, spec: RolloutSpec, *, apart: bool) -> Rollout:

@@ -121,7 +121,14 @@ def test_the_engine_gets_less_of_the_memory_where_the_training_sleeps_beside_it(
 
 
 def test_answers_in_flight_do_not_wait_for_the_last_one_and_an_environment_adds_its_time() -> None:
-    common = {"prompts": 32, "group": 8, "placement": "apart", "rollout_chips": 8, "layout": "tp=1,recompute=full", "response_max": 8192}
+    common = {
+        "prompts": 32,
+        "group": 8,
+        "placement": "apart",
+        "rollout_chips": 8,
+        "layout": "tp=1,recompute=full",
+        "response_max": 8192,
+    }
     waits = post_train("llama-3.1-8b", CHIPS, **common)  # type: ignore[arg-type]
     flies = post_train("llama-3.1-8b", CHIPS, **common, in_flight=1)  # type: ignore[arg-type]
     scored = post_train("llama-3.1-8b", CHIPS, **common, environment_s=30.0)  # type: ignore[arg-type]
@@ -190,3 +197,10 @@ def test_what_makes_no_sense_is_refused(bad: dict[str, object]) -> None:
     with pytest.raises(InputError) as caught:
         post_train("llama-3.1-8b", CHIPS, **bad)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
+
+
+def test_a_model_larger_than_a_node_samples_over_several() -> None:
+    found = post_train(
+        "deepseek-v3", "h100-sxm-80:256", prompts=32, response_tokens=700, response_max=1400, placement="colocated"
+    )
+    assert found.best.rollout is not None and found.best.rollout.chips > 8
