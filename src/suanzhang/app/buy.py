@@ -14,6 +14,7 @@ from suanzhang.app.buy_monte import MonteOptions, try_plan
 from suanzhang.app.buy_tax import shield_of, tax_terms, tax_words
 from suanzhang.app.buy_worth import decision_of, firm_delivery, held_offers, rent_or_buy, swings
 from suanzhang.app.header import header
+from suanzhang.app.outlook import expected, with_chances
 from suanzhang.catalog.chips import chip
 from suanzhang.catalog.currency import rate
 from suanzhang.catalog.markets import market as find_market
@@ -28,12 +29,12 @@ from suanzhang.money.procurement.master import tail_mean
 from suanzhang.money.procurement.places import AT
 from suanzhang.money.procurement.relax import enough_budget
 from suanzhang.money.procurement.scenarios import Uncertainty, draw_scenarios
-from suanzhang.money.procurement.solve import ProcurementPlan, describe, solve_shape
+from suanzhang.money.procurement.solve import ProcurementPlan, Solved, describe, solve_shape
 from suanzhang.money.procurement.spread import scenario_outcomes
 from suanzhang.money.procurement.waiting import with_wait_prices
 from suanzhang.money.procurement.watch import QUIET, Watch
 from suanzhang.source import Quoted
-from suanzhang.spec.buy import BuyResult, ChipCosts, Demand, Holding, PurchaseProblem, Scenario
+from suanzhang.spec.buy import BuyResult, ChipCosts, Demand, Holding, PurchaseProblem, Scenario, ScheduleRow
 from suanzhang.spec.buy_monte import MonteCarlo
 from suanzhang.spec.buy_worth import Swing, TwoWay
 from suanzhang.spec.market import Market, Offer, Site
@@ -255,6 +256,7 @@ def solve_problem(
     worth = _Values()
     if risk.values and not seen.stop():
         worth = _values(problem, scenarios, plan, market, risk, tell, seen)
+        warnings = (*warnings, *worth.apart)
     tried = None
     if risk.monte is not None and not seen.stop():
         tried = try_plan(problem, solved, uncertainty_of(problem, market), risk.monte, tell, seen.stop)
@@ -345,7 +347,7 @@ def _held_back(problem: PurchaseProblem, plan: ProcurementPlan, watch: Watch) ->
 
 def _futures(problem: PurchaseProblem, market: Market, risk: RiskOptions) -> tuple[Scenario, ...]:
     if risk.scenarios <= 1:
-        return (Scenario(1.0),)
+        return (expected(problem, market),)
     return draw_scenarios(problem, uncertainty_of(problem, market), risk.scenarios, risk.seed)
 
 
@@ -355,7 +357,8 @@ def uncertainty_of(problem: PurchaseProblem, market: Market) -> Uncertainty:
     rate = market.bar_per_year.value if market.bar_per_year else 0.0
     crossing = [offer for offer in problem.offers if offer.kind == "buy" and offer.lead.median_months >= _CROSSING_MONTHS]
     touched = [offer.id for offer in crossing if any(event.region == market.region for event in chip(offer.chip).exports)]
-    return Uncertainty(sigma, bar_per_year=dict.fromkeys(touched, rate) if rate > 0.0 else None)
+    found = Uncertainty(sigma, bar_per_year=dict.fromkeys(touched, rate) if rate > 0.0 else None)
+    return with_chances(found, problem, market)
 
 
 def usable_offers(market: Market, currency: str) -> tuple[tuple[Offer, ...], tuple[str, ...]]:
@@ -462,6 +465,7 @@ class _Values:
     evpi: float | None = None
     waiting: float | None = None
     firm: float | None = None
+    apart: tuple[str, ...] = ()
 
 
 def _values(
@@ -498,9 +502,35 @@ def _values(
     if len(scenarios) == 1:
         return _Values(waiting=waiting)
     words = "what planning with many futures is worth"
-    vss = worth(words, lambda: stochastic_solution(problem, scenarios, plan, asides))
+    expected: list[Solved] = []
+    vss = worth(words, lambda: stochastic_solution(problem, scenarios, plan, asides, expected.append))
+    apart = _apart(problem, plan, expected[0], vss) if expected and vss is not None else ()
     evpi = worth("what knowing the future is worth", lambda: perfect_information(problem, scenarios, plan))
-    return _Values(vss, evpi, waiting, worth("what firm delivery dates are worth", dated))
+    return _Values(vss, evpi, waiting, worth("what firm delivery dates are worth", dated), apart)
+
+
+def _ordered(rows: tuple[ScheduleRow, ...]) -> dict[str, float]:
+    """Chips by offer that are bought, leased or reserved."""
+    found: dict[str, float] = {}
+    for row in rows:
+        if row.action in ("buy", "lease", "reserve"):
+            found[row.offer] = found.get(row.offer, 0.0) + row.chips
+    return found
+
+
+def _apart(problem: PurchaseProblem, plan: ProcurementPlan, expected: Solved, vss: float) -> tuple[str, ...]:
+    """How a plan for the expected future alone differs, and why; nothing where it orders the same."""
+    other = describe(expected).rows
+    ours, theirs = _ordered(plan.rows), _ordered(other)
+    if ours == theirs:
+        return ()
+    words = ", ".join(f"{chips:,.0f} chips of {offer}" for offer, chips in sorted(theirs.items())) or "nothing"
+    here = ", ".join(f"{chips:,.0f} chips of {offer}" for offer, chips in sorted(ours.items())) or "nothing"
+    return (
+        f"a plan for the expected future alone, as `plan` and --scenarios 1 make it, orders {words}; over these futures, in "
+        f"which rents follow prices, orders cannot and chips are not sold before the end, ordering {here} costs "
+        f"{format_figure(max(vss, 0.0), problem.currency)} less on average",
+    )
 
 
 def waiting_value(

@@ -234,5 +234,8 @@ def _warnings(sized: Sized, bought: BuyResult, *, deep: bool) -> tuple[str, ...]
         if not one.ask.global_batch
     ]
     if not deep:
-        lines.append("sized by formulas, for one future; --deep simulates the services and plans over many futures")
+        lines.append(
+            "sized by formulas, for one future in which prices and dates are as expected; `buy` plans the same demands and "
+            "offers over many, in which rents follow prices and orders cannot, and may order otherwise; --deep does so here"
+        )
     return (*lines, *bought.warnings)

@@ -24,3 +24,10 @@ def test_the_mean_of_the_tail_is_printed_and_falls_with_its_weight():
     text = io.StringIO()
     print_report(report_of(some), file=text, width=200)
     assert "mean of the dearest 5% of futures" in text.getvalue()
+
+
+def test_many_futures_say_how_a_plan_for_one_differs():
+    lines = buy(QUESTION, scenarios=10).warnings
+    line = next(line for line in lines if line.startswith("a plan for the expected future alone"))
+    assert "chips of b200-order" in line and "less on average" in line
+    assert not any("expected future alone" in line for line in buy(QUESTION, scenarios=1).warnings)

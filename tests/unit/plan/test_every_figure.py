@@ -101,6 +101,8 @@ BUY = {
     "BuyResult.solve_s": CLOCK,
     "BuyResult.scenarios": "given",
     "BuyResult.budget": "given",
+    "BuyResult.tail_weight": "given",
+    "BuyResult.tail_share": "given",
     "Binding.value": "the limit as it was given, or the plan decided it",
     "RunWindow.chips": _DECIDED,
     "ServiceShare.chips": _DECIDED,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from suanzhang.money.procurement.purse import purse_of
 from suanzhang.money.procurement.recourse import Recourse
 from suanzhang.money.procurement.schedule import holding_lines
 from suanzhang.money.procurement.shape import build
-from suanzhang.money.procurement.solve import ProcurementPlan, solve_shape
+from suanzhang.money.procurement.solve import ProcurementPlan, Solved, solve_shape
 from suanzhang.money.procurement.watch import QUIET, Watch
 from suanzhang.spec.buy import PurchaseProblem, Scenario
 
@@ -83,7 +84,11 @@ def cost_of_orders(
 
 
 def stochastic_solution(
-    problem: PurchaseProblem, scenarios: tuple[Scenario, ...], plan: ProcurementPlan, watch: Watch = QUIET
+    problem: PurchaseProblem,
+    scenarios: tuple[Scenario, ...],
+    plan: ProcurementPlan,
+    watch: Watch = QUIET,
+    seen: Callable[[Solved], None] = lambda _: None,
 ) -> float:
     """What is saved on average by planning with scenarios rather than with what is expected.
 
@@ -95,6 +100,7 @@ def stochastic_solution(
         scenarios: the scenarios.
         plan: the plan made with them.
         watch: who may stop it.
+        seen: called with the plan for the expected future.
 
     Returns:
         Value of the stochastic solution [currency]; within the gap it may come out slightly negative.
@@ -116,6 +122,7 @@ def stochastic_solution(
     """
     risk_free = replace(problem, cvar_weight=0.0)
     naive = solve_shape(risk_free, (expected_scenario(scenarios),), watch)
+    seen(naive)
     orders = {(order.name, order.month): float(naive.outcome.lots[j]) for j, order in enumerate(naive.shape.orders)}
     starts = {
         (start.demand, start.need.chip, start.need.chips, start.month): float(naive.outcome.starts[j])
