@@ -8,10 +8,12 @@ from dataclasses import fields
 
 from suanzhang.errors import InputError, nearest_names
 from suanzhang.perf.training.pack import NAMEPLATE_BYTES
+from suanzhang.search.space import even_chunks
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.layout import TrainLayout
 from suanzhang.spec.memory import memory_words
 from suanzhang.spec.model import ModelSpec
+from suanzhang.spec.stack import TrainStack
 from suanzhang.units import GB, parse_quantity
 
 ALIASES = {
@@ -28,6 +30,9 @@ _SHARE_OF_STATES = 0.5
 """Share of the memory that these may take; the rest is for optimizer and activations."""
 _PER_REPLICA = 4
 _MOST_TIMES_USUAL = 4
+UNEQUAL_CHUNKS = "2025-04"
+"""Month from which Megatron-Core takes a list of the layers of every pipeline chunk."""
+_LISTS_CHUNKS = ("megatron-lm", "megatron-bridge", "nemo", "hai-llm", "mindspeed")
 MOST_CHIPS = 10_000_000
 """More chips than one training can be asked for."""
 _FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
@@ -152,6 +157,32 @@ def check_recompute(layout: TrainLayout, layers: int) -> None:
         raise InputError(
             f"layout: recompute_layers={layout.recompute_layers}, a stage holds {fullest} layers", fix=f"give at most {fullest}"
         )
+
+
+def lists_chunks(stack: TrainStack) -> bool:
+    """Whether software takes a list of the layers of every pipeline chunk, equal or not."""
+    return stack.released >= UNEQUAL_CHUNKS and stack.id.startswith(_LISTS_CHUNKS)
+
+
+def check_chunks(layout: TrainLayout, layers: int, stack: TrainStack) -> None:
+    """Refuse interleaved chunks of unequal layers under software that cannot say them.
+
+    Megatron-Core takes a list of the layers of every chunk since 2025 ([megatron-core], pipeline layout); older and other software
+    that interleaves cuts the stages into equal chunks and stops with an error.
+
+    Raises:
+        InputError: layers that do not divide by the chunks, with the nearest ``vpp`` that does.
+    """
+    if layout.vpp <= 1 or layout.head_layers or even_chunks(layers, layout.pp * layout.vpp):
+        return
+    if lists_chunks(stack):
+        return
+    near = [vpp for vpp in range(1, layers // layout.pp + 1) if even_chunks(layers, layout.pp * vpp)]
+    best = min(near, key=lambda vpp: abs(vpp - layout.vpp), default=0)
+    raise InputError(
+        f"layout: {layers} layers do not divide by pp x vpp = {layout.pp * layout.vpp} chunks, which {stack.id} needs",
+        fix=f"use vpp={best}" if best else "use a number of stages that divides the layers",
+    )
 
 
 def default_precision(chip: ChipSpec) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from suanzhang.app.train_counts import Bounds, fewest, grid, halvings, value_of
 from suanzhang.app.train_deadline import chance_below
 from suanzhang.app.train_fits import FIT_CONFIDENCE
-from suanzhang.app.train_input import check_recompute, complete_layout, memory_there, parse_layout, usable_bytes
+from suanzhang.app.train_input import check_chunks, check_recompute, complete_layout, memory_there, parse_layout, usable_bytes
 from suanzhang.app.train_model import Packed, check_layout, describe, estimate_packed, pack
 from suanzhang.app.train_option import option_of, search
 from suanzhang.app.train_search import Searched
@@ -163,6 +163,7 @@ def at_count(ask: Ask, count: int, layout: str | TrainLayout | None) -> list[Poo
     given = layout if isinstance(layout, TrainLayout) else read_layout(layout, count, stack)
     check_recompute(given, job.model.layers)
     check_layout(packed, given)
+    check_chunks(given, job.model.layers, stack)
     estimate = estimate_packed(packed, given, chip)
     if not estimate.fits:
         searched = search(packed, job, chip, stack, count, ask.offload)

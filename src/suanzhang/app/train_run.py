@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from suanzhang.app.train_input import (
     batch_words,
+    check_chunks,
     check_recompute,
     default_precision,
     memory_there,
@@ -212,6 +213,7 @@ def _layout(packed: Packed, job: TrainJob, chip: ChipSpec, stack: TrainStack, co
         given = read_layout(text, count, stack)
         check_recompute(given, job.model.layers)
         check_layout(packed, given)
+        check_chunks(given, job.model.layers, stack)
         estimate = estimate_packed(packed, given, chip)
         if not estimate.fits:
             raise Infeasible(

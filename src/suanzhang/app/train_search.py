@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from suanzhang.app.train_input import lists_chunks
 from suanzhang.app.train_model import Packed
 from suanzhang.perf.training.args import LayoutArgs
 from suanzhang.perf.training.batch import evaluate
@@ -74,7 +75,8 @@ def default_axes(job: TrainJob, stack: TrainStack, chips: int, domain: int) -> A
     """The axes that a search covers unless told otherwise.
 
     Tensor groups stay inside the scale-up domain; pipelines take every divisor of the layers (or of the layers and the
-    two ends) up to the number of layers; context ranks only for long sequences; experts over powers of two.
+    two ends) up to the number of layers; context ranks only for long sequences; experts over powers of two. Interleaved chunks
+    hold equally many layers, but for odd numbers of layers where the software takes a list of them.
     """
     model = job.model
     stages = set(_divisors(model.layers, chips)) | set(_divisors(model.layers + 2, chips)) | set(_powers(model.layers))
@@ -96,6 +98,7 @@ def default_axes(job: TrainJob, stack: TrainStack, chips: int, domain: int) -> A
         overlap_pp=(1,) if "pp" in stack.asked_overlap else (0,),
         cp_a2a=(0, 1) if job.seq_len >= LONG_CONTEXT and stack.released >= EXCHANGES_HEADS else (0,),
         uneven=stack.released >= UNEVEN_STAGES,
+        any_chunks=bool(model.layers % 2) and lists_chunks(stack),
     )
 
 

@@ -77,6 +77,7 @@ class Axes:
         overlap_dp, overlap_tp, overlap_pp, offload_optimizer, offload_activations: 0 or 1.
         cp_a2a: 0 a ring of context ranks, 1 an all-to-all of their heads; a ring stands for both without context ranks.
         uneven: whether the last stage leaves layers to the others for the head that it holds.
+        any_chunks: whether interleaved chunks may hold unequal numbers of layers.
     """
 
     tp: tuple[int, ...]
@@ -97,6 +98,7 @@ class Axes:
     offload_activations: tuple[int, ...] = (0,)
     cp_a2a: tuple[int, ...] = (0,)
     uneven: bool = False
+    any_chunks: bool = True
 
     @property
     def size(self) -> int:
@@ -174,6 +176,11 @@ class Cut:
     pp: int
     dp: int
     cp: int
+
+
+def even_chunks(layers: int, chunks: int) -> bool:
+    """Whether chunks of a pipeline hold equally many layers, by themselves or with embedding and head as a layer each."""
+    return layers % chunks == 0 or (layers + 2) % chunks == 0
 
 
 def flow_reason(cut: Cut, sizes: Sizes, vpp: int, schedule: int, micro_batch: int) -> str:
@@ -254,6 +261,8 @@ def _inner(cut: Cut, sizes: Sizes, axes: Axes, pruned: Counter[str]) -> Floats:
         for schedule in axes.schedule:
             for micro_batch in axes.micro_batch:
                 reason = flow_reason(cut, sizes, vpp, schedule, micro_batch)
+                if not reason and vpp > 1 and not axes.any_chunks and not even_chunks(sizes.layers, cut.pp * vpp):
+                    reason = "layers do not divide by pp x vpp"
                 if reason:
                     lost[reason] += rest // flow_size
                 else:
