@@ -167,8 +167,8 @@ def lists_chunks(stack: TrainStack) -> bool:
 def check_chunks(layout: TrainLayout, layers: int, stack: TrainStack) -> None:
     """Refuse interleaved chunks of unequal layers under software that cannot say them.
 
-    Megatron-Core takes a list of the layers of every chunk since 2025 ([megatron-core], pipeline layout); older and other software
-    that interleaves cuts the stages into equal chunks and stops with an error.
+    Megatron-Core takes a list of the layers of every chunk since 2025 ([megatron-core], pipeline layout). Older and other
+    software that interleaves cuts the stages into equal chunks and stops with an error.
 
     Raises:
         InputError: layers that do not divide by the chunks, with the nearest ``vpp`` that does.
