@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from suanzhang.app.buy import USUAL_SITE, site_in
+from suanzhang.app.outlook import with_outlook
 from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.catalog.currency import rate
 from suanzhang.catalog.markets import market as find_market
@@ -96,7 +97,7 @@ def _market(ask: MarketAsk, question: Question) -> Market:
     offers = {offer.id: offer for offer in base.offers}
     for change in ask.offers:
         offers[change.id] = _offer(change, offers.get(change.id), question)
-    return replace(base, offers=tuple(offers.values()))
+    return with_outlook(replace(base, offers=tuple(offers.values())), ask, question)
 
 
 def _offer(ask: OfferAsk, known: Offer | None, question: Question) -> Offer:

@@ -287,4 +287,5 @@ def service_demand(sized: SizedAsk, question: Question) -> Demand:
         interactive=service.slo.any,
         work_by_hour=work_by_hour(service.load),
         wait_priced=sized.ask.waiting_price_per_month is not None,
+        growth_sigma_per_year=service.load.growth_sigma_per_year,
     )  # fmt: skip

@@ -12,13 +12,26 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from suanzhang.app import question_schema as schema
+from suanzhang.app.price_paths import by_month
 from suanzhang.app.yamlfile import Document, KeyPath, parse_document, read_document
 from suanzhang.catalog.models import model as find_model
 from suanzhang.errors import InputError, nearest_names
 from suanzhang.money.figures import check_given
 from suanzhang.money.tariff import prices_by_hour
 from suanzhang.spec.job import LengthSpec, LoadSpec, SloSpec
-from suanzhang.spec.question import ChipFilter, Holding, MarketAsk, OfferAsk, Question, ServeAsk, SiteAsk, TrainAsk, WorksAsk
+from suanzhang.spec.market import ExportChain
+from suanzhang.spec.question import (
+    ChipFilter,
+    Holding,
+    MarketAsk,
+    OfferAsk,
+    OutlookAsk,
+    Question,
+    ServeAsk,
+    SiteAsk,
+    TrainAsk,
+    WorksAsk,
+)
 from suanzhang.spec.tariff import HourPrice
 from suanzhang.units import MONTH_S
 
@@ -187,7 +200,13 @@ def _frozen(model: schema.QuestionModel, origin: str) -> Question:
         serve=tuple(_serve(part) for part in model.serve),
         site=_site(model.site),
         market=MarketAsk(
-            model.market.id or "", tuple(_offer(part) for part in model.market.offers), tuple(model.market.exclude)
+            model.market.id or "",
+            tuple(_offer(part) for part in model.market.offers),
+            tuple(model.market.exclude),
+            model.market.price_change_per_year,
+            model.market.price_sigma_per_year,
+            tuple(_outlook(part, model.start, model.months) for part in model.market.outlook),
+            tuple(_export(part) for part in model.market.export),
         ),
         budget=model.budget,
         have=tuple(
@@ -254,7 +273,13 @@ def _serve(part: schema.ServeModel) -> ServeAsk:
         requests_per_s=part.rate_per_s,
         input_tokens=_length(part.tokens.input),
         output_tokens=_length(part.tokens.output),
-        load=LoadSpec(part.load.shape, part.load.peak_to_mean, part.load.growth_per_month, part.load.peak_hour),
+        load=LoadSpec(
+            part.load.shape,
+            part.load.peak_to_mean,
+            part.load.growth_per_month,
+            part.load.peak_hour,
+            part.load.growth_sigma_per_year,
+        ),
         slo=SloSpec(slo.ttft_p50, slo.ttft_p99, slo.tpot_p50, slo.tpot_p99, slo.e2e_p99),
         redundancy=part.redundancy,
         weight_dtype=part.weight_dtype or "",
@@ -265,6 +290,18 @@ def _serve(part: schema.ServeModel) -> ServeAsk:
         team=part.team or "",
         waiting_price_per_month=part.waiting_price_per_month,
     )
+
+
+def _outlook(part: schema.OutlookModel, start: str, months: int) -> OutlookAsk:
+    price, rent = (by_month(path, start, months) for path in (part.price or (), part.rent or ()))
+    return OutlookAsk(part.chip, price, rent, part.price_change_per_year, part.price_sigma_per_year)
+
+
+def _export(part: schema.ExportModel) -> ExportChain:
+    return ExportChain(
+        part.chip or "", part.state, part.open_to_announced_per_year, part.open_to_barred_per_year,
+        part.announced_to_barred_per_year, part.announced_to_open_per_year,
+    )  # fmt: skip
 
 
 def _offer(part: schema.OfferModel) -> OfferAsk:

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from suanzhang.app.price_paths import PRICE_TABLE, read_path
 from suanzhang.errors import InputError
 from suanzhang.spec.job import Redundancy
-from suanzhang.spec.market import OfferKind
+from suanzhang.spec.market import ExportState, OfferKind
 from suanzhang.spec.question import HoldingKind
 from suanzhang.spec.result import Z95
 from suanzhang.units import DAY_S, Dimension, parse_quantity
@@ -59,6 +60,7 @@ Duration = Annotated[float, _quantity("time", 0.0, 1e11, open_low=True), _writte
 Power = Annotated[float, _quantity("power", 0.0, 1e13, open_low=True), _written("60 MW")]
 Share = Annotated[float, _quantity("fraction", 0.0, 1.0, open_low=False), _written("5%")]
 Growth = Annotated[float, _quantity("fraction", -0.99, 10.0, open_low=False), _written("5%")]
+Spread = Annotated[float, _quantity("fraction", 0.0, 3.0, open_low=False), _written("30%")]
 Ratio = Annotated[float, _quantity("fraction", 1.0, 1000.0, open_low=False), _written("2")]
 
 
@@ -197,6 +199,9 @@ class LoadModel(_Part):
         ge=0.0,
         le=24.0,
         description="Hour of the day at which a diurnal load peaks; it matters to tariffs by hour.",
+    )
+    growth_sigma_per_year: Spread = Field(
+        0.0, description="Spread of the logarithm of the mean rate after a year, round its growth, over futures."
     )
 
     @model_validator(mode="after")
@@ -475,12 +480,69 @@ class OfferModel(_Part):
     interruption_per_month: Share | None = Field(None, description="Chance that a spot chip is taken back in a month.")
 
 
+def _path(value: Any) -> Any:
+    try:
+        return read_path(value)
+    except InputError as error:
+        raise _refuse(error.message, error.fix) from None
+
+
+PricePath = Annotated[
+    Any,
+    BeforeValidator(_path),
+    WithJsonSchema({"anyOf": [{"type": "array", "items": {"type": "number"}}, {"type": "string", "examples": [PRICE_TABLE]}]}),
+]
+
+
+class OutlookModel(_Part):
+    """What is expected of the prices of one kind of chip, in place of what the market expects of all."""
+
+    chip: Name = Field(description="Catalog id or alias of the chip.")
+    price: PricePath = Field(
+        None,
+        description="Price of a chip by month, in the currency of the question: a list from the first month on, or CSV text "
+        "with the columns month and price.",
+    )
+    rent: PricePath = Field(None, description="The same of a chip-hour, for all rents.")
+    price_change_per_year: Growth | None = Field(None, description="Yearly change of the purchase price, in place of a path.")
+    price_sigma_per_year: Spread | None = Field(None, description="Spread of the logarithm of its prices over a year.")
+
+    @model_validator(mode="after")
+    def _one_path(self) -> OutlookModel:
+        if self.price is not None and self.price_change_per_year is not None:
+            raise _refuse(f"the outlook of {self.chip} has a price path and a yearly change", "keep one of them")
+        return self
+
+
+class ExportModel(_Part):
+    """The state of export rules for a kind of chip, and the chances that it changes within a year."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> ExportModel:
+        for state in ("open", "announced"):
+            ways = [name for name in type(self).model_fields if name.startswith(f"{state}_to_")]
+            if sum(getattr(self, name) for name in ways) > 1.0:
+                raise _refuse(f"the chances of leaving the state {state} sum to more than 100 %", "lower them")
+        return self
+
+    chip: Name | None = Field(None, description="Catalog id or alias; every chip that is bought if left out.")
+    state: ExportState = Field("open", description="Today's: open, announced (still delivered), or barred.")
+    open_to_announced_per_year: Share = Field(0.0, description="Chance that a rule is announced within a year.")
+    open_to_barred_per_year: Share = Field(0.0, description="Chance that chips are barred within a year without notice.")
+    announced_to_barred_per_year: Share = Field(0.0, description="Chance that an announced rule bars them within a year.")
+    announced_to_open_per_year: Share = Field(0.0, description="Chance that an announced rule is dropped within a year.")
+
+
 class MarketModel(_Part):
     """What can be had: a market of the catalog, changed or extended."""
 
     id: Name | None = Field(None, description="Catalog id, such as cn-2023-04.")
     offers: list[OfferModel] = Field(default_factory=list, max_length=1000, description="Changed and added offers.")
     exclude: list[Name] = Field(default_factory=list, max_length=1000, description="Offers or chips that cannot be had.")
+    price_change_per_year: Growth | None = Field(None, description="Expected yearly change of all purchase prices.")
+    price_sigma_per_year: Spread | None = Field(None, description="Spread of the logarithm of all prices over a year.")
+    outlook: list[OutlookModel] = Field(default_factory=list, max_length=1000, description="Expected prices by kind of chip.")
+    export: list[ExportModel] = Field(default_factory=list, max_length=1000, description="Chances of export rules.")
 
 
 class HoldingModel(_Part):

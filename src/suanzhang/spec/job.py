@@ -71,12 +71,14 @@ class LoadSpec:
         peak_to_mean: peak rate over mean rate.
         growth_per_month: fraction by which the mean rate grows each month.
         peak_hour: hour of the day at which a diurnal load peaks.
+        growth_sigma_per_year: spread of the logarithm of the mean rate after a year, round its growth, over futures.
     """
 
     shape: Literal["flat", "diurnal"] = "flat"
     peak_to_mean: float = 1.0
     growth_per_month: float = 0.0
     peak_hour: float = 12.0
+    growth_sigma_per_year: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

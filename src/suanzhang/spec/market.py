@@ -62,6 +62,46 @@ class Offer:
     price_in: Quoted | None = None
 
 
+ExportState = Literal["open", "announced", "barred"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportChain:
+    """The state of export rules for a kind of chip, and the chances that it changes within a year.
+
+    Deliveries cross the border in the states open and announced; barred holds to the end of a plan.
+
+    Args:
+        chip: catalog id; empty for every kind that is bought.
+        state: today's.
+        open_to_announced_per_year, open_to_barred_per_year, announced_to_barred_per_year, announced_to_open_per_year: chance
+            of each change within a year, were it the only one.
+    """
+
+    chip: str = ""
+    state: ExportState = "open"
+    open_to_announced_per_year: float = 0.0
+    open_to_barred_per_year: float = 0.0
+    announced_to_barred_per_year: float = 0.0
+    announced_to_open_per_year: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What is expected of the prices of one kind of chip, in place of what the market expects of all.
+
+    Args:
+        chip: catalog id.
+        price, rent: factor on today's price by month; empty for that of the market.
+        price_sigma_per_year: spread of the logarithm of its prices over a year; None for that of the market.
+    """
+
+    chip: str
+    price: tuple[float, ...] = ()
+    rent: tuple[float, ...] = ()
+    price_sigma_per_year: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Market:
     """The offers of one region at one date.
@@ -76,6 +116,8 @@ class Market:
         price_change_per_year: expected yearly change of purchase prices, fraction.
         price_sigma_per_year: spread of the logarithm of prices over a year.
         bar_per_year: rate at which a new export rule stops what is still to be delivered; None where none threatens.
+        outlook: what a question expects of kinds of chip.
+        export: chances of export rules that a question names, in place of ``bar_per_year``.
     """
 
     id: str
@@ -88,6 +130,8 @@ class Market:
     price_change_per_year: Quoted | None = None
     price_sigma_per_year: Quoted | None = None
     bar_per_year: Quoted | None = None
+    outlook: tuple[Outlook, ...] = ()
+    export: tuple[ExportChain, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

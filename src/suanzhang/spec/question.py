@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from suanzhang.spec.job import LengthSpec, LoadSpec, Redundancy, SloSpec
-from suanzhang.spec.market import OfferKind
+from suanzhang.spec.market import ExportChain, OfferKind
 from suanzhang.spec.tariff import HourPrice
 
 HoldingKind = Literal["own", "lease", "reserve", "rent"]
@@ -179,6 +179,25 @@ class OfferAsk:
 
 
 @dataclass(frozen=True, slots=True)
+class OutlookAsk:
+    """What the user expects of the prices of one kind of chip.
+
+    Args:
+        chip: catalog id or alias.
+        price, rent: price of a chip, and of a chip-hour, in the currency of the question, by month from the first one on; the
+            last holds on. Empty for those of the market.
+        price_change_per_year: expected yearly change of the purchase price; None for that of the market.
+        price_sigma_per_year: spread of the logarithm of its prices over a year; None for that of the market.
+    """
+
+    chip: str
+    price: tuple[float, ...] = ()
+    rent: tuple[float, ...] = ()
+    price_change_per_year: float | None = None
+    price_sigma_per_year: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class MarketAsk:
     """The market: a catalog id, offers of the user over it, and offers that are not to be used.
 
@@ -186,11 +205,18 @@ class MarketAsk:
         id: catalog id; empty when all offers are the user's own.
         offers: changed and added offers.
         exclude: ids of offers or chips that cannot be had.
+        price_change_per_year, price_sigma_per_year: of all prices; None for those of the market.
+        outlook: what is expected of kinds of chip.
+        export: chances that rules stop a delivery.
     """
 
     id: str = ""
     offers: tuple[OfferAsk, ...] = ()
     exclude: tuple[str, ...] = ()
+    price_change_per_year: float | None = None
+    price_sigma_per_year: float | None = None
+    outlook: tuple[OutlookAsk, ...] = ()
+    export: tuple[ExportChain, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from suanzhang.errors import InputError
-from suanzhang.money.procurement.calendar import orderable
+from suanzhang.money.procurement.calendar import FOREVER, orderable
 from suanzhang.money.procurement.shape import HOURLY
 from suanzhang.spec.buy import PurchaseProblem, Scenario
-from suanzhang.spec.market import Offer
+from suanzhang.spec.market import ExportChain, Offer
 
 MOST = 200
 _P90 = 1.2815515655446004
@@ -28,12 +28,18 @@ class Uncertainty:
         regime_months: mean length of a regime (shortage, normal, glut).
         regime_shift_per_year: yearly change of the logarithm of prices in a shortage (a glut falls as fast).
         bar_per_year: rate at which an offer that export rules could stop is stopped, by offer id.
+        path: expected factor on today's price or rent by offer id and month, where it is not that of the market.
+        sigma_by_offer: spread in place of ``price_sigma_per_year``, by offer id.
+        chains: states of export rules and the chances of their changes, by offer id; offers of one chip share their draws.
     """
 
     price_sigma_per_year: float
     regime_months: float = 12.0
     regime_shift_per_year: float = 0.35
     bar_per_year: Mapping[str, float] | None = None
+    path: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    sigma_by_offer: Mapping[str, float] = field(default_factory=dict)
+    chains: Mapping[str, ExportChain] = field(default_factory=dict)
 
 
 def draw_scenarios(problem: PurchaseProblem, uncertainty: Uncertainty, count: int, seed: int) -> tuple[Scenario, ...]:
@@ -70,15 +76,17 @@ def draw_scenarios(problem: PurchaseProblem, uncertainty: Uncertainty, count: in
     """
     if not 1 <= count <= MOST:
         raise InputError(f"scenarios: must be within 1 and {MOST}, got {count}")
-    streams = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(4)]
+    streams = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(5)]
     trend = (1.0 + problem.price_change_per_year) ** (np.arange(problem.months) / 12.0)
     common = _regimes(problem.months, uncertainty, count, streams[0])
     price: dict[str, np.ndarray] = {}
     for offer in problem.offers:
-        step = uncertainty.price_sigma_per_year / math.sqrt(12.0) * math.sqrt(1.0 - _COMMON_SHARE)
+        own, sigma = uncertainty.sigma_by_offer.get(offer.id), uncertainty.price_sigma_per_year
+        size = 1.0 if own is None or sigma <= 0.0 else own / sigma
+        step = (sigma if own is None or sigma > 0.0 else own) / math.sqrt(12.0) * math.sqrt(1.0 - _COMMON_SHARE)
         steps = streams[1].normal(0.0, step, (count, problem.months))
         steps[:, 0] = 0.0
-        path = np.exp(common + np.cumsum(steps, axis=1))
+        path = np.exp(size * (common + np.cumsum(steps, axis=1)))
         price[offer.id] = path / path.mean(axis=0)
     delay = {offer.id: _delays(offer, count, streams[2]) for offer in problem.offers if offer.kind not in (*HOURLY, "api")}
     bars = {
@@ -86,12 +94,14 @@ def draw_scenarios(problem: PurchaseProblem, uncertainty: Uncertainty, count: in
         for offer in problem.offers
         if (rate := (uncertainty.bar_per_year or {}).get(offer.id, 0.0)) > 0.0
     }
+    bars |= _barred(problem, uncertainty.chains, count, streams[4])
+    expected = {offer.id: np.array(uncertainty.path[offer.id]) for offer in problem.offers if offer.id in uncertainty.path}
     growth = {d.name: _growth(d.growth_sigma_per_year, problem.months, count, streams[3]) for d in problem.demands}
     return tuple(
         Scenario(
             1.0 / count,
-            {o.id: tuple(price[o.id][s] * trend) for o in problem.offers if o.kind == "buy"},
-            {o.id: tuple(price[o.id][s]) for o in problem.offers if o.kind != "buy"},
+            {o.id: tuple(price[o.id][s] * expected.get(o.id, trend)) for o in problem.offers if o.kind == "buy"},
+            {o.id: tuple(price[o.id][s] * expected.get(o.id, 1.0)) for o in problem.offers if o.kind != "buy"},
             {name: int(values[s]) for name, values in delay.items()},
             {name: int(values[s]) for name, values in bars.items()},
             {name: tuple(paths[s]) for name, paths in growth.items()},
@@ -125,6 +135,41 @@ def _bars(offer: Offer, problem: PurchaseProblem, rate: float, count: int, strea
     open_months = orderable(offer, problem.start, problem.months)
     first = open_months.start if len(open_months) else 0
     return first + np.ceil(stream.exponential(12.0 / rate, count)).astype(int)
+
+
+def _barred(
+    problem: PurchaseProblem, chains: Mapping[str, ExportChain], count: int, stream: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """First month in which each offer is barred: a chain of states open, announced and barred, the same for one chip.
+
+    Equation:
+        chance in a month = 1 - (1 - chance in a year)**(1/12).
+    """
+    found: dict[str, np.ndarray] = {}
+    drawn: dict[tuple[str, ExportChain], np.ndarray] = {}
+    chips = {offer.id: offer.chip for offer in problem.offers}
+    for name, chain in sorted(chains.items()):
+        key = (chips[name], chain)
+        if key not in drawn:
+            drawn[key] = _first_barred(chain, problem.months, stream.random((count, problem.months)))
+        found[name] = drawn[key]
+    return found
+
+
+def _first_barred(chain: ExportChain, months: int, luck: np.ndarray) -> np.ndarray:
+    def monthly(chance: float) -> float:
+        return float(1.0 - (1.0 - chance) ** (1.0 / 12.0))
+
+    first = np.full(len(luck), 0 if chain.state == "barred" else FOREVER)
+    announced = np.full(len(luck), chain.state == "announced")
+    to_bar = (monthly(chain.open_to_barred_per_year), monthly(chain.announced_to_barred_per_year))
+    to_other = (monthly(chain.open_to_announced_per_year), monthly(chain.announced_to_open_per_year))
+    for month in range(months):
+        bar, other = np.where(announced, to_bar[1], to_bar[0]), np.where(announced, to_other[1], to_other[0])
+        now = luck[:, month]
+        first = np.where((first == FOREVER) & (now < bar), month + 1, first)
+        announced = np.where((now >= bar) & (now < bar + other), ~announced, announced)
+    return first
 
 
 def _growth(sigma: float, months: int, count: int, stream: np.random.Generator) -> np.ndarray:

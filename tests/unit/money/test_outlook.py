@@ -1,0 +1,137 @@
+"""What a question expects of its market: price paths, trends, spreads, growth and export rules."""
+
+import numpy as np
+import pytest
+
+from suanzhang.app.buy import uncertainty_of
+from suanzhang.app.outlook import expected
+from suanzhang.app.plan_asks import resolve_world
+from suanzhang.app.price_paths import by_month
+from suanzhang.app.question import read_question
+from suanzhang.app.verbs import buy
+from suanzhang.errors import InputError
+from suanzhang.money.procurement.calendar import FOREVER
+from suanzhang.money.procurement.scenarios import Uncertainty, draw_scenarios
+from suanzhang.spec.buy import ChipCosts, Demand, Need, PurchaseProblem
+from suanzhang.spec.market import ExportChain
+
+QUESTION = """
+title: outlook
+currency: USD
+start: 2026-10
+months: 12
+market:
+  id: us-2026-10
+{market}
+chips: [h100-sxm-80]
+serve:
+  - name: chat
+    model: llama-3.1-8b
+    requests_per_s: 20
+    tokens: {{input: 500, output: 200}}
+    load: {{growth_sigma_per_year: 40%}}
+    slo: {{ttft_p99: 3 s, tpot_p99: 60 ms}}
+"""
+
+
+def asked(market):
+    return read_question(QUESTION.format(market=market))
+
+
+def problem(question, offers):
+    costs = ChipCosts("h100-sxm-80", *[1.0] * 7, 200.0, 700.0, 900.0, 0.1, 1.3, (1.0,) * 13)
+    wanted = (Demand("chat", "serve", (Need("h100-sxm-80", 8.0),)),)
+    return PurchaseProblem(wanted, offers, {"h100-sxm-80": costs}, 12, question.start, "USD")
+
+
+OWN = """  outlook:
+    - chip: h100-sxm-80
+      price: [30000, 24000, 20000]
+      rent: "month,price\\n2026-10,2.0\\n2027-10,1.0"
+      price_sigma_per_year: 0.6
+"""
+
+
+def test_offers_start_at_the_path_and_follow_it():
+    question = asked(OWN)
+    market = resolve_world(question).market
+    buys = [offer for offer in market.offers if offer.kind == "buy"]
+    assert min(offer.price.value for offer in buys) == pytest.approx(30000.0)
+    one = expected(problem(question, market.offers), market)
+    assert one.price[buys[0].id][:4] == pytest.approx((1.0, 0.8, 2.0 / 3.0, 2.0 / 3.0))
+    rent = next(offer.id for offer in market.offers if offer.kind == "rent")
+    assert one.rent[rent][6] == pytest.approx(0.5**0.5)
+
+
+def test_drawn_prices_keep_their_expected_path_and_have_the_spread_that_is_asked():
+    question = asked(OWN)
+    market = resolve_world(question).market
+    case = problem(question, market.offers)
+    drawn = draw_scenarios(case, uncertainty_of(case, market), 200, 1)
+    usual = draw_scenarios(case, Uncertainty(0.3), 200, 1)
+    name = next(offer.id for offer in market.offers if offer.kind == "buy")
+    last = np.array([one.price[name][-1] for one in drawn])
+    assert last.mean() == pytest.approx(2.0 / 3.0, rel=1e-9)
+    assert np.std(np.log(last)) > 1.5 * np.std(np.log([one.price[name][-1] for one in usual]))
+
+
+def test_a_fall_of_prices_that_the_user_expects_lowers_the_plan():
+    flat, falling = (
+        buy(
+            asked(f"  exclude: [h100-cloud, h100-spot]\n  outlook: [{{chip: h100-sxm-80, rent: {path}}}]"), scenarios=1
+        ).cost.amount
+        for path in ([2.0], [2.0] + [1.0] * 11)
+    )
+    assert falling < flat
+
+
+def test_export_rules_follow_their_chain():
+    question = asked("  export: [{chip: h100-sxm-80, state: announced, announced_to_barred_per_year: 60%}]")
+    market = resolve_world(question).market
+    case = problem(question, market.offers)
+    drawn = draw_scenarios(case, uncertainty_of(case, market), 200, 3)
+    name = next(offer.id for offer in market.offers if offer.kind == "buy")
+    share = np.mean([one.barred_from[name] < FOREVER for one in drawn])
+    assert share == pytest.approx(0.6, abs=0.1)
+    never = draw_scenarios(case, Uncertainty(0.3, chains={name: ExportChain(announced_to_barred_per_year=1.0)}), 50, 3)
+    assert all(one.barred_from[name] == FOREVER for one in never), "an open state cannot leave by the door of another"
+
+
+def test_what_is_barred_today_cannot_be_bought():
+    market = resolve_world(asked("  export: [{state: barred}]")).market
+    assert all(offer.kind != "buy" for offer in market.offers)
+
+
+def test_growth_has_the_spread_that_is_asked():
+    found = read_question(QUESTION.format(market=""))
+    assert found.serve[0].load.growth_sigma_per_year == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
+    ("market", "words"),
+    [
+        ("  outlook: [{chip: h100-sxm-80, price: [30000, -1]}]", "above zero"),
+        ("  outlook: [{chip: h100-sxm-80, price: []}]", "prices"),
+        ('  outlook: [{chip: h100-sxm-80, price: "when,price\\n2026-10,3"}]', "month and price"),
+        ('  outlook: [{chip: h100-sxm-80, price: "month,price\\nsoon,3"}]', "month"),
+        ('  outlook: [{chip: h100-sxm-80, price: "month,price\\n2027-10,3\\n2026-10,3"}]', "follow"),
+        ("  outlook: [{chip: h100-sxm-80, price: [3], price_change_per_year: -10%}]", "keep one"),
+        ("  outlook: [{chip: h100-sxm-80, price_sigma_per_year: -1}]", "price_sigma_per_year"),
+        ("  outlook: [{chip: ascend-910a, price: [3]}]", "not on offer"),
+        ("  outlook: [{chip: h100-sxm-80}, {chip: h100-sxm-80}]", "twice"),
+        ("  export: [{state: closed}]", "state"),
+        ("  export: [{open_to_announced_per_year: 60%, open_to_barred_per_year: 60%}]", "100 %"),
+    ],
+)
+def test_bad_outlooks_are_one_line(market, words):
+    with pytest.raises(InputError) as failure:
+        resolve_world(asked(market))
+    assert words in str(failure.value)
+    assert "\n" not in str(failure.value)
+
+
+def test_months_between_rows_lie_on_a_line_of_logarithms():
+    assert by_month((("2026-01", 100.0), ("2026-03", 400.0)), "2025-12", 5) == pytest.approx(
+        (100.0, 100.0, 200.0, 400.0, 400.0)
+    )
+    assert by_month((("", 5.0), ("", 4.0)), "2026-01", 3) == (5.0, 4.0, 4.0)
