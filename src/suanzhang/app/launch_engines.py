@@ -16,6 +16,7 @@ from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.launch import LaunchFile, Target
 from suanzhang.spec.serve import ServeResult
 from suanzhang.spec.stack import ServeStack
+from suanzhang.units import GIB
 
 Written = tuple[tuple[LaunchFile, ...], str, list[str]]
 
@@ -36,6 +37,8 @@ DRAFT_DIR = "DRAFT"
 """What stands for the checkpoint of a head that drafts."""
 MODEL_DIR = "MODEL"
 """What stands for the checkpoint: a path or a hub id that the catalog does not know."""
+HOST_CACHE = 2.0
+"""Caches kept in host memory over those on the chips: what SGLang's hierarchical cache takes by default."""
 PORT = 8000
 STARTUP_S = 1800
 _DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
@@ -135,6 +138,18 @@ def _fp8_cache(result: ServeResult) -> bool:
     return result.kv_dtype == "fp8"
 
 
+def _host_cache(result: ServeResult, stack: ServeStack, unsaid: list[str]) -> Args:
+    """Room of vLLM in host memory for all tensor ranks together: twice the cache of their chips."""
+    if tuple(int(part) for part in stack.version.split(".")[:2]) < (0, 12) or stack.engine != "vllm":
+        unsaid.append("caches in host memory: give a --kv-transfer-config for the connector that your build has")
+        return []
+    size = math.ceil(HOST_CACHE * result.replica.memory.kv_bytes * result.layout.tp * result.layout.pp / GIB)
+    unsaid.append(
+        f"caches in host memory: {size} GiB, {HOST_CACHE:g} times those of the chips; change it to what the host spares"
+    )
+    return [("kv-offloading-size", str(size)), ("kv-offloading-backend", "native")]
+
+
 def vllm_arguments(result: ServeResult, stack: ServeStack, tokens: int, chosen: Chosen = PLAIN) -> tuple[Args, list[str]]:
     """Arguments of ``vllm serve``, and what they cannot say."""
     layout, unsaid = result.layout, [*_common(result, chosen), *_old(stack, VLLM, (0, 8))]
@@ -161,7 +176,7 @@ def vllm_arguments(result: ServeResult, stack: ServeStack, tokens: int, chosen: 
     args.append(("enable-chunked-prefill" if stack.chunked_prefill else "no-enable-chunked-prefill", ""))
     args += [("enable-prefix-caching", "")] if chosen.prefix_share else []
     if chosen.offloaded:
-        unsaid.append("caches in host memory: give a --kv-transfer-config for the connector that your build has")
+        args += _host_cache(result, stack, unsaid)
     if chosen.draft_tokens:
         drafts = {"method": "mtp"} if chosen.own_heads else {"method": "eagle3", "model": DRAFT_DIR}
         args.append(("speculative-config", json.dumps({**drafts, "num_speculative_tokens": chosen.draft_tokens})))

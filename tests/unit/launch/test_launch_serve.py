@@ -27,7 +27,8 @@ VLLM_NAMES = _names(
     """
     tensor-parallel-size pipeline-parallel-size data-parallel-size enable-expert-parallel dtype quantization kv-cache-dtype
     max-model-len max-num-seqs max-num-batched-tokens gpu-memory-utilization block-size enable-chunked-prefill
-    no-enable-chunked-prefill enforce-eager port enable-prefix-caching speculative-config
+    no-enable-chunked-prefill enforce-eager port enable-prefix-caching speculative-config kv-offloading-size
+    kv-offloading-backend
     """
 )
 """docs.vllm.ai/en/v0.12.0/configuration/engine_args.html; methods of drafts: api/vllm/config/speculative."""
@@ -180,6 +181,16 @@ def test_drafts_and_prefixes_are_in_every_file(found: ServeResult, chosen: engin
             "sglang": lambda stack=stack: engines.sglang_arguments(one, stack, 4096, chosen)[0],
         }.get(stack.engine, list)()
         assert {name for name, _ in args} <= VLLM_NAMES | SGLANG_NAMES
+
+
+def test_caches_in_host_memory_have_twice_the_room_of_the_chips(found: ServeResult) -> None:
+    args, unsaid = engines.vllm_arguments(found, serve_stack("vllm-0.12"), 4096, MTP)
+    size = dict(args)["kv-offloading-size"]
+    assert float(size) * 2**30 == pytest.approx(2.0 * found.replica.memory.kv_bytes * found.layout.chips, rel=0.02)
+    assert any(f"{size} GiB" in line for line in unsaid)
+    args, unsaid = engines.vllm_arguments(found, serve_stack("vllm-0.10"), 4096, MTP)
+    assert "kv-offloading-size" not in dict(args)
+    assert any("--kv-transfer-config" in line for line in unsaid)
 
 
 def test_nothing_of_it_is_written_when_it_is_not_chosen(found: ServeResult) -> None:
