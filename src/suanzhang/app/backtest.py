@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -26,7 +26,7 @@ from suanzhang.source import Quoted
 from suanzhang.spec.backtest import BacktestResult, BacktestRow
 from suanzhang.spec.buy import Demand, Holding, Need, PurchaseProblem, Scenario
 from suanzhang.spec.market import LeadTime, Offer
-from suanzhang.spec.result import Money, SourceUse
+from suanzhang.spec.result import Interval, Money, SourceUse
 
 KINDS = ("a100-sxm-80", "h100-sxm-80")
 """Kinds of chip of which both purchase prices and rents are recorded over years."""
@@ -153,7 +153,31 @@ def backtest(
             "replays that overlap in time are not independent of each other",
             "no used chip is sold before the end; then it fetches what its curve and the price of a new one say",
         ),
+        tuple((rule, mean_interval([row.start for row in rows], regrets[rule], seed)) for rule in _RULES),
     )
+
+
+_DRAWS = 2000
+
+
+def mean_interval(starts: Sequence[str], values: Sequence[float], seed: int) -> Interval:
+    """The interval of a mean over replays: first months are drawn again with all of their replays (bootstrap).
+
+    Args:
+        starts: first month of each replay.
+        values: regret of each.
+        seed: of the draws.
+    """
+    names = sorted(set(starts))
+    sums, counts = np.zeros(len(names)), np.zeros(len(names))
+    for start, value in zip(starts, values, strict=True):
+        sums[names.index(start)] += value
+        counts[names.index(start)] += 1.0
+    drawn = np.random.default_rng(seed).integers(0, len(names), (_DRAWS, len(names)))
+    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    low, high = np.quantile(means, (0.05, 0.95))
+    mean = float(np.mean(values))
+    return Interval(min(float(low), mean), mean, max(float(high), mean))
 
 
 def _iso(month: int) -> str:

@@ -57,6 +57,7 @@ Count = Annotated[float, _quantity("count", 0.0, _LARGEST, open_low=True), _writ
 CountOrZero = Annotated[float, _quantity("count", 0.0, _LARGEST, open_low=False), _written("1e9")]
 Price = Annotated[float, _quantity("count", 0.0, 1e12, open_low=False), _written("0.65")]
 Duration = Annotated[float, _quantity("time", 0.0, 1e11, open_low=True), _written("60 d")]
+DurationOrZero = Annotated[float, _quantity("time", 0.0, 1e11, open_low=False), _written("60 d")]
 Power = Annotated[float, _quantity("power", 0.0, 1e13, open_low=True), _written("60 MW")]
 Share = Annotated[float, _quantity("fraction", 0.0, 1.0, open_low=False), _written("5%")]
 Growth = Annotated[float, _quantity("fraction", -0.99, 10.0, open_low=False), _written("5%")]
@@ -456,8 +457,8 @@ class MovingModel(_Part):
 class LeadModel(_Part):
     """Time from order to use."""
 
-    median: Duration = Field(description="Median, such as 2 months.")
-    p90: Duration | None = Field(None, description="90th percentile; the median if left out.")
+    median: DurationOrZero = Field(description="Median, such as 2 months; 0 for what is in stock.")
+    p90: DurationOrZero | None = Field(None, description="90th percentile; the median if left out.")
 
 
 class OfferModel(_Part):

@@ -24,7 +24,8 @@ def backtest(result: BacktestResult) -> Report:
         f"{mean['contract_3y_all']:.0%} and buying at once {mean['buy_at_once']:.0%}; in {result.losses} of "
         f"{len(result.rows)} replays a simple rule was cheaper than planning."
     )
-    facts = [Fact(f"mean regret, {_WORDS[rule]}", value, "fraction") for rule, value in result.mean_regret]
+    spread = dict(result.mean_regret_interval)
+    facts = [Fact(f"mean regret, {_WORDS[rule]}", value, "fraction", spread.get(rule)) for rule, value in mean.items()]
     facts += [Fact(f"worst regret, {_WORDS[rule]}", value, "fraction") for rule, value in result.worst_regret]
     sections = (
         Section("Regret", (Facts("Regret", (*facts, Fact("most chips at work", result.chips, "chips"))),)),

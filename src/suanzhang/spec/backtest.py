@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from suanzhang.spec.result import Header, Money, SourceUse
+from suanzhang.spec.result import Header, Interval, Money, SourceUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,7 @@ class BacktestResult:
         losses: replays in which a simple rule was cheaper than planning.
         sources: of the recorded prices.
         warnings: what a reader must know.
+        mean_regret_interval: of the mean regret by rule: first months drawn again with their replays (bootstrap).
     """
 
     header: Header
@@ -72,3 +73,4 @@ class BacktestResult:
     losses: int
     sources: tuple[SourceUse, ...] = ()
     warnings: tuple[str, ...] = ()
+    mean_regret_interval: tuple[tuple[str, Interval], ...] = ()

@@ -135,3 +135,8 @@ def test_months_between_rows_lie_on_a_line_of_logarithms():
         (100.0, 100.0, 200.0, 400.0, 400.0)
     )
     assert by_month((("", 5.0), ("", 4.0)), "2026-01", 3) == (5.0, 4.0, 4.0)
+
+
+def test_what_is_in_stock_comes_at_once():
+    market = resolve_world(asked("  offers: [{id: h100-order, lead: {median: 0}}]")).market
+    assert next(offer for offer in market.offers if offer.id == "h100-order").lead.median_months == 0.0
