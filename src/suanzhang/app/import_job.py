@@ -124,6 +124,11 @@ def _completed(job: ReadJob, chips: int) -> tuple[TrainLayout, int]:
     return layout, job.global_batch or job.local_batch * dp
 
 
+def _not_read(job: ReadJob) -> tuple[str, ...]:
+    """What of the file the answer does not know, in one line."""
+    return (f"not read: {', '.join(job.unread)}; the answer is as if the file did not say so",) if job.unread else ()
+
+
 def _asked(job: ReadJob, layout: TrainLayout, batch: int) -> TrainJob:
     tokens = float(max(1, job.steps)) * batch * job.seq_len
     asked = TrainJob("import", job.model, tokens, job.seq_len, batch, job.precision, job.optimizer)
@@ -257,6 +262,7 @@ def examine(file: str | Path, chips: str = "", *, model: str = "", stack: str = 
     software = train_stack(stack or DEFAULT_STACKS[job.kind])
     asked = _asked(job, layout, batch)
     findings = [Finding("slow", f"{name} is not read: {near} may be meant", near) for name, near in job.misspelt]
+    findings += [Finding("slow", text, change) for text, change in job.clashes]
     now: TrainEstimate | None = None
     try:
         now = estimate_train(asked, chip, layout, software)
@@ -319,7 +325,7 @@ def _result(
         best_gain=gain,
         assumed=job.assumed,
         unread=job.unread,
-        warnings=(*job.assumed, *notes),
+        warnings=(*_not_read(job), *job.assumed, *notes),
         **(sure.figures() if sure else {"step_s_interval": None}),
         terms_interval=sure.terms() if sure else {},
         best_step_s_interval=options[0].step_s_interval if options else None,

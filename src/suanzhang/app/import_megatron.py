@@ -300,6 +300,38 @@ def _started(given: _Given, what: str) -> int:
     return given.whole(names[0]) if names else 0
 
 
+def _clashes(given: _Given, model: ModelSpec, layout: TrainLayout) -> list[tuple[str, str]]:
+    """What of the command line contradicts itself, or does nothing beside the rest of it, each with what to change."""
+    chunk = given.whole("num-layers-per-virtual-pipeline-stage")
+    full = given.text("recompute-granularity") == "full"
+    pairs = (
+        (given.flag("bf16") and given.flag("fp16"), "--bf16 and --fp16 exclude each other: read as bf16", "keep one"),
+        (given.flag("sequence-parallel") and layout.tp == 1, "--sequence-parallel without tensor ranks does nothing",
+         "raise --tensor-model-parallel-size, or leave it out"),
+        (given.flag("tp-comm-overlap") and not given.flag("sequence-parallel"),
+         "--tp-comm-overlap needs --sequence-parallel", "add --sequence-parallel"),
+        (given.flag("overlap-param-gather") and not layout.zero_stage,
+         "--overlap-param-gather needs --use-distributed-optimizer", "add --use-distributed-optimizer"),
+        (given.flag("recompute-num-layers") and not full, "--recompute-num-layers without full recompute does nothing",
+         "add --recompute-granularity full, or leave it out"),
+        (full and not given.text("recompute-method"), "--recompute-granularity full needs --recompute-method",
+         "add --recompute-method uniform --recompute-num-layers 1"),
+        (full and given.flag("recompute-activations"), "--recompute-activations asks for selective recompute beside full",
+         "keep one"),
+        (bool(chunk) and model.layers % (layout.pp * max(chunk, 1)) != 0,
+         f"{model.layers} layers do not divide into chunks of {chunk} on {layout.pp} stages", "choose sizes that divide"),
+        (bool(chunk) and given.flag("num-virtual-stages-per-pipeline-rank"),
+         "the chunks of a stage are said twice", "keep one of the two arguments"),
+        (given.flag("num-query-groups") and not given.flag("group-query-attention"),
+         "--num-query-groups without --group-query-attention does nothing", "add --group-query-attention"),
+        (layout.ep > 1 and model.moe is None, "expert ranks for a model without experts",
+         "leave --expert-model-parallel-size out"),
+        (given.flag("train-iters") and given.flag("train-samples"), "--train-iters and --train-samples exclude each other",
+         "keep one"),
+    )  # fmt: skip
+    return [(text, change) for wrong, text, change in pairs if wrong]
+
+
 def read_megatron(text: str) -> ReadJob:
     """A Megatron-LM command line or the shell or Slurm script around it.
 
@@ -319,9 +351,12 @@ def read_megatron(text: str) -> ReadJob:
     precision = _precision(given)
     copies = given.whole("num-distributed-optimizer-instances", 1)
     routing = _routing(given, assumed) if model.moe else ""
+    clashes = _clashes(given, model, layout)
+    if optimizer not in ("adam", "sgd", "muon"):
+        assumed.append(f"--optimizer {optimizer} is not known here: counted as adam")
     return ReadJob(
         kind="megatron", model=model, layout=layout, seq_len=seq, global_batch=batch, local_batch=layout.micro_batch,
         steps=steps, precision=precision, optimizer=optimizer if optimizer in ("adam", "sgd", "muon") else "adam",
         chips=node * (nodes or 1), assumed=tuple(assumed), unread=given.unread, copies=copies, routing=routing,
-        misspelt=given.misspelt,
+        misspelt=given.misspelt, clashes=tuple(clashes),
     )  # fmt: skip

@@ -126,6 +126,22 @@ def _layout(body: dict[str, Any], model: ModelSpec, assumed: list[str]) -> Train
     )
 
 
+def _clashes(body: dict[str, Any], layout: TrainLayout, model: ModelSpec) -> list[tuple[str, str]]:
+    """What of the file contradicts itself, each with what to change."""
+    place, training = _part(body, "parallelism"), _part(body, "training")
+    found = []
+    if layout.pp == 1 and "pipeline_parallel_schedule" in place:
+        found.append(("a pipeline schedule without pipeline stages", "raise pipeline_parallel_degree, or leave it out"))
+    micro, local = layout.micro_batch, _whole(training, "local_batch_size", 8)
+    if layout.pp > 1 and local % micro:
+        found.append((f"local_batch_size of {local} does not divide by micro-batches of {micro}", "choose sizes that divide"))
+    if not model.moe and layout.ep > 1:
+        found.append(("expert ranks for a model without experts", "leave expert_parallel_degree out"))
+    if place.get("enable_async_tensor_parallel") and layout.tp == 1:
+        found.append(("asynchronous tensor parallelism without tensor ranks", "raise tensor_parallel_degree, or leave it out"))
+    return found
+
+
 def read_torchtitan(text: str, model: str = "") -> ReadJob:
     """A torchtitan TOML.
 
@@ -157,10 +173,11 @@ def read_torchtitan(text: str, model: str = "") -> ReadJob:
         for key in part
         if key not in _READ.get(name, set())
     ]
+    unread += [name for name, part in body.items() if not isinstance(part, dict)]
     local = _whole(training, "local_batch_size", 8)
     replicate = _whole(_part(body, "parallelism"), "data_parallel_replicate_degree", 1)
     copies = replicate if layout.zero_stage else 1
-    names = [(name, key) for name, key in (whole.split(".", 1) for whole in unread) if name in _READ]
+    names = [(name, key) for name, key in (whole.split(".", 1) for whole in unread if "." in whole) if name in _READ]
     near = [
         (f"{name}.{key}", get_close_matches(key, _READ[name] - set(_part(body, name)), n=1, cutoff=0.88)) for name, key in names
     ]
@@ -170,4 +187,5 @@ def read_torchtitan(text: str, model: str = "") -> ReadJob:
         global_batch=max(0, _whole(training, "global_batch_size", -1)), local_batch=local,
         steps=_whole(training, "steps", 10000), precision="fp8" if "float8" in converters else half, optimizer="adam",
         chips=0, assumed=tuple(assumed), unread=tuple(unread), copies=copies, misspelt=tuple(misspelt),
+        clashes=tuple(_clashes(body, layout, shape)),
     )  # fmt: skip

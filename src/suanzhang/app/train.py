@@ -157,8 +157,9 @@ def train(
         raise refused(spec.name, options, bounds)
     best = min(kept, key=lambda pool: value_of(pool.option, objective))
     assumed = _assumptions(global_batch, seq_len, stack, best, len(kinds)) + surely(best, confidence)
-    assumed += () if ranging else _idle(best, [count for kind, count in kinds if kind.id == best.chip.id])
-    found = _result(best, pools, Given(bool(global_batch), bool(seq_len)), assumed, seed)
+    idle = 0 if ranging else _idle(best, [count for kind, count in kinds if kind.id == best.chip.id])
+    assumed = (*_idle_note(best, idle), *assumed)
+    found = replace(_result(best, pools, Given(bool(global_batch), bool(seq_len)), assumed, seed), idle_chips=idle)
     if deadline_s is None:
         return found
     needed, span = chips_needed((pool.option for pool in pools), best.option, deadline_s, gang_of(gang, best.chip))
@@ -201,16 +202,20 @@ def _assumptions(global_batch: int, seq_len: int, stack: str, best: Pool, pools:
     return tuple(notes)
 
 
-def _idle(best: Pool, counts: Sequence[int]) -> tuple[str, ...]:
-    """Chips that the best layout leaves without work, and why."""
-    given = min(count for count in counts if count >= best.estimate.chips)
-    idle = given - best.estimate.chips
+def _idle(best: Pool, counts: Sequence[int]) -> int:
+    """Chips that the best layout leaves without work."""
+    return min(count for count in counts if count >= best.estimate.chips) - best.estimate.chips
+
+
+def _idle_note(best: Pool, idle: int) -> tuple[str, ...]:
+    """Why chips have no work, in words."""
     if not idle:
         return ()
-    why = (
-        f"data ranks divide the batch of {format_count(best.job.global_batch)} sequences, and stages and tensor ranks the model"
+    used, given, batch = (format_count(n) for n in (best.estimate.chips, best.estimate.chips + idle, best.job.global_batch))
+    return (
+        f"the answer uses {used} of the {given} {best.chip.name}; {format_count(idle)} stay idle: no layout on all {given} has "
+        f"data ranks that divide the batch of {batch} sequences and stages and tensor ranks that divide the model",
     )
-    return (f"{format_count(idle)} of {format_count(given)} {best.chip.name} stay idle: {why}",)
 
 
 def _memory(best: Pool) -> dict[str, object]:

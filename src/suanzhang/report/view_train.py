@@ -28,8 +28,9 @@ from suanzhang.units import DAY_S, J_PER_KWH, KILO, MEGA, format_count
 
 def train(result: TrainResult) -> Report:
     """Days, layout, step, memory, energy and money of one training, then what limits it and what else was found."""
+    given = f" of the {format_count(result.chips + result.idle_chips)} given" if result.idle_chips else ""
     verdict = (
-        f"{format_count(result.chips)} x {result.chip} train {result.model} in {result.days:,.1f} days "
+        f"{format_count(result.chips)}{given} x {result.chip} train {result.model} in {result.days:,.1f} days "
         f"({result.days_interval.p05:,.1f} to {result.days_interval.p95:,.1f}), at {100 * result.mfu:.1f} % of the dense peak; "
         f"bound by {result.bound_by}."
     )

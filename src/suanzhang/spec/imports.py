@@ -31,6 +31,7 @@ class ReadJob:
         copies: groups of data ranks that each hold a whole copy of what is sharded; 1 for none apart.
         routing: how tokens reach experts, as ``train`` takes it; empty for the usual way.
         misspelt: pairs of a name that is not read and the one that it is close to.
+        clashes: what of the file contradicts itself, in words, each with what to change.
     """
 
     kind: str
@@ -48,6 +49,7 @@ class ReadJob:
     copies: int = 1
     routing: str = ""
     misspelt: tuple[tuple[str, str], ...] = ()
+    clashes: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,6 +143,7 @@ class TrainResult:
         weak_inputs: figures of grade unverified or assumed that weigh more than 5 % of an answer, the heaviest first.
         riskier: a faster way that fits in fewer of the cases than asked; None when the fastest fits surely enough.
         riskier_fits_fraction: share of the cases in which that one fits.
+        idle_chips: chips of those given that no layout can use; the answer is for the others.
     """
 
     header: Header
@@ -190,3 +191,4 @@ class TrainResult:
     fits_fraction: float = 1.0
     riskier: TrainOption | None = None
     riskier_fits_fraction: float = 0.0
+    idle_chips: int = 0
