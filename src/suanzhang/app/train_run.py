@@ -49,7 +49,7 @@ from suanzhang.spec.model import ModelSpec
 from suanzhang.spec.result import Interval
 from suanzhang.spec.stack import TrainStack
 from suanzhang.spec.train_run import RunResult, WarmUp
-from suanzhang.units import DAY_S, format_count, parse_quantity
+from suanzhang.units import DAY_S, format_count, format_duration, parse_quantity
 
 RATES: dict[str, tuple[float, str]] = {
     "llama3": (LLAMA3_FAILURES_PER_CHIP_DAY, "Llama 3 405B: 419 unplanned interruptions in 54 days on 16,384 H100"),
@@ -151,9 +151,25 @@ def goodput(
     intervals = search.intervals(max(young, least), least)
     best = max(intervals, key=lambda setting: setting.goodput_fraction).value
     args = args._replace(interval_s=interval_s or best)
-    notes = _notes(planned, global_batch, seq_len, stack, where)
+    notes = (
+        *_floor_note(young, least, durable, planned.estimate.step_s),
+        *_notes(planned, global_batch, seq_len, stack, where),
+    )
     found = Found(args, (rate, where), young, best, intervals, stocks[1])
     return run_result(planned, found, chance, seed, notes, Given(bool(global_batch), bool(seq_len)))
+
+
+def _floor_note(young: float, least: float, durable: float, step: float) -> tuple[str, ...]:
+    """Why the best interval is longer than that of the formula, which knows only the stall, in words."""
+    if young >= least:
+        return ()
+    shown, floor = format_duration(young), format_duration(least)
+    why = f"a checkpoint takes {format_duration(durable)} to be safe and may keep the shared storage busy for {STORE_SHARE:.0%}"
+    why = why if durable / STORE_SHARE >= step else f"none starts within a step of {format_duration(step)}"
+    return (
+        f"Young's formula weighs only the stall against the work lost, and asks for a checkpoint every {shown}; {why}, so that "
+        f"they are at least {floor} apart, and the simulation looks at no shorter interval",
+    )
 
 
 def _check_times(

@@ -162,6 +162,11 @@ def summarise_outcomes(outcomes: Sequence[Outcome], *, with_rows: bool, judged: 
         complete_modelled=sum(1 for item in complete if item.residuals),
         complete_metrics=by_metric([item for item in residuals if (item.source, item.row_id) in stated]),
         baseline_by_source={metric: by_source_pct(items) for metric, items in constants.items() if items},
+        complete_baseline={
+            name: error
+            for items in constants.values()
+            for name, error in by_metric([item for item in items if (item.source, item.row_id) in stated]).items()
+        },
         peers=peer_errors(outcomes) if own_rows else (),
     )
 

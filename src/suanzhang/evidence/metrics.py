@@ -167,6 +167,8 @@ def summarise(residuals: Sequence[Residual], draws: int = 200, seed: int = 0) ->
         coverage_high=span[1],
         calibrated_coverage=float(np.mean([item.covered for item in calibrated])) if calibrated else None,
         calibrated_ratio=float(np.median([item.high / item.low for item in calibrated])) if calibrated else None,
+        regret_p90_pct=100.0 * float(np.quantile(regrets, 0.9)) if regrets else None,
+        sweeps=len(found),
     )
 
 

@@ -28,6 +28,9 @@ def run(result: RunResult) -> Report:
     return Report(f"A whole run of {result.model}", verdict, sections, main="Interval between checkpoints")
 
 
+_BEST = "of those that the storage keeps up with"
+
+
 def _facts(result: RunResult) -> Facts:
     facts = (
         Fact("calendar time", result.days * DAY_S, "s", result.days_interval.scaled(DAY_S), "step time, rates and chance"),
@@ -37,8 +40,8 @@ def _facts(result: RunResult) -> Facts:
         Fact("mean time between them", result.mtbf_s, "s", result.mtbf_s_interval, result.rate_source),
         Fact("a checkpoint stops training for", result.checkpoint_stall_s, "s", result.checkpoint_stall_s_interval),
         Fact("and is safe after", result.checkpoint_durable_s, "s", result.checkpoint_durable_s_interval),
-        Fact("best interval by Young's formula", result.young_s, "s", result.young_s_interval),
-        Fact("best interval by simulation", result.simulated_best_s, "s", result.simulated_best_s_interval),
+        Fact("best interval by Young's formula", result.young_s, "s", result.young_s_interval, "of the stall alone"),
+        Fact("best interval by simulation", result.simulated_best_s, "s", result.simulated_best_s_interval, _BEST),
         Fact("nodes", result.nodes, "nodes"),
         Fact("spare nodes", result.spares, "nodes"),
         Fact("step time", result.step_s, "s", result.step_s_interval),

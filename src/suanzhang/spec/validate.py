@@ -24,6 +24,8 @@ class MetricError:
         median_abs_low_pct, median_abs_high_pct: 90 % bootstrap interval of the median over sources [%].
         coverage_low, coverage_high: 90 % bootstrap interval of the coverage over sources; None when there is no interval.
         calibrated_coverage, calibrated_ratio: coverage and width on chips whose own kernels are timed; None without any.
+        regret_p90_pct: regret that nine sweeps of ten stay below [%].
+        sweeps: how many sweeps of five rows or more.
     """
 
     n: int
@@ -41,6 +43,8 @@ class MetricError:
     coverage_high: float | None = None
     calibrated_coverage: float | None = None
     calibrated_ratio: float | None = None
+    regret_p90_pct: float | None = None
+    sweeps: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +206,7 @@ class ValidateResult:
         complete_rows, complete_modelled: rows that state their whole configuration, and those of them that are modelled.
         complete_metrics: errors on these rows alone (training: quality A and B; serving: tier A), by metric.
         baseline_by_source: source and metric to the error of that one constant.
+        complete_baseline: error of that one constant on the rows that state their whole configuration.
         peers: other planners on the same rows.
         changes: the recorded errors beside those of now, for the rows that ship.
     """
@@ -231,5 +236,6 @@ class ValidateResult:
     complete_modelled: int = 0
     complete_metrics: Mapping[str, MetricError] = field(default_factory=dict)
     baseline_by_source: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    complete_baseline: Mapping[str, MetricError] = field(default_factory=dict)
     peers: tuple[PeerError, ...] = ()
     changes: tuple[FigureChange, ...] = ()

@@ -32,7 +32,7 @@ def test_the_page_holds_every_figure_and_reason(result, tmp_path):
 
 def test_a_table_row_never_breaks_on_a_bar(result):
     for line in metric_table(result.metrics, result.baseline).strip().splitlines():
-        assert line.count("|") == 11
+        assert line.count("|") == 12
 
 
 def test_the_scatter_plots_predicted_against_measured_on_logarithmic_axes(result):

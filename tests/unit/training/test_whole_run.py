@@ -110,3 +110,12 @@ def test_bad_questions(given) -> None:
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(Infeasible):
         goodput("gpt3-175b", "1B", "a100-sxm-80:8")
+
+
+def test_why_the_best_interval_is_longer_than_that_of_the_formula_is_said(llama) -> None:
+    assert llama.young_s < llama.simulated_best_s
+    note = next(text for text in llama.warnings if text.startswith("Young's formula"))
+    assert "storage busy for 10%" in note
+    assert llama.simulated_best_s == pytest.approx(llama.checkpoint_durable_s / 0.1)
+    slow = goodput(*LLAMA, **GIVEN, checkpoint="sync", failures="opt")
+    assert slow.young_s < slow.simulated_best_s or not any(text.startswith("Young's formula") for text in slow.warnings)
