@@ -18,6 +18,7 @@ from suanzhang.app.serve_size import size_service
 from suanzhang.app.serve_size_way import Prepared, carried_by, draw_demand, latencies, misses, prepare, run_at
 from suanzhang.app.serve_spread import Off, around, off_of, percentiles_around, whole
 from suanzhang.app.serve_verb import DEFAULT_STACK
+from suanzhang.app.serve_verb_chance import by_chance, days_of
 from suanzhang.app.serve_verb_lengths import spec_of_lengths, trace_rate
 from suanzhang.app.serve_verb_pools import PoolsAsk, pools_day
 from suanzhang.app.serve_weak import weak_ways
@@ -96,6 +97,7 @@ def serve_day(
     trace: str = "",
     prefixes: int = 0,
     debug: bool = False,
+    replications: int = 0,
 ) -> DayResult:
     """A day of a service on a fleet, every request of the replicas that are followed simulated.
 
@@ -126,6 +128,8 @@ def serve_day(
         prefixes: how many beginnings the prompts share, each as popular as Zipf's law has it; the caches of the replicas then
             decide what is found. 0: each prompt finds ``prefix_share`` of itself.
         debug: check the numbered invariants of the simulator on the way.
+        replications: days that are followed, each with its own seed, so that the answer says what chance leaves open; the first
+            is the one that is answered with. 0: as many as are quick, 5 up to 3 million requests, one from 10 million on.
 
     Returns:
         What became of the requests, latencies over the day, batch and queue by the hour; overload with the capacity.
@@ -177,22 +181,32 @@ def serve_day(
             way, replicas = replace(way, layout=fleet.ready.way.layout), fleet.replicas
         link = link_bytes_per_s or 0.0
         what = PoolsAsk(pools, way, replicas, recorded, prefixes, burstiness, cancelled, link, seed, requests_file)
-        return pools_day(what, service)
+        first = pools_day(what, service)
+        days = 1 if recorded is not None else days_of(replications, first.requests)
+        return replace(first, chance=by_chance(first, lambda key: pools_day(replace(what, seed=key, kept=""), service), days))
     fleet = _fleet(way, service, layout, replicas, follow, queue_timeout_s)
     share = fleet.followed / fleet.replicas
     traffic = Traffic(mean * share, inputs, outputs, load, burstiness, 32_768, prefix_share, urgent, cancelled)
     count = max(round(traffic.requests_per_s * DAY_S), 1)
     kept = checked_file(requests_file, count) if requests_file else None
-    found = simulate_fleet(
-        traffic, count, fleet.ready.table, fleet.ready.settings, fleet.followed,
-        router=router, seed=seed, workers=workers, bin_s=HOUR_S,
-        failures=Failures(mtbf_s, repair_s) if mtbf_s is not None else None,
-        scaler=Autoscaler(max(fleet.followed // 4, 1), max(0.5 * fleet.batch, 1.0), 60.0, cold_start_s) if autoscale else None,
-        records=kept is not None, debug=debug,
-    )  # fmt: skip
-    if kept is not None:
-        keep(kept, fleet.ready, found)
-    return _answer(fleet, service, found, router, seed, time.perf_counter() - began)
+    days = days_of(replications, count)
+    least = max(fleet.followed // 4, 1)
+
+    def one_day(key: int, file: Path | None = None) -> DayResult:
+        started = began if key == seed else time.perf_counter()
+        found = simulate_fleet(
+            traffic, count, fleet.ready.table, fleet.ready.settings, fleet.followed,
+            router=router, seed=key, workers=workers, bin_s=HOUR_S,
+            failures=Failures(mtbf_s, repair_s) if mtbf_s is not None else None,
+            scaler=Autoscaler(least, max(0.5 * fleet.batch, 1.0), 60.0, cold_start_s) if autoscale else None,
+            records=file is not None, debug=debug,
+        )  # fmt: skip
+        if file is not None:
+            keep(file, fleet.ready, found)
+        return _answer(fleet, service, found, router, key, time.perf_counter() - started)
+
+    first = one_day(seed, kept)
+    return replace(first, chance=by_chance(first, one_day, days), wall_s=time.perf_counter() - began)
 
 
 def _alone(asked: Mapping[str, object]) -> None:

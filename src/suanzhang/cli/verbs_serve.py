@@ -112,6 +112,10 @@ def simulate(
         Path | None, typer.Option("--requests", help="Write each followed request into this Parquet file.")
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Check the numbered invariants of the simulator on the way.")] = False,
+    replications: Annotated[
+        int,
+        typer.Option("--replications", min=0, help="Days to follow, for what chance leaves open; 0 for as many as are quick."),
+    ] = 0,
     seed: Seed = 0,
 ) -> Call:
     """Follow a day of a fleet, request by request.
@@ -135,6 +139,6 @@ def simulate(
         "cold_start_s": positive(cold_start, "time", "--cold-start"), "burstiness": burstiness if burstiness != 1.0 else None,
         "workers": workers if workers != 2 else None, "seed": seed or None, "requests_file": requests,
         "pools": pool or None, "link_bytes_per_s": positive(link, "bytes", "--link"), "prefixes": prefixes or None,
-        "trace": str(trace) if trace else "", "debug": debug,
+        "trace": str(trace) if trace else "", "debug": debug, "replications": replications or None,
     }  # fmt: skip
     return Call("simulate", (model, chip) if chip else (model,), named, "following the day")

@@ -22,7 +22,7 @@ def day(result: DayResult) -> Report:
             f"{result.model}: first token within {_late(result)} s for 99 %."
         )
     sections = (
-        Section("Requests", (_requests(result), _latency(result))),
+        Section("Requests", (_requests(result), _latency(result), *((_chance(result),) if result.chance else ()))),
         Section("Over the day", (_level(result, "running"), _level(result, "waiting"))),
         Section("Fleet", (_fleet(result), *((_pools(result),) if result.pools else ()))),
         warnings_section(result.warnings, weak=result.weak_inputs),
@@ -65,6 +65,13 @@ def _latency(result: DayResult) -> Table:
         rows.insert(1, ("first token of urgent ones", result.urgent_ttft_s))
     columns = (Column("latency"), *(Column(name, "s") for name in ("mean", "p50", "p90", "p99")))
     return Table("Latency over requests", columns, tuple(latency_row(name, v) for name, v in rows))
+
+
+def _chance(result: DayResult) -> Table:
+    rows = tuple((one.name, f"{one.value:,.4g} ({one.value_interval.p05:,.4g} to {one.value_interval.p95:,.4g})", one.unit)
+                 for one in result.chance)  # fmt: skip
+    note = f"means over {result.chance[0].days} days with seeds of their own; in brackets their 95 % confidence interval"
+    return Table("What chance leaves open", (Column("figure"), Column("mean"), Column("unit")), rows, note)
 
 
 def _level(result: DayResult, what: str) -> Chart:

@@ -56,6 +56,24 @@ class DayPool:
 
 
 @dataclass(frozen=True, slots=True)
+class DayChance:
+    """What chance leaves open in one figure: its mean over independent days, and the 95 % confidence interval of that mean.
+
+    Args:
+        name: of the figure.
+        days: that were followed, each with its own seed.
+        value: mean over them, in ``unit``.
+        value_interval: ends of the confidence interval, by Student's t; our own error is not in it.
+    """
+
+    name: str
+    days: int
+    value: float
+    unit: str
+    value_interval: Interval
+
+
+@dataclass(frozen=True, slots=True)
 class DayResult:
     """The answer of ``simulate``.
 
@@ -80,6 +98,7 @@ class DayResult:
         warnings: what a reader must know.
         requests_per_s, isl, osl: the traffic: mean rate, and mean tokens of prompts and answers.
         pools: where replicas of several chips or roles were named, or recorded requests replayed.
+        chance: what further days with other seeds show; empty when one day alone was followed.
         *_interval: our uncertainty; of the replicas, those that would be needed, or those that were given.
         weak_inputs: figures of grade unverified or assumed that weigh more than 5 % of an answer, the heaviest first.
     """
@@ -123,6 +142,7 @@ class DayResult:
     on_fraction_interval: Interval | None = None
     weak_inputs: tuple[Flag, ...] = ()
     pools: tuple[DayPool, ...] = ()
+    chance: tuple[DayChance, ...] = ()
     requests_per_s: float = 0.0
     isl: float = 0.0
     osl: float = 0.0

@@ -80,6 +80,7 @@ _EVENT = "what happened to the requests of one simulated day"
 DAY = {
     **FLAGS,
     "DayResult.replicas_followed": "a setting",
+    "DayChance.days": "a setting",
     "DayResult.cells": "a setting",
     **dict.fromkeys((f"DayResult.{name}" for name in ("requests_per_s", "isl", "osl")), "the traffic that was asked about"),
     **dict.fromkeys(

@@ -44,7 +44,7 @@ COUNTED = words(
     visits_per_day fewest_chips scale_up_domain chips_change batch
     alternatives n sources pairs layouts stages counts pruned rented owned memory_verdicts
     tp pp dp cp ep etp vpp failures requests concurrency hours nodes replications spares ways_evaluated
-    chips_apart chips_shared chips_needed saved_chips cells finished moved preemptions rejected replicas_followed
+    chips_apart chips_shared chips_needed saved_chips idle_chips cells finished moved preemptions rejected replicas_followed
     responses timed_out unfinished isl osl rollout_chips train_chips chip_hours evaluated ffn head_dim heads kv_heads max_seq
     mtp_layers vocab chips_per_node concurrency_or_batch host_bound surfaces line tokens_per_step"""
 )
@@ -53,7 +53,7 @@ PLAIN = words(
     """mfu hfu share utilisation utilisation_mean gap served first_order total_order first_order_error mean_regret worst_regret
     regret_buy regret_planned regret_rent loss rank_corr peak_to_mean interval_ratio interval90_coverage coverage_low
     coverage_high ratio_now ratio_then factors factor_a factor_b weight stability lost month from to factor
-    bubble gain best_gain median_error"""
+    bubble gain best_gain median_error tail_weight"""
 )
 """Keys of shares and ratios, which have no unit, and of months counted from the start."""
 IN_CURRENCY = frozenset(("lines", "cash", "bound", "amount", "worth", "rent_per_month"))
