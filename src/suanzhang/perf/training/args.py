@@ -71,8 +71,9 @@ class RunArgs(NamedTuple):
     products stay in 16 bit; ``copy_bytes`` bytes by which the converted copies of a weight exceed its own format;
     ``sent_bytes`` of a value on its way to the experts, ``saved_bytes`` of an activation inside a layer that is kept for the
     backward pass; 0 for the format of activations;
-    ``newton_*_s`` time to orthogonalise the matrices of one layer on one chip, and the slowest of them, 0 for optimizers that do
-    not; ``ends_state_bytes`` bytes by which the optimizer's state of one parameter of embedding and head exceeds that of the others.
+    ``newton_*_s`` time to orthogonalise the matrices of one layer on one chip, and the slowest of them, 0 for optimizers that
+    do not; ``ends_state_bytes`` bytes by which the optimizer's state of one parameter of embedding and head exceeds that of the
+    others.
     """
 
     seq: float
@@ -218,8 +219,8 @@ class TrafficTimes(NamedTuple):
 
     Fields: ``message`` one micro-batch to the next stage, one direction; ``empty`` empty steps of one gather or scatter of
     sharded parameters; ``grads_*`` and ``gather_*`` gradients and parameters of the first, a middle and the last stage between
-    data ranks, each once; ``doublings`` doublings of the nodes; ``momentum`` whole matrices to their owners in the tensor group and
-    back, once per step.
+    data ranks, each once; ``doublings`` doublings of the nodes; ``momentum`` whole matrices to their owners in the tensor group
+    and back, once per step.
     """
 
     message: float

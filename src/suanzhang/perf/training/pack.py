@@ -32,11 +32,13 @@ ATTENTION_CODES: dict[AttentionKernel, float] = {
 OPTIMIZER_STATE_BYTES = {
     "adam": 8.0, "adamw": 8.0, "adam8bit": 2.0 + 8.0 / 2048.0, "adafactor": 0.0, "muon": 4.0, "sgd": 4.0,
 }  # fmt: skip
-"""Bytes of the moments per parameter, without the 32-bit master copy. 8-bit Adam keeps two bytes and two 32-bit scales per block
-of 2,048 ([dettmers2021] section 2.1); Adafactor keeps a row and a column for the second moment of a matrix, under a thousandth of
-a byte per parameter, and no first moment ([adafactor2018] section 4 and 7); Muon one momentum ([muon2024]), SGD the same."""
+"""Bytes of the moments per parameter, without the 32-bit master copy. 8-bit Adam keeps two bytes and two 32-bit scales per
+block of 2,048 ([dettmers2021] section 2.1); Adafactor keeps a row and a column for the second moment of a matrix, under a
+thousandth of a byte per parameter, and no first moment ([adafactor2018] section 4 and 7); Muon one momentum ([muon2024]), SGD
+the same."""
 ENDS_STATE_BYTES = {"muon": 8.0}
-"""Bytes of the moments of one parameter of embedding and head where they are not those of the rest: Muon leaves these to AdamW."""
+"""Bytes of the moments of one parameter of embedding and head where they are not those of the rest: Muon leaves these to
+AdamW."""
 NF4_UNPACK_BYTES = 0.5625 + 2.0
 """Least traffic to unpack one 4-bit weight with its scale into 16 bit for a product ([qlora2023] section 3: every use, forward
 and backward); what the product then reads is its own."""

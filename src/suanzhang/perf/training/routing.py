@@ -93,7 +93,7 @@ def places_reached(places: float, topk: float, groups: float, topk_groups: float
         (5.25, 3.6)
     """
     if groups <= 1.0 or topk_groups <= 0.0 or topk_groups >= groups:
-        return places * (1.0 - (1.0 - 1.0 / places) ** topk)
+        return float(places * (1.0 - (1.0 - 1.0 / places) ** topk))
     here = math.ceil(groups / places)
     share = groups / (places * here)
     missed, total = 0.0, 0.0

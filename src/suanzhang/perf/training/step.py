@@ -326,9 +326,9 @@ def traffic_times(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, link: Link
 def momentum_s(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, link: LinkArgs) -> float:
     """Whole matrices of momentum to the ranks of the tensor group that own them, and their updates back, in 16 bit [s].
 
-    Model:    a tensor rank holds a part of each matrix; Newton-Schulz needs it whole. Each rank owns its share of the matrices of
-              a middle stage: what it lacks of them comes, what it does not own goes, both ways an all-to-all. Data ranks that
-              share the optimizer share the matrices too.
+    Model:    a tensor rank holds a part of each matrix; Newton-Schulz needs it whole. Each rank owns its share of the matrices
+              of a middle stage: what it lacks of them comes, what it does not own goes, both ways an all-to-all. Data ranks
+              that share the optimizer share the matrices too.
 
     Args:
         shape: the model.
