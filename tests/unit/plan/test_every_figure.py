@@ -140,7 +140,9 @@ AUDIT = {
     "AuditRow.low": "the end of an interval itself",
     "AuditRow.high": "the end of an interval itself",
     "AuditRow.inputs": "inputs of the claim",
-    **dict.fromkeys((f"AuditResult.{name}" for name in ("consistent", "inconsistent", "not_checkable")), "a count of claims"),
+    **dict.fromkeys(
+        (f"AuditResult.{name}" for name in ("consistent", "inconsistent", "not_checkable", "too_wide")), "a count of claims"
+    ),
 }
 
 

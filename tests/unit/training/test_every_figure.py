@@ -25,6 +25,8 @@ TRAIN = {
     "TrainOption.chips": "a choice among what was given",
     "TrainResult.deadline_met_fraction": "what the interval itself says",
     "TrainResult.fits_fraction": "what the interval itself says",
+    "TrainResult.riskier_fits_fraction": "what the interval itself says",
+    "TrainResult.idle_chips": "a choice among what was given",
     "Flag": "weights of figures, exact by the formulas",
 }
 

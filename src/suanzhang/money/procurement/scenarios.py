@@ -144,6 +144,9 @@ def _barred(
 
     Equation:
         chance in a month = 1 - (1 - chance in a year)**(1/12).
+
+    Sources:
+        [derived] from months that are alike and independent of each other.
     """
     found: dict[str, np.ndarray] = {}
     drawn: dict[tuple[str, ExportChain], np.ndarray] = {}
