@@ -171,7 +171,7 @@ def test_infeasible_names_the_smallest_relaxation_of_each_limit():
     slow = [buying("a", 1000.0, lead=LeadTime(3.0, 3.0, "test", "assumed"))]
     with pytest.raises(Infeasible) as caught:
         solve(problem([service(10.0)], slow, 6, costs=table))
-    assert caught.value.nearest == {"due_months_later": 3}
+    assert caught.value.nearest == {"due_months_later": 3, "chat_due_days_later": 92}  # three months of 30.4 days
     with pytest.raises(Infeasible) as caught:
         solve(problem([service(10.0)], [buying("a", 1000.0, stock_chips=4.0)], 6, costs=table))
     assert caught.value.nearest == {"demand_share": pytest.approx(0.4)}

@@ -214,7 +214,8 @@ class _Search:
     def _take(self, lots: Floats, starts: Floats) -> Answer:
         answer = self.recourse(lots, starts, self.master.purse)
         cost = self.master.objective(lots, starts, answer)
-        if cost < self.best_cost:
+        purse = self.master.purse
+        if cost < self.best_cost and (purse is None or purse.holds(lots)):
             self.best, self.best_cost, self.price = (lots, starts), cost, answer.price
         self.watch.tell(self.best_cost, self.bound)
         return answer

@@ -62,6 +62,10 @@ class Purse:
     paid: Floats
     held: Floats
 
+    def holds(self, lots: Floats) -> bool:
+        """Whether orders with the upkeep of their chips stay within every limit in every future, by one unit of money."""
+        return bool(np.all(self.paid @ lots <= (self.limits - self.held)[:, None] + 1.0))
+
     def room(self, lots: Floats) -> Floats:
         """What orders leave for rents, tokens and energy at work, by limit and future; never below 0."""
         return np.maximum(self.limits[:, None] - self.held[:, None] - self.paid @ lots, 0.0)
