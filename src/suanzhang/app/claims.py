@@ -81,6 +81,8 @@ def read_claims(path: Path) -> tuple[str, tuple[Claim, ...]]:
     document = read_document(path)
     if not isinstance(document.value, Mapping):
         raise InputError(f"{document.name}: is not a map of keys", fix="start with `document: ...` and `claims:`")
+    if "claims" not in document.value and set(document.value) & {"train", "serve", "have"}:
+        raise InputError(f"{document.name}: is a question, not a file of claims", fix=f"suanzhang plan {document.name}")
     try:
         model = ClaimsModel.model_validate(document.value)
     except ValidationError as error:

@@ -93,6 +93,8 @@ def _question(document: Document, origin: str) -> Question:
     if not isinstance(document.value, Mapping):
         kind = "a list" if isinstance(document.value, list) else "a single value"
         raise InputError(f"{document.name}: is {kind}, not a map of keys", fix="start with `title: ...`")
+    if "claims" in document.value and not set(document.value) & {"train", "serve", "have"}:
+        raise InputError(f"{document.name}: is a file of claims, not a question", fix=f"suanzhang audit {document.name}")
     try:
         model = schema.QuestionModel.model_validate(document.value)
     except ValidationError as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from suanzhang.app.claims import read_claims
 from suanzhang.app.question import question_from, question_schema, read_question
 from suanzhang.app.question_schema import QuestionModel
 from suanzhang.errors import InputError
@@ -236,3 +237,13 @@ def test_every_example_question_is_read() -> None:
 
 def test_schema_and_model_agree_on_the_keys() -> None:
     assert set(json.loads(question_schema())["properties"]) == set(QuestionModel.model_fields)
+
+
+def test_a_file_of_claims_and_a_question_are_told_apart() -> None:
+    folder = Path(__file__).resolve().parents[3] / "examples" / "gpu-rush-2023"
+    with pytest.raises(InputError, match="is a file of claims") as caught:
+        read_question(folder / "claims.yaml")
+    assert "suanzhang audit" in caught.value.fix
+    with pytest.raises(InputError, match="is a question") as caught:
+        read_claims(folder / "question.yaml")
+    assert "suanzhang plan" in caught.value.fix
