@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+from suanzhang.app.interrupts import raise_interrupt
 from suanzhang.errors import Interrupted, SolverError
 from suanzhang.money.procurement.watch import Watch
 
@@ -54,7 +55,8 @@ def watched(progress: Callable[[str], None] | None = None) -> Iterator[tuple[Wat
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         if stop.asked:
-            raise KeyboardInterrupt
+            raise_interrupt(number, frame)
+            return
         stop.asked, stop.early = True, not stop.planned
         line = "stopping at the first plan that is found" if stop.early else "stopping at the best plan so far"
         line += "; press again to end at once"

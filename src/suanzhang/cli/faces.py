@@ -19,6 +19,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 import suanzhang
+from suanzhang.app.interrupts import raise_interrupt
 from suanzhang.cli.progress import working
 from suanzhang.errors import InputError, nearest_names
 
@@ -117,7 +118,7 @@ def _once_more() -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         nonlocal asked
         if asked:
-            raise KeyboardInterrupt
+            raise_interrupt(number, frame)
         asked = True
 
     if threading.current_thread() is not threading.main_thread():

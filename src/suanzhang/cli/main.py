@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from suanzhang import __version__
+from suanzhang.app.interrupts import raise_interrupt
 from suanzhang.cli import verbs, verbs_import, verbs_money, verbs_post_training, verbs_serve, verbs_train, verbs_trust
 from suanzhang.cli.faces import FirstPlanOnly, faced
 from suanzhang.cli.failures import EXIT_INTERRUPTED, report_failure, unexpected
@@ -161,7 +162,7 @@ def _interrupted(arguments: Sequence[str], *, as_json: bool) -> int:
 
 def main() -> None:
     """Entry point of the command."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, raise_interrupt)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
