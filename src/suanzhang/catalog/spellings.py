@@ -17,6 +17,8 @@ _IDLE = frozenset(
         "instinct",
         "radeon",
         "geforce",
+        "tesla",
+        "quadro",
         "tensor",
         "core",
         "gpu",
