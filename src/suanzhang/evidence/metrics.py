@@ -79,11 +79,11 @@ def ranks(values: Sequence[float]) -> NDArray[np.float64]:
 
 
 def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Spearman's rank correlation; None when one of the two does not vary."""
+    """Spearman's rank correlation, to twelve digits; None when one of the two does not vary."""
     a, b = ranks(first), ranks(second)
     if a.std() == 0.0 or b.std() == 0.0:
         return None
-    return float(np.corrcoef(a, b)[0, 1])
+    return round(float(np.corrcoef(a, b)[0, 1]), 12)
 
 
 def sweeps(residuals: Iterable[Residual]) -> list[list[Residual]]:

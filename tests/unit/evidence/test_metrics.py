@@ -27,6 +27,7 @@ def test_order_is_judged_inside_sweeps_only():
 def test_spearman_shares_ties_and_refuses_constants():
     assert spearman([1, 2, 2, 3], [1, 2, 3, 4]) == pytest.approx(0.9487, abs=1e-4)
     assert spearman([1, 1, 1], [1, 2, 3]) is None
+    assert spearman([1, 2, 3, 4, 5], [1, 3, 2, 4, 5]) == 0.9  # 1 - 6 x 2 / (5 x 24), without what floats leave behind
 
 
 def test_regret_is_what_the_choice_costs():
