@@ -333,7 +333,7 @@ def _beyond(problem: PurchaseProblem, tried: MonteCarlo | None) -> tuple[str, ..
 
 def _held_back(problem: PurchaseProblem, plan: ProcurementPlan, watch: Watch) -> tuple[str, ...]:
     """A line where the budget, not supply, makes services wait: how much, and the budget with which they would not."""
-    waits = [share.share for share in plan.shares if share.chip == "waiting"]
+    waits = [share.size for share in plan.shares if share.chip == "waiting"]
     if not waits or not any(limit.kind == "budget" for limit in plan.binding) or watch.stop():
         return ()
     least = enough_budget(problem, Watch(watch.clock, watch.stop))

@@ -75,7 +75,7 @@ def main_option(one: SizedAsk, bought: BuyResult) -> SizedService:
     carried: dict[str, float] = {}
     for share in bought.shares:
         if share.demand == one.ask.name:
-            carried[share.chip] = carried.get(share.chip, 0.0) + share.share
+            carried[share.chip] = carried.get(share.chip, 0.0) + share.size
     return max(one.options, key=lambda option: (carried.get(option.chip, 0.0), -option.chips))
 
 

@@ -171,7 +171,7 @@ def _service(
     cost, interval = _cost_of(name, sized, costs, factors)
     last = month_name(question.start, question.months - 1)
     fleet = tuple(
-        FleetShare(share.chip or "tokens", round(share.chips), share.share / wanted.level[-1])
+        FleetShare(share.chip or "tokens", round(share.chips), share.share)
         for share in bought.shares
         if share.demand == name and share.month == last and share.chip != "waiting"
     )

@@ -380,8 +380,6 @@ def _runs(result: BuyResult) -> Block:
 
 def _shares(result: BuyResult) -> Block:
     columns = (Column("service"), Column("month"), Column("carried by"), Column("chips", "chips"), Column("share", "%"))
-    return Table(
-        "Services",
-        columns,
-        tuple((s.demand, s.month, s.chip or "tokens bought", s.chips, 100.0 * s.share) for s in result.shares),
-    )
+    rows = tuple((s.demand, s.month, s.chip or "tokens bought", s.chips, 100.0 * s.share) for s in result.shares)
+    means = f", chips as means over {result.scenarios} futures" if result.scenarios > 1 else ""
+    return Table("Services", columns, rows, f"share of what the service is in that month{means}")

@@ -294,7 +294,17 @@ class RunWindow:
 
 @dataclass(frozen=True, slots=True)
 class ServiceShare:
-    """How much of a service stands on one kind of chip in one month ("" for tokens, "waiting" for what waits)."""
+    """How much of a service stands on one kind of chip in one month ("" for tokens, "waiting" for what waits).
+
+    Args:
+        demand: the service.
+        month: ISO month.
+        chip: kind of chip.
+        chips: how many (mean over scenarios).
+        share: part of the service in this month; the parts of a month sum to 1.
+        site: where, when there are several sites.
+        size: the same over the size of the service at level 1: it grows with the demand.
+    """
 
     demand: str
     month: str
@@ -302,6 +312,7 @@ class ServiceShare:
     chips: float
     share: float
     site: str = ""
+    size: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

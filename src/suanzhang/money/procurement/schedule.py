@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -367,24 +368,37 @@ def run_windows(shape: Shape, outcome: Outcome) -> tuple[RunWindow, ...]:
 
 
 def service_shares(shape: Shape, cell: Cell, outcome: Outcome) -> tuple[ServiceShare, ...]:
-    """How much of each service stands on what in each month."""
+    """How much of each service stands on what in each month.
+
+    Equation:
+        share = size / sum of the sizes of its service and month, size = chips / chips that carry level 1.
+
+    Sources:
+        [derived].
+    """
     mean = np.einsum("s,stc->tc", shape.weights, outcome.cells)
-    found = []
+    found: list[ServiceShare] = []
+
+    def add(name: str, month: str, chip: str, chips: float, size: float, site: str = "") -> None:
+        found.append(ServiceShare(name, month, chip, chips, size, site, size))
+
     for t in range(shape.months):
         month = month_name(shape.problem.start, t)
         for j, pair in enumerate(shape.pairs):
             chips = float(mean[t, cell.pairs + j])
             if chips > _SMALL:
-                name = shape.services[pair.demand].name
                 chip, site = shape.label(pair.chip)
-                found.append(ServiceShare(name, month, chip, chips, chips / pair.chips, site))
+                add(shape.services[pair.demand].name, month, chip, chips, chips / pair.chips, site)
         for a, (d, _) in enumerate(shape.tokens):
             if mean[t, cell.tokens + a] > _SMALL:
-                found.append(ServiceShare(shape.services[d].name, month, "", 0.0, float(mean[t, cell.tokens + a])))
+                add(shape.services[d].name, month, "", 0.0, float(mean[t, cell.tokens + a]))
         for d, demand in enumerate(shape.services):
             if mean[t, cell.wait + d] > _SMALL:
-                found.append(ServiceShare(demand.name, month, "waiting", 0.0, float(mean[t, cell.wait + d])))
-    return tuple(found)
+                add(demand.name, month, "waiting", 0.0, float(mean[t, cell.wait + d]))
+    whole: dict[tuple[str, str], float] = {}
+    for one in found:
+        whole[one.demand, one.month] = whole.get((one.demand, one.month), 0.0) + one.size
+    return tuple(replace(one, share=one.size / whole[one.demand, one.month]) for one in found)
 
 
 def month_states(shape: Shape, cell: Cell, outcome: Outcome, rows: tuple[ScheduleRow, ...]) -> tuple[MonthState, ...]:
