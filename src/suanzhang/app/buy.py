@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from suanzhang.app.buy_energy import energy_bands, settled, with_work_hours
+from suanzhang.app.buy_limits import tried_again, with_words
 from suanzhang.app.buy_monte import MonteOptions, try_plan
 from suanzhang.app.buy_tax import shield_of, tax_terms, tax_words
 from suanzhang.app.buy_worth import decision_of, firm_delivery, held_offers, rent_or_buy, swings
@@ -253,10 +254,11 @@ def solve_problem(
         return Money(round(amount, 2), problem.currency, problem.start)
 
     warnings = (*warnings, *_held_back(problem, plan, seen))
-    worth = _Values()
+    worth, limits = _Values(), with_words(plan.binding)
     if risk.values and not seen.stop():
         worth = _values(problem, scenarios, plan, market, risk, tell, seen)
         warnings = (*warnings, *worth.apart)
+        limits = tried_again(problem, plan, seen, tell, lambda changed: _futures(changed, market, risk))
     tried = None
     if risk.monte is not None and not seen.stop():
         tried = try_plan(problem, solved, uncertainty_of(problem, market), risk.monte, tell, seen.stop)
@@ -289,7 +291,7 @@ def solve_problem(
         evpi=money(worth.evpi),
         value_of_waiting=money(worth.waiting),
         value_of_firm_delivery=money(worth.firm),
-        binding=plan.binding,
+        binding=limits,
         runs=plan.runs,
         shares=plan.shares,
         months=plan.months,

@@ -279,7 +279,8 @@ def _holding(value: float, ends: Floats) -> Interval:
 
 
 def _binding(one: Binding, bought: BuyResult, whole: Interval) -> Binding:
-    return replace(one, worth_interval=shifted(one.worth, bought.cost.amount, whole))
+    step = None if one.step_saves is None else shifted(one.step_saves, bought.cost.amount, whole)
+    return replace(one, worth_interval=shifted(one.worth, bought.cost.amount, whole), step_saves_interval=step)
 
 
 def _by_month(bought: BuyResult, paid: Floats) -> dict[str, Floats]:

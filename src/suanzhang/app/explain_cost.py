@@ -180,7 +180,8 @@ def _figures(line: str, offer: str, chip: str, bill: Bill) -> list[Given]:
     if (line in ("value at start", "value left") and price is None) or (line == "chips" and offer == "own"):
         curve = resale_curve(chip)
         found.append(Given(f"yearly resale factor of {chip}", curve.factor_per_year, "times", curve.source, curve.grade))
-        found.append(quoted("discount of used chips", figure("used_discount").quoted))
+        loss = figure("used_discount")
+        found.append(quoted(f"what a used chip fetches less than a new one ({loss.value:.0%} of its price)", loss.quoted))
     if line == "tax shield":
         found.append(quoted("share that taxes give back", figure("tax_shield").quoted))
         if price is not None and price.kind == "buy":

@@ -47,13 +47,14 @@ def months_words(months: list[str]) -> str:
 
 def _words(stem: str, limits: list[Binding], months: list[str], currency: str) -> str:
     first = limits[0]
+    step = "" if first.step_saves is None else f"; {first.step}: {format_figure(first.step_saves, currency)}"
     worth = _range([format_figure(limit.worth, currency) for limit in sorted(limits, key=lambda limit: limit.worth)])
     text = stem.replace("@", months_words(months)) if months else stem
     if first.kind == "due":
-        return f"{text}: a month later would save {worth}"
+        return f"{text}: carrying none of it in one of these months would save {worth}{step}"
     value = _range([f"{limit.value:,.0f}" for limit in sorted(limits, key=lambda limit: limit.value)])
     unit = first.unit[:-1] if first.unit.endswith("s") and len(first.unit) > 2 else first.unit
-    return f"{text} ({value} {first.unit}): one more {unit} would save {worth}"
+    return f"{text} ({value} {first.unit}): one more {unit} would save {worth}{step}"
 
 
 def _range(texts: list[str]) -> str:

@@ -106,7 +106,8 @@ def warnings_section(warnings: Iterable[str], title: str = "What a reader must k
 def weak_line(weak: Iterable[Flag]) -> str:
     """Figures of grade unverified or assumed that weigh more than 5 % of an answer, the heaviest first; empty for none.
 
-    Each stands once, with the largest of its weights and the answers that it weighs on.
+    Each stands once, with the largest of its weights and the answers that it weighs on: the part of an answer in whose terms it
+    stands, all of a product of which it is one factor.
     """
     by_figure: dict[str, list[Flag]] = {}
     for flag in weak:
@@ -118,7 +119,7 @@ def weak_line(weak: Iterable[Flag]) -> str:
         most = max(flag.share for flag in flags)
         answers = list(dict.fromkeys(flag.answer for flag in flags))
         named = ", ".join(answers[:_ANSWERS]) + (" and more" if len(answers) > _ANSWERS else "")
-        words.append(f"{figure} ({flags[0].grade}), {100.0 * most:.0f} % of {named}")
+        words.append(f"{figure} ({flags[0].grade}), in {100.0 * most:.0f} % of {named}")
     left = len(words) - _FIGURES
     more = f"; and {left} more in --json" if left > 0 else ""
     return f"rests on: {'; '.join(words[:_FIGURES])}{more}"

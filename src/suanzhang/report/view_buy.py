@@ -32,7 +32,7 @@ def buy(result: BuyResult) -> Report:
     sections = (
         Section("Cost", (cost_facts(result), lines_chart(result.lines, intervals=result.lines_interval))),
         Section("Schedule", (schedule_table(result),)),
-        Section("Chips over time", (chips_chart(result.months),)),
+        Section("Chips over time", (chips_chart(result.months, scenarios=result.scenarios),)),
         Section("What binds", (binding_table(result),)),
         Section("Rent or buy", (_rent_or_buy(result),)),
         *((Section("In many futures", monte_blocks(result)),) if result.monte_carlo else ()),
@@ -296,18 +296,22 @@ def schedule_table(result: BuyResult, title: str = "Schedule") -> Table:
     )
     rows = tuple(
         (
-            r.month, r.action, r.offer, r.chip, r.chips, _amount(r.cost, r.cost_interval), r.note,
+            r.month, r.action, r.offer, r.chip, ranged(r.chips, r.chips_interval), _amount(r.cost, r.cost_interval), r.note,
             *((r.site,) if sited else ()),
         )
         for r in result.schedule
     )  # fmt: skip
     total = sum(row.cost.amount for row in result.schedule)
-    return Table(
-        title, columns, rows, f"the rows sum to {format_figure(total, result.cost.currency)}; an income is negative", limit=100
-    )
+    words = f"the rows sum to {format_figure(total, result.cost.currency)}; an income is negative"
+    if any(row.chips_interval for row in result.schedule):
+        words += (
+            f"; chips with a range are means over {result.scenarios} futures, with the 5th to 95th percentile of these: orders "
+            "are whole and the same in all of them, what is rented by the hour or comes late differs"
+        )
+    return Table(title, columns, rows, words, limit=100)
 
 
-def chips_chart(months: Iterable[MonthState], title: str = "Chips over time") -> Chart:
+def chips_chart(months: Iterable[MonthState], title: str = "Chips over time", scenarios: int = 1) -> Chart:
     """Chips that stand in each month, by kind and by how they are had; a month without any has an empty bar."""
     points: list[Point] = []
     for state in months:
@@ -318,7 +322,8 @@ def chips_chart(months: Iterable[MonthState], title: str = "Chips over time") ->
             if count > 0.0
         ]
         points += of_month or [Point(state.month, "", 0.0)]
-    return Chart(title, "stacked", "month", "chips", "chips", with_series(points))
+    words = f"mean chips over {scenarios} futures" if scenarios > 1 else "chips"
+    return Chart(title, "stacked", "month", words, "chips", with_series(points))
 
 
 def with_series(points: Sequence[Point]) -> tuple[Point, ...]:
@@ -329,15 +334,24 @@ def with_series(points: Sequence[Point]) -> tuple[Point, ...]:
 
 def binding_table(result: BuyResult) -> Table:
     """Limits that bind, and what one more unit of each would save."""
+    tried = any(b.step for b in result.binding)
     columns = (
         Column("limit"),
         Column("value", "in its unit"),
         Column("unit"),
-        Column("one more unit saves", result.cost.currency),
+        Column("one more is"),
+        Column("one more saves", result.cost.currency),
+        *((Column("a larger change"), Column("solved again it saves", result.cost.currency)) if tried else ()),
     )
-    return Table(
-        "Worth of limits", columns, tuple((b.limit, b.value, b.unit, ranged(b.worth, b.worth_interval)) for b in result.binding)
-    )
+    rows = tuple(
+        (
+            b.limit, b.value, b.unit, b.one_more, ranged(b.worth, b.worth_interval),
+            *((b.step, ranged(b.step_saves, b.step_saves_interval)) if tried else ()),
+        )
+        for b in result.binding
+    )  # fmt: skip
+    words = "what one more saves is a shadow price: true for small changes, with starts of runs and sales as they are"
+    return Table("Worth of limits", columns, rows, words)
 
 
 def months_table(result: BuyResult) -> Table:

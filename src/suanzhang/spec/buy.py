@@ -263,6 +263,7 @@ class ScheduleRow:
         lines: the cost by line of :data:`LINES`.
         note: what a reader must know.
         site: where, when there are several sites.
+        chips_interval: spread of ``chips`` over the futures; None where it is the same in all, as what is ordered is.
     """
 
     month: str
@@ -275,6 +276,7 @@ class ScheduleRow:
     note: str = ""
     cost_interval: Interval | None = None
     site: str = ""
+    chips_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,8 +325,12 @@ class Binding:
         limit: which, in words.
         value: its value.
         unit: unit of the value.
-        worth: what one more unit would save, in the currency of the problem (fixed-integer linear programme).
-        kind: "budget", "power", "stock", "due" or "lead".
+        worth: what one more unit would save, in the currency of the problem: the shadow price of the linear programme in
+            which starts of runs and sales stay as they are and lots may be split.
+        kind: "budget", "power", "room", "stock" or "due".
+        one_more: what one more unit is, in words.
+        step: a larger change of this limit alone, in words; empty where none was tried.
+        step_saves: what the plan that is solved again under that change saves.
     """
 
     limit: str
@@ -333,6 +339,10 @@ class Binding:
     worth: float
     kind: str
     worth_interval: Interval | None = None
+    one_more: str = ""
+    step: str = ""
+    step_saves: float | None = None
+    step_saves_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)

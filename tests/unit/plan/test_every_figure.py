@@ -108,6 +108,7 @@ BUY = {
     "RunWindow.chips": _DECIDED,
     "ServiceShare.chips": _DECIDED,
     "ServiceShare.share": _DECIDED,
+    "ServiceShare.size": _DECIDED,
     "MonthState.owned": _DECIDED,
     "MonthState.rented": _DECIDED,
     "RentOrBuy.rent_per_chip_h": "a quoted price",

@@ -36,7 +36,7 @@ class Bought:
 def test_a_limit_of_many_months_is_one_line() -> None:
     lines = binding_words(Bought())  # type: ignore[arg-type]
     assert lines[0] == "stock of a up to 2023-06 to 2023-07 (20 to 30 chips): one more chip would save 500 CNY to 900 CNY"
-    assert lines[1].startswith("all of chat due in 2023-09: a month later would save 1.00 billion CNY")
+    assert lines[1].startswith("all of chat due in 2023-09: carrying none of it in one of these months would save 1.00 billion")
     assert len(lines) == 3
 
 

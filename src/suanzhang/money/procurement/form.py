@@ -329,7 +329,8 @@ def _cells(form: Form, cols: Columns) -> None:
         for t in range(t_count):
             if shape.level[0, d, t] > 0.0 and not shape.wait_allowed[d, t] and s_count == 1:
                 name = f"all of {demand.name} due in {month_name(shape.problem.start, t)}"
-                form.marks[name] = Mark(first + t * cell.rows + cell.met + d, float(shape.level[0, d, t]), "1", "due")
+                part = 1.0 / float(shape.level[0, d, t])
+                form.marks[name] = Mark(first + t * cell.rows + cell.met + d, 1.0, "of its demand", "due", part)
 
 
 def demand_rows(form: Form) -> list[tuple[int, float]]:

@@ -16,7 +16,7 @@ from suanzhang.money.procurement.places import KW, base_name, limits_of, site_of
 from suanzhang.money.procurement.shape import Shape
 from suanzhang.spec.buy import NOT_CASH, Action, MonthState, RunWindow, ScheduleRow, ServiceShare
 from suanzhang.spec.place import PlaceState
-from suanzhang.spec.result import Money
+from suanzhang.spec.result import Interval, Money
 from suanzhang.units import HOUR_S
 
 _SMALL = 1e-6
@@ -29,7 +29,15 @@ _ON_SITE = ("buy", "lease", "instalment", "run", "resell", "retire")
 
 
 def _row(
-    shape: Shape, month: int, offer: str, action: Action, chip: str, chips: float, lines: Mapping[str, float], note: str = ""
+    shape: Shape,
+    month: int,
+    offer: str,
+    action: Action,
+    chip: str,
+    chips: float,
+    lines: Mapping[str, float],
+    note: str = "",
+    futures: Interval | None = None,
 ) -> ScheduleRow:
     problem = shape.problem
     cents = {name: round(amount * 100.0) for name, amount in relieved(problem, lines).items()}
@@ -38,12 +46,30 @@ def _row(
         base_name(problem, offer),
         action,
         base_name(problem, chip),
-        chips,
+        _whole(chips),
         Money(sum(cents.values()) / 100.0, problem.currency, problem.start),
         tuple((name, amount / 100.0) for name, amount in cents.items() if amount),
         note,
         site=site_of(problem, chip) if chip in shape.chips and action in _ON_SITE else "",
+        chips_interval=futures,
     )
+
+
+def _whole(chips: float) -> float:
+    """A count without what floats leave behind."""
+    return float(round(chips)) if abs(chips - round(chips)) < _SMALL else chips
+
+
+def _over_futures(shape: Shape, chips: Floats) -> Interval | None:
+    """Percentiles of a count over the futures; None where all futures have the same."""
+    if shape.count == 1 or float(np.ptp(chips)) < _SMALL:
+        return None
+    order = np.argsort(chips)
+    reached = np.cumsum(shape.weights[order])
+    at = [min(int(np.searchsorted(reached, level - 1e-12)), shape.count - 1) for level in (0.05, 0.5, 0.95)]
+    low, middle, high = (_whole(float(chips[order[index]])) for index in at)
+    mean = float(shape.weights @ chips)
+    return Interval(min(low, mean), middle, max(high, mean))
 
 
 def schedule_rows(shape: Shape, cell: Cell, outcome: Outcome) -> tuple[ScheduleRow, ...]:
@@ -142,7 +168,8 @@ def _run_rows(shape: Shape, cell: Cell, outcome: Outcome) -> list[ScheduleRow]:
             if site[k, t] > _SMALL:
                 lines = {name: getattr(costs, name) * float(site[k, t]) for name in ("room", "spares", "support", "staff")}
                 lines["power"] = float(shape.energy_idle[k] * site[k, t] + shape.energy_busy[k] * busy[k, t])
-                rows.append(_row(shape, t, "own", "run", chip, float(site[k, t]), lines))
+                there = _over_futures(shape, outcome.site[:, k, t])
+                rows.append(_row(shape, t, "own", "run", chip, float(site[k, t]), lines, futures=there))
     return rows
 
 
@@ -150,12 +177,14 @@ def _hour_rows(shape: Shape, cell: Cell, outcome: Outcome) -> list[ScheduleRow]:
     rows = []
     hours = outcome.cells[:, :, cell.hours : cell.busy]
     cost = np.einsum("s,str,srt->rt", shape.weights, hours, shape.rent_cost)
-    there = np.einsum("s,srt->rt", shape.weights, rented_chips(cell, outcome))
+    rented = rented_chips(cell, outcome)
+    there = np.einsum("s,srt->rt", shape.weights, rented)
     for r, offer in enumerate(shape.rents):
         for t in range(shape.months):
             if there[r, t] > _SMALL or cost[r, t] > 0.005:
                 lines = {"rent": float(cost[r, t])}
-                rows.append(_row(shape, t, offer.id, offer.kind, offer.chip, float(there[r, t]), lines))  # type: ignore[arg-type]
+                futures = _over_futures(shape, rented[:, r, t])
+                rows.append(_row(shape, t, offer.id, offer.kind, offer.chip, float(there[r, t]), lines, futures=futures))  # type: ignore[arg-type]
     tokens = outcome.cells[:, :, cell.tokens : cell.wait]
     token_cost = np.einsum("s,sta,sat->at", shape.weights, tokens, shape.token_cost)
     for a, (_, offer) in enumerate(shape.tokens):
@@ -181,7 +210,9 @@ def _wait_rows(shape: Shape, cell: Cell, outcome: Outcome) -> list[ScheduleRow]:
         for t in range(shape.months):
             lines = {"waiting": float(lacking[k, t] * shape.lacking_cost)}
             if lacking[k, t] > _SMALL or lines["waiting"] > 0.005:
-                rows.append(_row(shape, t, "late delivery", "wait", chip, float(lacking[k, t]), lines, "chips that runs lack"))
+                futures = _over_futures(shape, outcome.cells[:, t, cell.lacking + k])
+                words = "chips that runs lack"
+                rows.append(_row(shape, t, "late delivery", "wait", chip, float(lacking[k, t]), lines, words, futures))
     return rows
 
 
@@ -380,7 +411,7 @@ def service_shares(shape: Shape, cell: Cell, outcome: Outcome) -> tuple[ServiceS
     found: list[ServiceShare] = []
 
     def add(name: str, month: str, chip: str, chips: float, size: float, site: str = "") -> None:
-        found.append(ServiceShare(name, month, chip, chips, size, site, size))
+        found.append(ServiceShare(name, month, chip, _whole(chips), size, site, size))
 
     for t in range(shape.months):
         month = month_name(shape.problem.start, t)
@@ -419,11 +450,11 @@ def month_states(shape: Shape, cell: Cell, outcome: Outcome, rows: tuple[Schedul
             chip = shape.label(k)[0]
             away[chip] = away.get(chip, 0.0) + float(hosted[k, t])
             if site[k, t] > _SMALL:
-                owned[chip] = owned.get(chip, 0.0) + float(site[k, t])
+                owned[chip] = _whole(owned.get(chip, 0.0) + float(site[k, t]))
         draw, peak = (float(sum(getattr(state, name) for state in states[t])) for name in ("draw_w", "peak_w"))
         cash = sum(amount for row in rows if row.month == month for name, amount in row.lines if name not in NOT_CASH)
         powered = sum(amount for row in rows if row.month == month for name, amount in row.lines if name == "power")
-        there = {chip: chips for chip, chips in away.items() if chips > _SMALL}
+        there = {chip: _whole(chips) for chip, chips in away.items() if chips > _SMALL}
         places = states[t] if shape.problem.places else ()
         energy = draw * HOURS_PER_MONTH * HOUR_S
         found.append(MonthState(month, owned, there, draw, peak, energy, cash, places=places, energy_cost=powered))
