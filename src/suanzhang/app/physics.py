@@ -49,6 +49,9 @@ from suanzhang.spec.profile import FittedSurface, Profile
 
 Origin = Literal["measured", "relative", "physics"]
 _ENGINES = ("vllm", "trtllm", "sglang")
+_VENDOR_LIBRARY = "trtllm"
+"""The engine whose products in 8 and 4 bit run in the library of the maker of the chips, as those of a training do."""
+_WIDE = ("bf16", "fp16", "tf32", "fp32")
 _FORMATS: Mapping[str, tuple[str, ...]] = {
     "bf16": ("bf16",),
     "fp16": ("fp16", "bf16"),
@@ -109,8 +112,9 @@ def physics(
     Args:
         chip: the chip; its peaks and bandwidths are always its own.
         dtype: format of the products ("bf16", "fp8", "fp8_block", "int8", "int8_wo", "int4", "fp4", "nvfp4", ...).
-        profile: "" for the chip's default, whose dense products are the mean of what all engines timed; an engine ("vllm"); an
-            engine and version ("vllm-0.14.0", the nearest timed one is taken); or the path of a profile file.
+        profile: "" for the chip's default, whose dense products are the mean of what all engines timed (in 8 and 4 bit those of
+            the engine that calls the vendor's library); an engine ("vllm"); an engine and version ("vllm-0.14.0", the nearest
+            timed one is taken); or the path of a profile file.
         kv_dtype: format of the cached keys and values; "fp8" takes the timings of attention over such a cache where there
             are any, anything else those over a cache in 16 bit.
         attention_dtype: "fp8" for prefill attention that multiplies in 8 bits, where it was timed; 16 bits otherwise.
@@ -264,11 +268,17 @@ class _Finder:
         return None
 
     def _pool(self, have: Sequence[tuple[Profile, FittedSurface]]) -> FittedSurface:
-        """The mean of the newest timings of each engine; those that wait for their host only where there are no others."""
+        """The mean of the newest timings of each engine; those that wait for their host only where there are no others.
+
+        In 16 bit all engines call the vendor's library, as trainings do. In 8 and 4 bit one of them does, and where it was
+        timed it speaks alone: the others bring kernels of their own, tuned for the few rows of decoding.
+        """
         newest: dict[str, str] = {}
         for profile, surface in have:
             if host_bound(surface) == host_bound(have[0][1]):
                 newest.setdefault(profile.stack.partition("-")[0], profile.id)
+        if _VENDOR_LIBRARY in newest and have[0][1].dtype not in _WIDE:
+            newest = {_VENDOR_LIBRARY: newest[_VENDOR_LIBRARY]}
         self.used += newest.values()
         return _pooled(tuple(newest.values()), have[0][1].dtype)
 

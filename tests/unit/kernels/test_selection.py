@@ -91,6 +91,14 @@ def test_a_run_without_an_engine_takes_the_dense_products_of_all_engines() -> No
     assert physics(gb200, "bf16", "vllm").profile.count("gb200-nvl72--") < pooled.profile.count("gb200-nvl72--")
 
 
+def test_a_run_without_an_engine_multiplies_8_bits_in_the_library_of_the_vendor() -> None:
+    """Trainings multiply 8 bits through the vendor's library, as one engine does; the others have kernels for decoding."""
+    h200, shape = chip("h200-sxm-141"), (8192.0, 28672.0, 8192.0, 1.0)
+    default, alone = (physics(h200, "fp8", engine) for engine in ("", "trtllm"))
+    assert gemm_s(*shape, default.args.gemm) == pytest.approx(gemm_s(*shape, alone.args.gemm), rel=1e-3)
+    assert gemm_s(*shape, default.args.gemm) < 0.97 * gemm_s(*shape, physics(h200, "fp8", "sglang").args.gemm)
+
+
 def test_a_last_wave_that_is_hardly_filled_costs_as_measured() -> None:
     """Two products of one timed depth and width, the second with few tiles in its last wave."""
     args = physics(chip("h100-sxm-80"), "bf16", "vllm").args.gemm
