@@ -31,7 +31,7 @@ from suanzhang.spec.question import Question
 from suanzhang.spec.result import Interval
 
 DEEP_SCENARIOS = 50
-WHAT_IF = RiskOptions(gap=5e-3)
+WHAT_IF_GAP = 5e-3
 """A what-if is read to three digits at most: half a percent is enough, and a dozen of them must not make a user wait."""
 
 
@@ -71,9 +71,9 @@ def plan(question: Question | str | Path, *, deep: bool = False, progress: Calla
             bought = replace(schedule(sized, deep=deep or asked.deep, watch=watch, progress=tell), interrupted=stop.early)
             aside = Watch(watch.clock, watch.stop)
 
-            def again(change: Sized) -> BuyResult:
+            def again(change: Sized, gap: float = WHAT_IF_GAP) -> BuyResult:
                 try:
-                    found = None if aside.stop() else schedule(change, deep=False, risk=WHAT_IF, watch=aside)
+                    found = None if aside.stop() else schedule(change, deep=False, risk=RiskOptions(gap=gap), watch=aside)
                 except SolverError:
                     if not aside.stop():
                         raise

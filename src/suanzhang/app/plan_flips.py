@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 from suanzhang.app.buy_spread import Spread, factor_of, span
 from suanzhang.app.plan_sold import sold_words
@@ -25,12 +29,23 @@ if TYPE_CHECKING:
     from suanzhang.app.plan import Sized
     from suanzhang.app.plan_sizing import SizedAsk
 
-Solve = Callable[["Sized"], BuyResult]
+
+class Solve(Protocol):
+    """Gives the schedule of a changed question, to a relative gap that is usual where none is given."""
+
+    def __call__(self, change: Sized, gap: float = ...) -> BuyResult:
+        """The schedule."""
+
+
+Answer = tuple[str, BuyResult] | Flip | None
+"""A change with its plan; its row, where there is no plan; nothing, where it changes nothing."""
 
 _PRICE_STEP = 0.25
 _RENT_CUT = 0.4
 _DELAY_MONTHS = 3.0
 _RENTED = ("rent", "reserve", "lease", "spot")
+_TIGHT_GAP = 0.02
+"""A plan that spends its budget to the last coin is hard to prove: what is left open widens the interval of its row."""
 _EIGHT_BIT = ("fp8", "int8")
 LONGEST_EFFECT = 100
 
@@ -61,24 +76,36 @@ def find_flips(
         narrow, formats = _eight_bit(sized, bought)
         if formats:
             changes.append((f"8-bit weights ({formats}) where the quality allows", narrow))
-    found = []
-    for change, changed in changes:
-        progress(f"what if: {change}")
-        found.append(_flip(change, changed, compare, again))
-    progress("what if: the smallest budget")
-    least = _least_budget(sized, compare, again)
-    return (*found, least) if least else tuple(found)
+    cash = bought.cash.amount
+    tasks = {"the smallest budget": partial(_least_budget, sized, cash, again)}
+    tasks |= {change: partial(_solved, change, changed, again) for change, changed in changes}
+    least, *others = _side_by_side(tasks, progress)
+    return tuple(compare.flip(*one) if isinstance(one, tuple) else one for one in (*others, least) if one is not None)
 
 
-def _flip(change: str, changed: Sized, compare: _Compare, again: Solve) -> Flip:
+def _side_by_side(tasks: Mapping[str, Callable[[], Answer]], progress: Callable[[str], None]) -> list[Answer]:
+    """The answers of tasks in their order, as many at a time as there are cores; the optimiser lets go of the interpreter."""
+    workers = ThreadPoolExecutor(max_workers=min(len(tasks), os.cpu_count() or 1))
     try:
-        other = again(changed)
+        running = {title: workers.submit(copy_context().run, task) for title, task in tasks.items()}
+        found = []
+        for title, one in running.items():
+            progress(f"what if: {title}")
+            found.append(one.result())
+        return found
+    finally:
+        workers.shutdown(wait=False, cancel_futures=True)
+
+
+def _solved(change: str, changed: Sized, again: Solve, **gap: float) -> Answer:
+    """The plan of a changed question beside its title; the row itself where there is no plan."""
+    try:
+        return change, again(changed, **gap)
     except Infeasible as failure:
         return Flip(change, None, None, None, f"no plan exists: {first_clause(_why(failure))}")
     except SolverError as failure:
         why = "stopped" if failure.message == "stopped" else "the optimiser ran out of time"
         return Flip(change, None, None, None, f"not answered: {why}")
-    return compare.flip(change, other)
 
 
 def _why(failure: Infeasible) -> str:
@@ -154,12 +181,11 @@ def _final_chips(bought: BuyResult) -> dict[str, float]:
     return best
 
 
-def _least_budget(sized: Sized, compare: _Compare, again: Solve) -> Flip | None:
+def _least_budget(sized: Sized, paid: float, again: Solve) -> Answer:
     """The plan with the least cash that any plan needs; None where no cash is needed, or the planned cash is the least.
 
     A hopeless budget makes the solver name the smallest one that would do; that one is then planned with.
     """
-    paid = compare.bought.cash.amount
     if paid <= 0.0:
         return None
     try:
@@ -175,7 +201,7 @@ def _least_budget(sized: Sized, compare: _Compare, again: Solve) -> Flip | None:
     # The solver proves the least budget to one part in a thousand: so much more is allowed, or rounding would leave no plan.
     least *= 1.001
     text = format_figure(least, sized.question.currency)
-    return _flip(f"the smallest budget, {text} of cash", _with_budget(sized, least), compare, again)
+    return _solved(f"the smallest budget, {text} of cash", _with_budget(sized, least), again, gap=_TIGHT_GAP)
 
 
 def _with_budget(sized: Sized, budget: float) -> Sized:

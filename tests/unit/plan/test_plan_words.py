@@ -2,7 +2,6 @@
 
 import io
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +13,7 @@ from suanzhang.errors import Infeasible, SolverError
 from suanzhang.report.text import print_report
 from suanzhang.report.views import report_of
 from suanzhang.spec.buy import Binding
-from suanzhang.spec.plan import PlanResult
+from suanzhang.spec.plan import Flip, PlanResult
 
 LIMITS = (
     Binding("stock of a up to 2023-07", 30.0, "chips", 900.0, "stock"),
@@ -118,24 +117,24 @@ def test_no_least_budget_where_no_cash_is_needed(answer: PlanResult) -> None:
     class Sized:
         question = replace
 
-    bought = replace(answer.buy, cash=answer.buy.cash.scaled(0.0))
-    assert _least_budget(Sized(), SimpleNamespace(bought=bought), lambda _: bought) is None  # type: ignore[arg-type]
+    assert _least_budget(Sized(), 0.0, lambda _: answer.buy) is None  # type: ignore[arg-type]
 
 
 def test_an_infeasible_change_says_why_in_a_clause(answer: PlanResult) -> None:
-    from suanzhang.app.plan_flips import _flip
+    from suanzhang.app.plan_flips import _solved
 
     def fails(_: object) -> object:
         raise Infeasible("nothing", binding=["power 3 W: at least 5 W are needed; and more"])
 
-    flip = _flip("x", None, answer.buy, fails)  # type: ignore[arg-type]
-    assert flip.effect == "no plan exists: power 3 W: at least 5 W are needed" and flip.cost is None
+    flip = _solved("x", None, fails)  # type: ignore[arg-type]
+    assert isinstance(flip, Flip) and flip.effect == "no plan exists: power 3 W: at least 5 W are needed" and flip.cost is None
 
 
 def test_a_change_that_cannot_be_solved_in_time_does_not_end_the_plan(answer: PlanResult) -> None:
-    from suanzhang.app.plan_flips import _flip
+    from suanzhang.app.plan_flips import _solved
 
     def fails(_: object) -> object:
         raise SolverError("time limit")
 
-    assert "ran out of time" in _flip("x", None, answer.buy, fails).effect  # type: ignore[arg-type]
+    flip = _solved("x", None, fails)  # type: ignore[arg-type]
+    assert isinstance(flip, Flip) and "ran out of time" in flip.effect

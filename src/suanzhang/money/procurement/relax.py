@@ -11,7 +11,7 @@ import numpy as np
 
 from suanzhang.errors import Infeasible, SolverError
 from suanzhang.money.procurement.form import Form, build_form, demand_rows, programme_of
-from suanzhang.money.procurement.highs import solve_programme
+from suanzhang.money.procurement.highs import Programme, solve_programme
 from suanzhang.money.procurement.monthcell import INF
 from suanzhang.money.procurement.shape import build
 from suanzhang.money.procurement.watch import QUIET, Watch
@@ -20,6 +20,8 @@ from suanzhang.spec.market import Offer
 from suanzhang.units import DAY_S, MONTH_S, format_figure
 
 _TIME_S = 10.0
+_GAP = 5e-3
+"""How well the smallest limit is known at least, where the plan itself need not be known better."""
 _MOST_NAMED = 3
 _ROW_UNIT = {"budget": 1e6, "power": 1000.0, "room": 1.0}
 """What one unit of a row of limits is."""
@@ -101,22 +103,24 @@ def _least_slack(problem: PurchaseProblem, kind: str, watch: Watch) -> float | N
     """Smallest amount by which all limits of one kind must rise together; None when that does not help.
 
     What may wait waits no more than it would at any height of these limits: a budget is not small because nothing is carried.
+    The search minimises the raised limit, not the amount by which it rises, which need not be known better than the limit.
     """
     shape = build(problem, (Scenario(1.0),))
     form, cols = build_form(shape)
     rows = _slack_rows(form, kind)
     if not rows:
         return None
+    base = max(float(np.concatenate(form.row_upper)[rows].max()), 0.0)
     column = len(form.cost)
     form.cost = np.concatenate([np.zeros(column), [1.0]])
-    form.lower, form.upper = np.append(form.lower, 0.0), np.append(form.upper, float("inf"))
+    form.lower, form.upper = np.append(form.lower, base), np.append(form.upper, float("inf"))
     form.integer = np.append(form.integer, False)
     form.add(rows, column, -1.0)
     cells = cols.cells + np.arange(shape.months)[:, None] * cols.cell_cols
     waits = (cells + np.arange(form.cell.wait, form.cell.hours)).ravel()
     price = np.where(shape.wait_allowed, shape.wait_cost, 0.0).T.ravel() / max(float(shape.wait_cost.max(initial=0.0)), 1e-9)
     if np.any(price > 0.0):
-        programme = programme_of(form)
+        programme = _raised(form, rows, base)
         waiting = np.zeros(column + 1)
         waiting[waits] = price
         first = solve_programme(replace(programme, cost=waiting), gap=1e-3, time_limit_s=_TIME_S, watch=watch)
@@ -124,10 +128,19 @@ def _least_slack(problem: PurchaseProblem, kind: str, watch: Watch) -> float | N
             return None
         row = form.add_rows(np.array([-INF]), np.array([float(waiting @ first.values) * (1.0 + 1e-6) + 1e-9]))
         form.add(row, waits, price)
-    found = solve_programme(programme_of(form), gap=1e-3, time_limit_s=_TIME_S, watch=watch)
+    gap = min(max(problem.gap, 1e-3), _GAP)
+    found = solve_programme(_raised(form, rows, base), gap=gap, time_limit_s=_TIME_S, watch=watch)
     if found.status == "infeasible":
         return None
-    return float(found.objective * _ROW_UNIT[kind] * (1.0 + 1e-6))
+    return float((found.objective * (1.0 + 1e-6) - base) * _ROW_UNIT[kind])
+
+
+def _raised(form: Form, rows: list[int], base: float) -> Programme:
+    """The programme with rows whose limit stands on a column, from the highest of these limits upwards."""
+    programme = programme_of(form)
+    upper = programme.row_upper.copy()
+    upper[rows] -= base
+    return replace(programme, row_upper=upper)
 
 
 def _days_later(problem: PurchaseProblem, watch: Watch) -> dict[str, int]:
