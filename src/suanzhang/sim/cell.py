@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from suanzhang.jit import event, event_loop
 from suanzhang.sim import state as f
-from suanzhang.sim.core import advance, arrive
+from suanzhang.sim.core import advance, arrive, queue_place
 from suanzhang.sim.sequences import preempt_youngest
 from suanzhang.sim.state import Engine, State, Times
 
-ROUND_ROBIN, LEAST_LOADED, POWER_OF_TWO = range(3)
+ROUND_ROBIN, LEAST_LOADED, POWER_OF_TWO, CHOSEN = range(4)
+"""CHOSEN: the replica of each request comes with it, from a router that looks for prefixes."""
 CLOSED_LOAD = 2**40
 """A closed replica is chosen only when all are."""
 ROUTERS = {"round-robin": ROUND_ROBIN, "least-loaded": LEAST_LOADED, "power-of-two": POWER_OF_TWO}
@@ -57,6 +58,8 @@ def candidates(st: State, router: int, turn: int, seed: int, now: float, todo: N
 def choose(st: State, router: int, turn: int, now: float, todo: NDArray[np.int64]) -> int:
     """The replica that gets the request; of equally loaded ones the first."""
     replicas = st.ri.shape[0]
+    if router == CHOSEN:
+        return int(todo[0])
     if replicas == 1 or router == ROUND_ROBIN:
         place = turn % replicas
         for step in range(replicas):
@@ -89,6 +92,7 @@ def feed(
     cached: NDArray[np.int64],
     urgent: NDArray[np.int64],
     todo: NDArray[np.int64],
+    given: NDArray[np.int64],
 ) -> int:
     """Route requests that arrive in this order, then run on to the last arrival.
 
@@ -105,6 +109,7 @@ def feed(
         cached: prompt tokens that need not be computed; empty for none.
         urgent: 1 for requests that go before others; empty for none.
         todo: scratch, one place per replica and at least two.
+        given: replica of each request where the router is ``CHOSEN``; empty otherwise.
 
     Returns:
         Requests taken; fewer than given when a queue is full, which is overload.
@@ -117,6 +122,8 @@ def feed(
         count = candidates(st, router, turn, seed, now, todo)
         for stage in range(2):
             if stage == 1:
+                if router == CHOSEN:
+                    todo[0] = given[i]
                 chosen = choose(st, router, turn, now, todo)
                 todo[0] = chosen
                 count = 1
@@ -132,10 +139,12 @@ def feed(
 
 @event_loop
 def drain(st: State, en: Engine, tb: Times, until: float) -> None:
-    """Run every replica until ``until``, or until it has nothing left to do."""
+    """Run every replica until ``until``, or until it has nothing left to do; the end of a repair is no end of an iteration."""
     for r in range(st.ri.shape[0]):
+        idle = st.ri[r, f.CLOSED] > 0 and st.ri[r, f.OUTSTANDING] == 0
         advance(st, en, tb, r, until)
-        st.spent[f.LAST_END] = max(st.spent[f.LAST_END], st.rf[r, f.CLOCK])
+        if not idle:
+            st.spent[f.LAST_END] = max(st.spent[f.LAST_END], st.rf[r, f.CLOCK])
 
 
 @event_loop
@@ -148,11 +157,19 @@ def fail(st: State, en: Engine, tb: Times, r: int, now: float, back: float) -> i
     Returns:
         Requests that went elsewhere.
     """
-    advance(st, en, tb, r, now)
+    for other in range(st.ri.shape[0]):
+        advance(st, en, tb, other, now)
+    moment = max(now, st.rf[r, f.CLOCK])
     while st.ri[r, f.RUNNING] > 0:
         preempt_youngest(st, en, r)
+    if en.static:
+        st.ri[r, f.GHOSTS] = 0
+        st.rf[r, f.CONTEXT] = 0.0
     st.ri[r, f.CLOSED] = 1
     moved, mask = 0, st.qi.shape[1] - 1
+    if en.cache != f.EVERYWHERE:
+        for step in range(st.ri[r, f.QUEUE]):
+            st.qi[r, (st.ri[r, f.HEAD] + step) & mask, f.CACHED] = 0
     for _ in range(st.ri[r, f.QUEUE]):
         best, least = -1, CLOSED_LOAD
         for other in range(st.ri.shape[0]):
@@ -161,17 +178,17 @@ def fail(st: State, en: Engine, tb: Times, r: int, now: float, back: float) -> i
                 best, least = other, here
         if best < 0:
             break
-        if st.rf[best, f.CLOCK] < now:
-            advance(st, en, tb, best, now)
+        if st.rf[best, f.CLOCK] < moment:
+            advance(st, en, tb, best, moment)
         if st.ri[best, f.RUNNING] + st.ri[best, f.QUEUE] == 0:
-            st.rf[best, f.CLOCK] = max(st.rf[best, f.CLOCK], now)
+            st.rf[best, f.CLOCK] = max(st.rf[best, f.CLOCK], moment)
         source = st.ri[r, f.HEAD]
-        target = (st.ri[best, f.HEAD] + st.ri[best, f.QUEUE]) & mask
+        target = queue_place(st, best, st.qi[r, source, f.QUEUE_URGENT])
         for column in range(f.QUEUE_INTS):
             st.qi[best, target, column] = st.qi[r, source, column]
         for column in range(2):
             st.qf[best, target, column] = st.qf[r, source, column]
-        if st.ri[best, f.QUEUE] == 0:
+        if target == st.ri[best, f.HEAD]:
             st.ri[best, f.BLOCKED] = 0
         st.ri[best, f.QUEUE] += 1
         st.ri[best, f.OUTSTANDING] += 1
@@ -180,6 +197,7 @@ def fail(st: State, en: Engine, tb: Times, r: int, now: float, back: float) -> i
         st.ri[r, f.QUEUE] -= 1
         st.ri[r, f.OUTSTANDING] -= 1
         moved += 1
+    st.spent[f.LAST_END] = max(st.spent[f.LAST_END], st.rf[r, f.CLOCK])
     st.rf[r, f.CLOCK] = max(st.rf[r, f.CLOCK], back)
     st.rf[r, f.DUE] = st.rf[r, f.CLOCK] if st.ri[r, f.QUEUE] > 0 else math.inf
     return int(moved)

@@ -17,7 +17,7 @@ from suanzhang.sim import state as f
 from suanzhang.sim.arrivals import Traffic, joined, stream
 from suanzhang.sim.cell import FOREVER, NO_CACHE, ROUTERS, drain, feed, scratch
 from suanzhang.sim.histogram import summarise
-from suanzhang.sim.operations import Autoscaler, Failures, Operations
+from suanzhang.sim.operations import Autoscaler, Failures, Operations, spans_between
 from suanzhang.sim.replica import outstanding, result, stop_if_broken, urgent_first
 from suanzhang.sim.state import Engine, State, Times, engine, new_state, times
 from suanzhang.spec.sim import EngineSettings, Floats, Ints, IterationTable, RequestBatch, RequestRecord, SimResult, Timeline
@@ -142,7 +142,7 @@ def run_cell(
         if records:
             given.append(piece)
         for columns in between_events(piece, planned, (st, en, tb)):
-            taken += feed(st, en, tb, ROUTERS[router], key[0], taken, *columns, todo)
+            taken += feed(st, en, tb, ROUTERS[router], key[0], taken, *columns, todo, NO_CACHE)
             if st.tally[f.FULL]:
                 break
         if debug:
@@ -175,18 +175,9 @@ def between_events(
     piece: RequestBatch, planned: Operations | None, cell: tuple[State, Engine, Times]
 ) -> Iterator[tuple[Floats, Ints, Ints, Ints, Ints]]:
     """The requests of a piece, cut where something happens to a replica; each event happens between two cuts."""
-    low, count = 0, len(piece)
-    while low < count:
-        high = count
-        if planned is not None:
-            while planned.next_s <= piece.arrival_s[low]:
-                planned.act(*cell)
-            high = int(np.searchsorted(piece.arrival_s, planned.next_s))
-        cut = slice(low, high)
-        further = (NO_CACHE if column is None else column[cut] for column in (piece.cached_tokens, piece.urgent))
-        cached, urgent = further
+    for cut in spans_between(piece.arrival_s, 0, len(piece), planned, cell):
+        cached, urgent = (NO_CACHE if column is None else column[cut] for column in (piece.cached_tokens, piece.urgent))
         yield piece.arrival_s[cut], piece.input_tokens[cut], piece.output_tokens[cut], cached, urgent
-        low = high
 
 
 def merged_records(parts: list[SimResult]) -> RequestRecord | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +13,7 @@ from suanzhang.errors import InputError
 from suanzhang.sim import state as f
 from suanzhang.sim.cell import drain, fail
 from suanzhang.sim.state import Engine, State, Times
+from suanzhang.spec.sim import Floats
 
 DOWN, UP, READY, TICK = range(4)
 
@@ -61,6 +63,7 @@ class Operations:
         down, starting: replicas in repair, and in their cold start.
         failed: failures so far.
         moved: requests that a failure sent elsewhere.
+        forget: called with the number of a replica that has lost what its cache held; None where nobody asks.
     """
 
     failures: Failures | None
@@ -75,6 +78,7 @@ class Operations:
     failed: int = 0
     moved: int = 0
     order: int = 0
+    forget: Callable[[int], None] | None = None
 
     def begin(self, st: State, now: float) -> None:
         """Open the first replicas and plan the first events.
@@ -114,11 +118,13 @@ class Operations:
         elif kind == READY:
             self.starting.discard(r)
             st.ri[r, f.CLOSED] = int(r in self.down)
+            self.lost(r)
         elif self.failures is not None and kind == DOWN:
             back = now + float(self.draws.exponential(self.failures.repair_s))
-            if r in self.on_since and r not in self.starting:
+            if (r in self.on_since and r not in self.starting) or r in self.emptying:
                 self.failed += 1
                 self.moved += fail(st, en, tb, r, now, back)
+                self.lost(r)
             self.down.add(r)
             self.plan(back, UP, r)
         elif self.failures is not None:
@@ -152,8 +158,48 @@ class Operations:
             st.ri[r, f.CLOSED] = 1
             self.emptying[r] = self.on_since.pop(r)
 
+    def lost(self, r: int) -> None:
+        """Tell the router, where it keeps book of caches, that this one is empty."""
+        if self.forget is not None:
+            self.forget(r)
+
     def end(self, now: float) -> None:
         """Pay for the replicas that are still on."""
         self.on_s += sum(max(now - since, 0.0) for since in (*self.on_since.values(), *self.emptying.values()))
         self.on_since.clear()
         self.emptying.clear()
+
+
+def down_spans(
+    failures: Failures, replicas: int, draws: np.random.Generator, start_s: float, end_s: float
+) -> list[tuple[float, float]]:
+    """When replicas will be down between two times: the failures that :class:`Operations` makes of the same random numbers.
+
+    Failures depend on nothing that happens to requests, so a router in front of several pools can know them beforehand: it
+    sends nothing to what is down.
+    """
+    events = [(start_s + float(draws.exponential(failures.mtbf_s)), r, True) for r in range(replicas)]
+    heapq.heapify(events)
+    spans, order = [], replicas
+    while events and events[0][0] < end_s:
+        now, _, fails = heapq.heappop(events)
+        wait = float(draws.exponential(failures.repair_s if fails else failures.mtbf_s))
+        if fails:
+            spans.append((now, now + wait))
+        heapq.heappush(events, (now + wait, order, not fails))
+        order += 1
+    return spans
+
+
+def spans_between(
+    arrivals: Floats, low: int, high: int, planned: Operations | None, cell: tuple[State, Engine, Times]
+) -> Iterator[slice]:
+    """The requests from ``low`` to below ``high``, cut where something happens to a replica: it happens between two cuts."""
+    while low < high:
+        cut = high
+        if planned is not None:
+            while planned.next_s <= arrivals[low]:
+                planned.act(*cell)
+            cut = low + int(np.searchsorted(arrivals[low:high], planned.next_s))
+        yield slice(low, cut)
+        low = cut

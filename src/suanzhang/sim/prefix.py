@@ -12,69 +12,92 @@ from dataclasses import replace
 import numpy as np
 
 from suanzhang.errors import InputError
-from suanzhang.jit import formula
+from suanzhang.jit import event, event_loop
 from suanzhang.sim.fleet import merge
 from suanzhang.sim.replica import simulate
 from suanzhang.spec.sim import EngineSettings, Ints, IterationTable, RequestBatch, RequestRecord, SimResult
 
 SLACK_PROMPTS = 16.0
 """The prefix-aware router passes over a replica that was sent this many prompts more than the least used one."""
+SENT, HELD, NEWEST, OLDEST, TIME = range(5)
+"""What a router knows of a replica: prompt tokens sent, what its cache holds, both ends of the order of use, the time there."""
+MARKS = 5
 
 
-@formula
+@event
+def open_from(turn: int, closed: Ints) -> int:
+    """The replica whose turn it is, or the next one that is open; the first again when none is."""
+    replicas = len(closed)
+    for step in range(replicas):
+        if closed[(turn + step) % replicas] == 0:
+            return int((turn + step) % replicas)
+    return turn % replicas
+
+
+@event
+def least_sent(marks: Ints, closed: Ints) -> int:
+    """Prompt tokens that the least used open replica was sent."""
+    least = -1
+    for r in range(len(closed)):
+        if closed[r] == 0 and (least < 0 or marks[SENT, r] < least):
+            least = marks[SENT, r]
+    return int(least)
+
+
+@event_loop
 def _walk(
     blocks: Ints,
     ends: Ints,
     tokens: Ints,
+    span: Ints,
     capacity: int,
     aware: bool,
-    slack: float,
+    closed: Ints,
+    marks: Ints,
     last: Ints,
     ring: Ints,
     chosen: Ints,
     hits: Ints,
 ) -> None:
-    """Send each request to a replica and touch its blocks there; ``last`` holds the time of the last use of a block."""
+    """Send the requests of a span to replicas and touch their blocks there; ``last`` holds the time of the last use of a block.
+
+    ``marks`` is what is known of each replica from span to span, in the order of ``SENT`` and those beside it.
+    """
     replicas, size = last.shape[0], ring.shape[1]
-    sent = np.zeros(replicas, np.int64)
-    held = np.zeros(replicas, np.int64)
-    head = np.zeros(replicas, np.int64)
-    tail = np.zeros(replicas, np.int64)
-    clock, low = 0, 0
-    for i in range(len(ends)):
+    low = ends[span[0] - 1] if span[0] > 0 else 0
+    for i in range(span[0], span[1]):
         high = ends[i]
-        best, longest = i % replicas, -1
-        least = sent[0]
-        for r in range(1, replicas):
-            least = min(least, sent[r])
-        if aware:
+        best, longest = open_from(i, closed), -1
+        least = least_sent(marks, closed)
+        if aware and least >= 0:
             for step in range(replicas):
                 r = (i + step) % replicas
                 found = 0
                 while low + found < high and last[r, blocks[low + found]] >= 0:
                     found += 1
-                if found > longest and sent[r] <= least + slack * tokens[i]:
+                if closed[r] == 0 and found > longest and marks[SENT, r] <= least + SLACK_PROMPTS * tokens[i]:
                     best, longest = r, found
         found = 0
         while low + found < high and last[best, blocks[low + found]] >= 0:
             found += 1
         chosen[i], hits[i] = best, found
-        sent[best] += tokens[i]
+        marks[SENT, best] += tokens[i]
         for place in range(low, high):
             block = blocks[place]
-            clock += 1
+            marks[TIME, best] += 1
             if last[best, block] < 0:
-                held[best] += 1
-            last[best, block] = clock
-            ring[best, head[best] % size, 0] = block
-            ring[best, head[best] % size, 1] = clock
-            head[best] += 1
-        while held[best] > capacity:
-            old = ring[best, tail[best] % size, 0]
-            if last[best, old] == ring[best, tail[best] % size, 1]:
+                marks[HELD, best] += 1
+            last[best, block] = marks[TIME, best]
+            ring[best, marks[NEWEST, best] % size, 0] = block
+            ring[best, marks[NEWEST, best] % size, 1] = marks[TIME, best]
+            marks[NEWEST, best] += 1
+        while marks[HELD, best] > capacity:
+            at = marks[OLDEST, best] % size
+            old = ring[best, at, 0]
+            if last[best, old] == ring[best, at, 1]:
                 last[best, old] = -1
-                held[best] -= 1
-            tail[best] += 1
+                marks[HELD, best] -= 1
+            marks[OLDEST, best] += 1
         low = high
 
 
@@ -105,28 +128,8 @@ def prefix_hits(
     Raises:
         InputError: the hashes do not match the requests.
     """
-    if len(block_ends) != len(requests) or (len(block_ends) and int(block_ends[-1]) != len(blocks)):
-        raise InputError("prefix cache: block hashes do not match the requests", fix="give the hashes of every request")
-    _, dense = np.unique(blocks, return_inverse=True)
-    dense = np.ascontiguousarray(dense, np.int64)
-    last = np.full((replicas, int(dense.max(initial=0)) + 1), -1, np.int64)
-    ring = np.zeros((replicas, max(len(dense), 1), 2), np.int64)
-    chosen, hits = np.zeros(len(requests), np.int64), np.zeros(len(requests), np.int64)
-    capacity = max(int(capacity_tokens // block_tokens), 1)
-    ends = np.ascontiguousarray(block_ends, np.int64)
-    _walk(
-        dense,
-        ends,
-        np.ascontiguousarray(requests.input_tokens, np.int64),
-        capacity,
-        aware,
-        SLACK_PROMPTS,
-        last,
-        ring,
-        chosen,
-        hits,
-    )
-    return chosen, np.minimum(hits * block_tokens, requests.input_tokens - 1)
+    steering = Steering(requests, replicas, capacity_tokens, aware=aware).blocks(blocks, block_ends, block_tokens)
+    return steering.send(0, len(requests), np.zeros(replicas, np.int64))
 
 
 def simulate_prefix(
@@ -201,50 +204,128 @@ def simulate_chosen(
     return replace(whole, records=RequestRecord(**columns))
 
 
-@formula
+@event_loop
 def _walk_groups(
-    groups: Ints, shared: Ints, tokens: Ints, capacity: int, aware: bool, slack: float, last: Ints, ring: Ints, chosen: Ints,
+    groups: Ints,
+    shared: Ints,
+    tokens: Ints,
+    span: Ints,
+    capacity: int,
+    aware: bool,
+    closed: Ints,
+    marks: Ints,
+    last: Ints,
+    ring: Ints,
+    chosen: Ints,
     hits: Ints,
-) -> None:  # fmt: skip
+) -> None:
     """As ``_walk`` with prefixes as wholes; ``last`` holds the time of the last use of a prefix and its tokens."""
     replicas, size = last.shape[0], ring.shape[1]
-    sent, held = np.zeros(replicas, np.int64), np.zeros(replicas, np.int64)
-    head, tail = np.zeros(replicas, np.int64), np.zeros(replicas, np.int64)
-    for i in range(len(groups)):
-        group, best = groups[i], i % replicas
-        if aware:
-            least = sent[0]
-            for r in range(1, replicas):
-                least = min(least, sent[r])
+    for i in range(span[0], span[1]):
+        group, best = groups[i], open_from(i, closed)
+        least = least_sent(marks, closed)
+        if aware and least >= 0:
             longest = -1
             for step in range(replicas):
                 r = (i + step) % replicas
                 found = min(last[r, group, 1], shared[i]) if last[r, group, 0] >= 0 else 0
-                if found > longest and sent[r] <= least + slack * tokens[i]:
+                if closed[r] == 0 and found > longest and marks[SENT, r] <= least + SLACK_PROMPTS * tokens[i]:
                     best, longest = r, found
         hits[i] = min(last[best, group, 1], shared[i]) if last[best, group, 0] >= 0 else 0
         chosen[i] = best
-        sent[best] += tokens[i] - hits[i] if aware else tokens[i]
+        marks[SENT, best] += tokens[i] - hits[i] if aware else tokens[i]
         if last[best, group, 0] < 0:
             last[best, group, 1] = 0
         more = max(shared[i] - last[best, group, 1], 0)
         last[best, group, 0] = i
         last[best, group, 1] += more
-        held[best] += more + tokens[i] - shared[i]
+        marks[HELD, best] += more + tokens[i] - shared[i]
         for part in range(2):
-            place = head[best] % size
+            place = marks[NEWEST, best] % size
             ring[best, place, 0] = group if part == 0 else -1
             ring[best, place, 1] = i if part == 0 else tokens[i] - shared[i]
-            head[best] += 1
-        while (held[best] > capacity or head[best] - tail[best] > size - 2) and tail[best] < head[best]:
-            place = tail[best] % size
+            marks[NEWEST, best] += 1
+        while (marks[HELD, best] > capacity or marks[NEWEST, best] - marks[OLDEST, best] > size - 2) and (
+            marks[OLDEST, best] < marks[NEWEST, best]
+        ):
+            place = marks[OLDEST, best] % size
             old = ring[best, place, 0]
             if old < 0:
-                held[best] -= ring[best, place, 1]
+                marks[HELD, best] -= ring[best, place, 1]
             elif last[best, old, 0] == ring[best, place, 1]:
-                held[best] -= last[best, old, 1]
+                marks[HELD, best] -= last[best, old, 1]
                 last[best, old, 0] = -1
-            tail[best] += 1
+            marks[OLDEST, best] += 1
+
+
+class Steering:
+    """A router that looks for prefixes, piece by piece: what each replica holds now, and what was sent to it.
+
+    Args:
+        requests: in order of arrival.
+        replicas: how many, each with a cache of its own.
+        capacity_tokens: tokens that one cache keeps.
+        aware: the router looks for prefixes; otherwise requests go round.
+    """
+
+    def __init__(self, requests: RequestBatch, replicas: int, capacity_tokens: float, *, aware: bool) -> None:
+        self.tokens = np.ascontiguousarray(requests.input_tokens, np.int64)
+        self.chosen, self.hits = (np.zeros(len(requests), np.int64) for _ in range(2))
+        self.marks = np.zeros((MARKS, replicas), np.int64)
+        self.closed = np.zeros(replicas, np.int64)
+        self.capacity_tokens, self.aware, self.block_tokens = capacity_tokens, aware, 0
+        self.keys = self.extents = np.zeros(0, np.int64)
+        self.last = self.ring = np.zeros((replicas, 0, 2), np.int64)
+
+    def groups(self, groups: Ints, shared: Ints) -> Steering:
+        """Look for beginnings: the group of each request, and how many tokens of its prompt are those of the group."""
+        mean = max(float(self.tokens.mean()), 1.0)
+        entries = 4 * int(min(len(self.tokens), max(int(self.capacity_tokens), 1) / mean)) + 16
+        self.keys = np.ascontiguousarray(groups, np.int64)
+        self.extents = np.ascontiguousarray(np.minimum(shared, self.tokens), np.int64)
+        self.last = np.full((len(self.closed), int(groups.max(initial=0)) + 1, 2), -1, np.int64)
+        self.ring = np.zeros((len(self.closed), entries, 2), np.int64)
+        return self
+
+    def blocks(self, blocks: Ints, block_ends: Ints, block_tokens: int) -> Steering:
+        """Look for blocks: their hashes, request after request, where those of each end, and the tokens of one.
+
+        Raises:
+            InputError: the hashes do not match the requests.
+        """
+        count = len(self.tokens)
+        if len(block_ends) != count or (count and int(block_ends[-1]) != len(blocks)):
+            raise InputError("prefix cache: block hashes do not match the requests", fix="give the hashes of every request")
+        _, dense = np.unique(blocks, return_inverse=True)
+        self.keys = np.ascontiguousarray(dense, np.int64)
+        self.extents, self.block_tokens = np.ascontiguousarray(block_ends, np.int64), block_tokens
+        self.last = np.full((len(self.closed), int(self.keys.max(initial=0)) + 1), -1, np.int64)
+        self.ring = np.zeros((len(self.closed), max(len(dense), 1), 2), np.int64)
+        return self
+
+    def lose(self, r: int) -> None:
+        """A replica has lost its cache: it failed, or it was started anew."""
+        self.last[r] = -1
+        self.marks[HELD, r] = 0
+        self.marks[OLDEST, r] = self.marks[NEWEST, r]
+
+    def send(self, low: int, high: int, closed: Ints) -> tuple[Ints, Ints]:
+        """Replica, and tokens found there, of the requests from ``low`` to below ``high``; none goes to a closed replica.
+
+        One that opens again counts as sent what the least used one was, so that it does not get all requests at once.
+        """
+        opened, others = (self.closed > 0) & (closed == 0), (self.closed == 0) & (closed == 0)
+        if opened.any() and others.any():
+            self.marks[SENT, opened] = np.maximum(self.marks[SENT, opened], self.marks[SENT, others].min())
+        self.closed = closed.copy()
+        span, piece = np.array([low, high]), slice(low, high)
+        walk, unit = (_walk, self.block_tokens) if self.block_tokens else (_walk_groups, 1)
+        capacity = max(int(self.capacity_tokens // unit), 1)
+        walk(
+            self.keys, self.extents, self.tokens, span, capacity, self.aware, self.closed, self.marks, self.last, self.ring,
+            self.chosen, self.hits,
+        )  # fmt: skip
+        return self.chosen[piece], np.minimum(self.hits[piece] * unit, self.tokens[piece] - 1)
 
 
 def group_hits(
@@ -268,14 +349,5 @@ def group_hits(
     Returns:
         Replica numbers, and cached tokens (the last token of a prompt is always computed).
     """
-    tokens = np.ascontiguousarray(requests.input_tokens, np.int64)
-    capacity = max(int(capacity_tokens), 1)
-    last = np.full((replicas, int(groups.max(initial=0)) + 1, 2), -1, np.int64)
-    entries = 4 * int(min(len(tokens), capacity / max(float(tokens.mean()), 1.0))) + 16
-    ring = np.zeros((replicas, entries, 2), np.int64)
-    chosen, hits = np.zeros(len(tokens), np.int64), np.zeros(len(tokens), np.int64)
-    begins = np.ascontiguousarray(np.minimum(shared, tokens), np.int64)
-    _walk_groups(
-        np.ascontiguousarray(groups, np.int64), begins, tokens, capacity, aware, SLACK_PROMPTS, last, ring, chosen, hits
-    )
-    return chosen, np.minimum(hits, tokens - 1)
+    steering = Steering(requests, replicas, capacity_tokens, aware=aware).groups(groups, shared)
+    return steering.send(0, len(requests), np.zeros(replicas, np.int64))

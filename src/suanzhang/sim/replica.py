@@ -88,7 +88,7 @@ def simulate(
     for low, high in _pieces(len(arrivals), half, DEBUG_PIECE if debug else len(arrivals)):
         piece = slice(low, high)
         columns = (arrivals[piece], inputs[piece], outputs[piece], cached[piece], urgent[piece])
-        taken += feed(st, en, tb, ROUTERS[router], seed, low, *columns, todo)
+        taken += feed(st, en, tb, ROUTERS[router], seed, low, *columns, todo, NO_CACHE)
         if debug:
             stop_if_broken(st, en, taken)
         if high in (half, len(arrivals)) or st.tally[f.FULL]:
@@ -101,7 +101,7 @@ def simulate(
     if debug:
         stop_if_broken(st, en, taken)
     growing = full or is_growing(arrivals[half:], marks[0][2], marks[-1][2])
-    rate = _rate(marks) if growing else float(st.tally[f.FINISHED]) / max(float(st.spent[f.LAST_END]), 1e-12)
+    rate = rate_of(marks) if growing else float(st.tally[f.FINISHED]) / max(float(st.spent[f.LAST_END]), 1e-12)
     return result(st, en, taken, growing, rate, start, requests if records else None)
 
 
@@ -158,7 +158,7 @@ def is_growing(arrivals: Floats, before: int, after: int) -> bool:
     return after - before > GROWTH_SIGMAS * max(variation, 0.1) * math.sqrt(count) + 0.01 * before
 
 
-def _rate(marks: list[tuple[float, int, int]]) -> float:
+def rate_of(marks: list[tuple[float, int, int]]) -> float:
     """Requests finished per second after the first half, or from the start when the queue filled before it."""
     begin = marks[0] if len(marks) > 1 and marks[1][0] > marks[0][0] else (0.0, 0, 0)
     end = marks[-1]

@@ -210,7 +210,7 @@ def preempt_youngest(st: State, en: Engine, r: int) -> None:
     st.qi[r, head, f.INPUT] = st.si[r, s, f.INPUT]
     st.qi[r, head, f.OUTPUT] = st.si[r, s, f.OUTPUT]
     st.qi[r, head, f.MADE] = made
-    st.qi[r, head, f.CACHED] = st.si[r, s, f.CACHED]
+    st.qi[r, head, f.CACHED] = 0 if en.cache == f.CARRIED else st.si[r, s, f.CACHED]
     st.qi[r, head, f.IDENT] = st.si[r, s, f.IDENT]
     st.qi[r, head, f.QUEUE_URGENT] = st.si[r, s, f.URGENT]
     st.qf[r, head, f.ARRIVAL] = st.sf[r, s, f.ARRIVAL]

@@ -44,6 +44,9 @@ SPENT = 4
 
 NEVER = 2**62
 """A decode step that does not come."""
+EVERYWHERE, LOCAL, CARRIED = range(3)
+"""Where the cached part of a prompt lies: on every replica, on its own alone (gone when that one fails), or in the pages
+that came over a link for this request (gone when it loses its pages too)."""
 
 
 class Engine(NamedTuple):
@@ -64,6 +67,7 @@ class Engine(NamedTuple):
     max_queue: int
     warmup_s: float
     bin_s: float
+    cache: int
 
 
 class Times(NamedTuple):
@@ -98,8 +102,8 @@ class State(NamedTuple):
     line: NDArray[np.float64]
 
 
-def engine(settings: EngineSettings, warmup_s: float = 0.0, bin_s: float = 0.0) -> Engine:
-    """The settings as the core reads them.
+def engine(settings: EngineSettings, warmup_s: float = 0.0, bin_s: float = 0.0, cache: int = EVERYWHERE) -> Engine:
+    """The settings as the core reads them; ``cache`` says where the cached part of a prompt lies.
 
     Raises:
         InputError: a setting is not positive, or an acceptance is no probability.
@@ -137,6 +141,7 @@ def engine(settings: EngineSettings, warmup_s: float = 0.0, bin_s: float = 0.0) 
         max_queue=int(settings.max_queue),
         warmup_s=float(warmup_s),
         bin_s=float(bin_s),
+        cache=int(cache),
     )
 
 

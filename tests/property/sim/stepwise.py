@@ -48,6 +48,7 @@ class Replica:
     finished: list = field(default_factory=list)
     least_free: int = 10**9
     last_done: int = 0
+    lost: str = "never"  # when the cached part of a prompt is lost: "never", "failure", or "pages"
 
     def __post_init__(self):
         s = self.settings
@@ -75,6 +76,8 @@ class Replica:
         if q.decoding:
             q.made += int(self.growth * q.rounds)
         q.decoding, q.pages, q.computed, q.rounds = False, 0, 0, 0
+        if self.lost == "pages":
+            q.cached = 0
         self.waiting.insert(0, q)
         self.preemptions += 1
 

@@ -52,7 +52,7 @@ def test_memory_is_sound_after_every_few_requests(seed, policy, blocks, rate, re
     for low in range(0, 280, size):
         part = slice(low, low + size)
         columns = (requests.arrival_s[part], requests.input_tokens[part], requests.output_tokens[part])
-        feed(memory, en, tb, ROUTERS[router], seed, low, *columns, NO_CACHE, requests.urgent[part], todo)
+        feed(memory, en, tb, ROUTERS[router], seed, low, *columns, NO_CACHE, requests.urgent[part], todo, NO_CACHE)
         assert broken(memory, en, min(low + size, 280)) == []
         assert np.all(memory.rf[:, f.CLOCK] >= clock)
         clock = memory.rf[:, f.CLOCK].copy()
