@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from suanzhang.app.serve_spread import times
 from suanzhang.catalog.chips import chip as find_chip
-from suanzhang.money.procurement.calendar import month_name
+from suanzhang.money.procurement.calendar import month_name, month_number
 from suanzhang.money.procurement.shape import spot_share
 from suanzhang.perf.goodput import LLAMA3_FAILURES_PER_CHIP_DAY
 from suanzhang.spec.buy import BuyResult
 from suanzhang.spec.plan import Risk, ServicePlan, TrainingPlan
+from suanzhang.spec.question import Question
 from suanzhang.spec.result import Z95, Interval
-from suanzhang.units import DAY_S, format_count
+from suanzhang.units import DAY_S, MONTH_S, format_count
 
 if TYPE_CHECKING:
     from suanzhang.app.plan import Sized
@@ -66,15 +67,21 @@ def _training_risks(sized: Sized, training: TrainingPlan) -> list[Risk]:
     ]  # fmt: skip
     ask = next(ask for ask in sized.question.train if ask.name == training.name)
     if ask.deadline_s is not None:
-        late = chance_above(ask.deadline_s / DAY_S, option.days_interval)
+        allowed, waited = ask.deadline_s / DAY_S, _days_waited(sized.question, ask.start, training.start)
+        late = chance_above(max(allowed - waited, 1.0), option.days_interval)
         span = f"{option.days_interval.p05:.0f} to {option.days_interval.p95:.0f}"
-        found.append(
-            Risk(
-                f"{training.name} misses its deadline", late, "fraction",
-                f"predicted {option.days:.0f} days ({span}) against {ask.deadline_s / DAY_S:.0f}",
-            )
-        )  # fmt: skip
+        words = f"predicted {option.days:.0f} days ({span}) against {allowed - waited:.0f}"
+        if waited > 0.0:
+            first = ask.start or sized.question.start
+            words += f" left: it starts in {training.start}, and its {allowed:.0f} days count from {first}"
+        found.append(Risk(f"{training.name} misses its deadline", late, "fraction", words))
     return found
+
+
+def _days_waited(question: Question, wanted: str, start: str) -> float:
+    """Days from the month in which a run may start, from which its deadline counts, to the one in which it does."""
+    months = month_number(start) - month_number(wanted or question.start)
+    return max(months, 0) * MONTH_S / DAY_S
 
 
 def _failures(count: float, days: Interval) -> Interval | None:
