@@ -463,7 +463,7 @@ def _links(chip: ChipSpec, found: _Finder) -> LinkArgs:
         node_chips=float(max(chip.scale_up_domain, chip.node.chips, 1)),
         switched=1.0 if chip.scale_up_domain > 1 else 0.0,
         nic_bytes_per_s=chip.node.nic_bytes_per_s or constant("nic_bytes_per_s"),
-        nic_efficiency=constant("nic_efficiency"),
+        nic_efficiency=chip.node.nic_efficiency or constant("nic_efficiency"),
         nic_base_s=constant("nic_base_s"),
         nic_hop_s=constant("nic_hop_s"),
         allreduce=_table(direct) if direct else _over_switch(_table(ring, "all_reduce"), chip.scale_up_domain),

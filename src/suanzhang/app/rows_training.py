@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any, Literal
 
 from suanzhang import units
+from suanzhang.app.physics_data import constant
 from suanzhang.app.rows_measured import train_memory, train_step_s
 from suanzhang.app.train_model import pack
 from suanzhang.catalog import chips as chip_catalog
@@ -320,7 +321,9 @@ _LARGEST_SERVER = 16
 
 
 @cache
-def chip_in_node(name: str, per_node: int, link_gbyte_per_s: float, network_gbit_per_s: float) -> ChipSpec:
+def chip_in_node(
+    name: str, per_node: int, link_gbyte_per_s: float, network_gbit_per_s: float, nic_efficiency: float = 0.0
+) -> ChipSpec:
     """The catalog's chip in the node and network that a row states; zeros leave what the catalog says.
 
     Raises:
@@ -333,6 +336,7 @@ def chip_in_node(name: str, per_node: int, link_gbyte_per_s: float, network_gbit
         domain = per_node if domain == chip.node.chips else min(domain, per_node) if domain < chip.node.chips else domain
     if network_gbit_per_s:
         node = replace(node, nic_bytes_per_s=network_gbit_per_s * units.GIGA / units.BITS_PER_BYTE)
+    node = replace(node, nic_efficiency=nic_efficiency or node.nic_efficiency)
     link = chip.link_bytes_per_s
     if link_gbyte_per_s and link and chip.vendor.lower() == "nvidia":
         link = link_gbyte_per_s * units.GIGA / 2.0
@@ -341,10 +345,28 @@ def chip_in_node(name: str, per_node: int, link_gbyte_per_s: float, network_gbit
 
 def chip_of(row: TrainRow) -> ChipSpec:
     """The chip of a row, in the node and network of the row."""
+    stated = (row.chip, row.chips_per_node or 0, row.intra_link_gbyte_per_s or 0.0, row.network_gbit_per_s or 0.0)
     try:
-        return chip_in_node(row.chip, row.chips_per_node or 0, row.intra_link_gbyte_per_s or 0.0, row.network_gbit_per_s or 0.0)
+        return chip_in_node(*stated, nic_efficiency=_network_efficiency(row))
     except CatalogError as error:
         raise _UnusableError(f"chip {row.chip!r} not in the catalog") from error
+
+
+_OMNIPATH = r"bigscience"
+"""Who ran on Omni-Path (the cluster Jean Zay, which measured its own network), not on InfiniBand or Ethernet."""
+_FAR_PORTS = (r"tuning log", "02-25")
+"""The log that says on which day chips, processes and ports were bound together: rows before it are slower for that."""
+_LOG_DAY = re.compile(r"table row (\d\d-\d\d)")
+
+
+def _network_efficiency(row: TrainRow) -> float:
+    """Share of its network that a row's cluster was measured to reach; 0 where nobody measured it."""
+    if not re.search(_OMNIPATH, row.source, re.IGNORECASE):
+        return 0.0
+    log, bound = _FAR_PORTS
+    day = _LOG_DAY.search(row.where)
+    far = re.search(log, row.source, re.IGNORECASE) and day is not None and day.group(1) < bound
+    return constant("omnipath_far_efficiency" if far else "omnipath_efficiency")
 
 
 _PRECISIONS: tuple[tuple[str, str], ...] = (

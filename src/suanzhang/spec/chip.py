@@ -34,11 +34,13 @@ class NodeSpec:
         chips: chips in one node.
         power_w: largest electrical power of the node with its chips [W]; 0 when unknown.
         nic_bytes_per_s: network bandwidth per chip, one direction [B/s]; 0 when unknown.
+        nic_efficiency: share of it that large messages reach; 0 for that of rail-optimised InfiniBand.
     """
 
     chips: int
     power_w: float
     nic_bytes_per_s: float
+    nic_efficiency: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@ from dataclasses import replace
 
 import pytest
 
+from suanzhang.app.physics import operator_args
+from suanzhang.app.physics_data import constant
 from suanzhang.app.rows_measured import train_memory, train_step_s
 from suanzhang.app.rows_training import Skip, TrainCase, chip_in_node, train_case
 from suanzhang.evidence.rows import parse_rows, shipped_rows
@@ -100,6 +102,16 @@ def test_a_rack_keeps_its_domain_and_a_server_takes_the_rows_size():
     server = chip_in_node("V100-32G-SXM", 4, 300.0, 100.0)
     assert (rack.scale_up_domain, rack.node.nic_bytes_per_s) == (72, 50e9)
     assert (server.scale_up_domain, server.node.chips, server.node.nic_bytes_per_s) == (4, 4, 12.5e9)
+
+
+def test_a_cluster_that_measured_its_network_has_what_it_measured():
+    """The log says that rows before the day on which ports were bound to their chips do not compare with later ones."""
+    log = [row for row in BY_ID.values() if "tuning log" in row.source]
+    before, after = (next(row for row in log if f"table row {day}" in row.where) for day in ("02-21", "02-26"))
+    shares = [train_case(row).chip.node.nic_efficiency for row in (before, after, BASE)]
+    assert shares == [0.405, 0.70, 0.0]
+    reached = [operator_args(train_case(row).chip, "bf16").link.nic_efficiency for row in (before, after, BASE)]
+    assert reached == [0.405, 0.70, constant("nic_efficiency")]
 
 
 def test_a_rate_becomes_a_time_only_with_its_convention():
