@@ -117,8 +117,8 @@ _CONTAINER = re.compile(r"(?<![\d.])(2[2-9])\.(0[1-9]|1[0-2])(?![\d])|\b20(2\d)(
 
 _SYNC_LAUNCH = r"bigscience.*tuning log"
 """Logs that say that every kernel was waited for (``CUDA_LAUNCH_BLOCKING=1``, against hangs)."""
-_OLDER_THAN_PAPER = ((r"zero bubble", "2022-12"),)
-"""Papers whose code is a fork of software older than themselves."""
+_OLDER_THAN_PAPER = ((r"zero bubble", "2022-12"), (r"mlperf training v3\.0", "2023-05"))
+"""Papers whose code is a fork of software older than themselves, and a round of benchmarks that was due in the spring."""
 
 
 def _released(row: TrainRow) -> str:

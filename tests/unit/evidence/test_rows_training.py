@@ -114,6 +114,12 @@ def test_a_cluster_that_measured_its_network_has_what_it_measured():
     assert reached == [0.405, 0.70, constant("nic_efficiency")]
 
 
+def test_a_round_due_in_spring_ran_with_the_software_of_spring():
+    """The rows of one submitter name a container of April; the other's, with the same code and times, name none."""
+    spring = [row for row in BY_ID.values() if "MLPerf Training v3.0" in row.source and "H100" in row.chip]
+    assert {train_case(row).stack.id for row in spring} == {"nemo-2023"}
+
+
 def test_a_rate_becomes_a_time_only_with_its_convention():
     model = train_case(BASE).job.model
     bare = replace(BASE, measured={"tflops_per_chip": 400.0})
