@@ -10,6 +10,7 @@ from suanzhang.app.buy import RiskOptions, plan_purchases
 from suanzhang.app.buy_sites import moving_of, placed_sites
 from suanzhang.app.plan_answer import assemble
 from suanzhang.app.plan_asks import World, month_index, resolve_world
+from suanzhang.app.plan_replicas import with_whole_replicas
 from suanzhang.app.plan_sizing import (
     SizedAsk,
     SizedTraining,
@@ -68,7 +69,12 @@ def plan(question: Question | str | Path, *, deep: bool = False, progress: Calla
         sized = size_question(asked, tell)
         tell("schedule purchases")
         with watched(progress) as (watch, stop):
-            bought = replace(schedule(sized, deep=deep or asked.deep, watch=watch, progress=tell), interrupted=stop.early)
+            bought = schedule(sized, deep=deep or asked.deep, watch=watch, progress=tell)
+            if bought.scenarios == 1:
+                sized, bought = with_whole_replicas(
+                    sized, bought, lambda less: schedule(less, deep=False, watch=watch, progress=tell), watch.stop
+                )
+            bought = replace(bought, interrupted=stop.early)
             aside = Watch(watch.clock, watch.stop)
 
             def again(change: Sized, gap: float = WHAT_IF_GAP) -> BuyResult:
