@@ -10,6 +10,7 @@ from suanzhang.app.buy import RiskOptions, plan_purchases
 from suanzhang.app.buy_sites import moving_of, placed_sites
 from suanzhang.app.plan_answer import assemble
 from suanzhang.app.plan_asks import World, month_index, resolve_world
+from suanzhang.app.plan_early import with_early_starts
 from suanzhang.app.plan_replicas import with_whole_replicas
 from suanzhang.app.plan_sizing import (
     SizedAsk,
@@ -71,8 +72,8 @@ def plan(question: Question | str | Path, *, deep: bool = False, progress: Calla
         with watched(progress) as (watch, stop):
             bought = schedule(sized, deep=deep or asked.deep, watch=watch, progress=tell)
             if bought.scenarios == 1:
-                sized, bought = with_whole_replicas(
-                    sized, bought, lambda less: schedule(less, deep=False, watch=watch, progress=tell), watch.stop
+                sized, bought = refined(
+                    sized, bought, lambda other: schedule(other, deep=False, watch=watch, progress=tell), watch.stop
                 )
             bought = replace(bought, interrupted=stop.early)
             aside = Watch(watch.clock, watch.stop)
@@ -109,6 +110,14 @@ def size_question(question: Question, progress: Callable[[str], None]) -> Sized:
     services = tuple(size_ask(ask, question, world, trainings, progress) for ask in question.serve)
     demands = tuple(training_demand(one) for one in trainings) + tuple(service_demand(one, question) for one in services)
     return Sized(question, world, trainings, services, demands)
+
+
+def refined(
+    sized: Sized, found: BuyResult, solve: Callable[[Sized], BuyResult], stop: Callable[[], bool]
+) -> tuple[Sized, BuyResult]:
+    """A plan for one future without what its proportions hide: slivers of replicas, and runs that wait for nothing."""
+    sized, found = with_whole_replicas(sized, found, solve, stop)
+    return sized, with_early_starts(sized, found, solve, stop)
 
 
 def physics_spreads(sized: Sized) -> dict[tuple[str, str], Interval]:

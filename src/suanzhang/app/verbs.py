@@ -7,8 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from suanzhang.app.plan import DEEP_SCENARIOS, physics_spreads, schedule, size_question
-from suanzhang.app.plan_replicas import with_whole_replicas
+from suanzhang.app.plan import DEEP_SCENARIOS, physics_spreads, refined, schedule, size_question
 from suanzhang.app.question import read_question
 from suanzhang.errors import InputError
 from suanzhang.money.figures import instead
@@ -110,8 +109,8 @@ def buy(
         with watched(progress) as (watch, stop):
             found = schedule(sized, deep=deep, risk=risk, watch=watch, progress=tell)
             if count == 1:
-                sized, found = with_whole_replicas(
-                    sized, found, lambda less: schedule(less, deep=False, risk=risk, watch=watch, progress=tell), watch.stop
+                sized, found = refined(
+                    sized, found, lambda other: schedule(other, deep=False, risk=risk, watch=watch, progress=tell), watch.stop
                 )
             charged = charge_back(found, *charging(sized))
             found = replace(found, charge_back=charged, warnings=(*notes, *found.warnings), interrupted=stop.early)
