@@ -23,7 +23,7 @@ from suanzhang.catalog.markets import markets
 from suanzhang.catalog.sites import site as find_site
 from suanzhang.catalog.sources import sources as all_sources
 from suanzhang.errors import Infeasible, InputError, SolverError
-from suanzhang.money.costs import chip_costs, edited
+from suanzhang.money.costs import chip_costs, chip_part, edited
 from suanzhang.money.figures import figure, figures
 from suanzhang.money.procurement.calendar import month_number
 from suanzhang.money.procurement.master import tail_mean
@@ -192,7 +192,7 @@ def _valued(
         for offer in known.offers:
             if offer.kind == "buy" and offer.chip == one.chip:
                 price = offer.price.value * rate(offer.price.unit.partition("/")[0], currency, known.date).value
-                prices.append(max(price - costs[one.chip].host, 0.5 * price) if offer.includes_host else price)
+                prices.append(chip_part(price, costs[one.chip].host, offer.includes_host))
         if not prices:
             unknown.add(one.chip)
         found.append(replace(one, value_per_chip=min(prices, default=0.0)))
@@ -335,7 +335,7 @@ def _beyond(problem: PurchaseProblem, tried: MonteCarlo | None) -> tuple[str, ..
 
 def _held_back(problem: PurchaseProblem, plan: ProcurementPlan, watch: Watch) -> tuple[str, ...]:
     """A line where the budget, not supply, makes services wait: how much, and the budget with which they would not."""
-    waits = [share.size for share in plan.shares if share.chip == "waiting"]
+    waits = [share.size_factor for share in plan.shares if share.chip == "waiting"]
     if not waits or not any(limit.kind == "budget" for limit in plan.binding) or watch.stop():
         return ()
     least = enough_budget(problem, Watch(watch.clock, watch.stop))
@@ -420,11 +420,17 @@ def _costs(
     demands: tuple[Demand, ...],
 ) -> ChipCosts:
     spec = chip(name)
-    bought = [offer.price.value for offer in offers if offer.kind == "buy" and offer.chip == name]
     per_usd = rate("USD", currency, date).value
-    price, place, joined = min(bought, default=0.0), site_in(site, currency, date), _largest(name, demands)
+    price, place, joined = chip_price(name, offers, per_usd), site_in(site, currency, date), _largest(name, demands)
     costs = chip_costs(spec, price, place, months, currency, per_usd, joined)
     return edited(costs, **edits[name]) if name in edits else costs
+
+
+def chip_price(name: str, offers: tuple[Offer, ...], per_usd: float) -> float:
+    """Lowest price of a chip without its server among the offers that sell it; 0 where none does."""
+    host = figure("host_per_chip").value * per_usd
+    bought = (offer for offer in offers if offer.kind == "buy" and offer.chip == name)
+    return min((chip_part(offer.price.value, host, offer.includes_host) for offer in bought), default=0.0)
 
 
 def _largest(name: str, demands: tuple[Demand, ...]) -> float:

@@ -9,6 +9,7 @@ from suanzhang.errors import Infeasible, SolverError
 from suanzhang.money.procurement.solve import ProcurementPlan, describe, solve_shape
 from suanzhang.money.procurement.watch import Watch
 from suanzhang.spec.buy import Binding, PurchaseProblem, Scenario
+from suanzhang.spec.result import Money
 
 _STEP = 0.1
 _MOST = 3
@@ -67,8 +68,12 @@ def tried_again(
         except (Infeasible, SolverError):
             continue
         if not watch.stop():
-            limits[index] = replace(limit, step=words, step_saves=max(round(plan.cost - other.cost, 2), 0.0))
+            limits[index] = replace(limit, step=words, step_saves=_money(problem, plan.cost - other.cost))
     return tuple(limits)
+
+
+def _money(problem: PurchaseProblem, amount: float) -> Money:
+    return Money(max(round(amount, 2), 0.0), problem.currency, problem.start)
 
 
 def _raised(problem: PurchaseProblem, limit: Binding) -> tuple[str, str, PurchaseProblem] | None:

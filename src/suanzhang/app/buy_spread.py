@@ -75,7 +75,7 @@ def main_option(one: SizedAsk, bought: BuyResult) -> SizedService:
     carried: dict[str, float] = {}
     for share in bought.shares:
         if share.demand == one.ask.name:
-            carried[share.chip] = carried.get(share.chip, 0.0) + share.size
+            carried[share.chip] = carried.get(share.chip, 0.0) + share.size_factor
     return max(one.options, key=lambda option: (carried.get(option.chip, 0.0), -option.chips))
 
 
@@ -279,7 +279,7 @@ def _holding(value: float, ends: Floats) -> Interval:
 
 
 def _binding(one: Binding, bought: BuyResult, whole: Interval) -> Binding:
-    step = None if one.step_saves is None else shifted(one.step_saves, bought.cost.amount, whole)
+    step = None if one.step_saves is None else shifted(one.step_saves.amount, bought.cost.amount, whole)
     return replace(one, worth_interval=shifted(one.worth, bought.cost.amount, whole), step_saves_interval=step)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from suanzhang.app.buy import site_in, usable_offers
+from suanzhang.app.buy import chip_price, site_in, usable_offers
 from suanzhang.app.buy_energy import bands_of
 from suanzhang.app.explain_tree import dotted, of_chip, quoted
 from suanzhang.app.plan_asks import World, resolve_world
@@ -89,10 +89,8 @@ class Bill:
         site = site_in(world.site, question.currency, date)
         costs = {}
         for name in chips:
-            bought = [offer.price.value for offer in offers if offer.kind == "buy" and offer.chip == name]
-            costs[name] = chip_costs(
-                find_chip(name), min(bought, default=0.0), site, question.months, question.currency, per_usd
-            )
+            price = chip_price(name, offers, per_usd)
+            costs[name] = chip_costs(find_chip(name), price, site, question.months, question.currency, per_usd)
         works = [one for ask in (question.site, *question.sites) for one in ask.works]
         asked = {one.id: one.cost for one in works if one.cost is not None}
         if question.move_cost_per_chip is not None:

@@ -41,6 +41,7 @@ from suanzhang.units import J_PER_KWH
 
 if TYPE_CHECKING:
     from suanzhang.app.plan import Sized
+    from suanzhang.app.plan_flips import Solve
     from suanzhang.app.plan_sizing import SizedAsk, SizedTraining
 
 _WHOLE = 0.9999
@@ -49,7 +50,7 @@ _GRADED = {"tax shield": "tax_shield"}
 
 
 def assemble(
-    sized: Sized, bought: BuyResult, again: Callable[[Sized], BuyResult], progress: Callable[[str], None], *, deep: bool
+    sized: Sized, bought: BuyResult, again: Solve, progress: Callable[[str], None], *, deep: bool
 ) -> PlanResult:
     """The whole answer from the sized question and its schedule."""
     question = sized.question

@@ -47,7 +47,7 @@ def months_words(months: list[str]) -> str:
 
 def _words(stem: str, limits: list[Binding], months: list[str], currency: str) -> str:
     first = limits[0]
-    step = "" if first.step_saves is None else f"; {first.step}: {format_figure(first.step_saves, currency)}"
+    step = "" if first.step_saves is None else f"; {first.step}: {format_figure(first.step_saves.amount, currency)}"
     worth = _range([format_figure(limit.worth, currency) for limit in sorted(limits, key=lambda limit: limit.worth)])
     text = stem.replace("@", months_words(months)) if months else stem
     if first.kind == "due":

@@ -30,7 +30,7 @@ def carried(name: str, level: Sequence[float], question: Question, bought: BuyRe
     stands = [0.0] * question.months
     for share in bought.shares:
         if share.demand == name and share.chip != "waiting":
-            stands[months[share.month]] += share.size
+            stands[months[share.month]] += share.size_factor
     return [min(share / size, 1.0) for share, size in zip(stands, level, strict=True)]
 
 
@@ -39,7 +39,7 @@ def token_shares(bought: BuyResult, mtokens: Mapping[str, float]) -> dict[str, d
     weight: dict[str, dict[str, float]] = defaultdict(dict)
     for share in bought.shares:
         if not share.chip and mtokens.get(share.demand, 0.0) > 0.0:
-            weight[share.month][share.demand] = share.size * mtokens[share.demand]
+            weight[share.month][share.demand] = share.size_factor * mtokens[share.demand]
     return {month: {name: part / sum(parts.values()) for name, part in parts.items()} for month, parts in weight.items()}
 
 

@@ -469,7 +469,11 @@ class OfferModel(_Part):
     chip: Name | None = Field(None, description="Catalog id of the chip (of the model for api).")
     price: Price | None = Field(None, description="Per chip (buy), per chip-hour (rents), per million output tokens (api).")
     currency: Currency | None = Field(None, description="Currency of the price; the question's own if left out.")
-    includes_host: bool | None = Field(None, description="Whether the price holds its share of host, network and hosting.")
+    includes_host: bool | None = Field(
+        None,
+        description="Whether the price of a chip that is bought or leased holds its share of the server; fabric and storage "
+        "are charged beside it.",
+    )
     term_months: Whole | None = Field(None, ge=0, le=600, description="Commitment.")
     stock_chips: CountOrZero | None = Field(None, description="How many can be had at once.")
     stock_per_month: CountOrZero | None = Field(None, description="Further ones each month.")

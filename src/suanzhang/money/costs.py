@@ -22,6 +22,36 @@ from suanzhang.units import KILO
 MONTHS_PER_YEAR = 12.0
 
 
+def chip_part(price: float, host: float, includes_host: bool) -> float:
+    """Price of the chip alone in the price of an offer.
+
+    Model:
+        The server is taken off where the price holds it, but never more than half of the price.
+
+    Args:
+        price: of the offer [money].
+        host: of the server, per chip [money].
+        includes_host: whether the price holds the server.
+
+    Returns:
+        Money.
+
+    Equation:
+        p_chip = max(p - h, p / 2).
+
+    Validity:
+        Chips for which the server is worth less than they are.
+
+    Sources:
+        [derived].
+
+    Example:
+        >>> chip_part(30000.0, 6000.0, True), chip_part(30000.0, 6000.0, False), chip_part(8000.0, 6000.0, True)
+        (24000.0, 30000.0, 4000.0)
+    """
+    return max(price - host, 0.5 * price) if includes_host else price
+
+
 def chip_costs(
     chip: ChipSpec,
     chip_price: float,

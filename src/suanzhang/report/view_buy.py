@@ -346,7 +346,7 @@ def binding_table(result: BuyResult) -> Table:
     rows = tuple(
         (
             b.limit, b.value, b.unit, b.one_more, ranged(b.worth, b.worth_interval),
-            *((b.step, ranged(b.step_saves, b.step_saves_interval)) if tried else ()),
+            *((b.step, _amount(b.step_saves, b.step_saves_interval)) if tried else ()),
         )
         for b in result.binding
     )  # fmt: skip

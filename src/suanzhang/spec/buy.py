@@ -305,7 +305,7 @@ class ServiceShare:
         chips: how many (mean over scenarios).
         share: part of the service in this month; the parts of a month sum to 1.
         site: where, when there are several sites.
-        size: the same over the size of the service at level 1: it grows with the demand.
+        size_factor: the same over the size of the service at level 1: it grows with the demand.
     """
 
     demand: str
@@ -314,7 +314,7 @@ class ServiceShare:
     chips: float
     share: float
     site: str = ""
-    size: float = 0.0
+    size_factor: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,7 +341,7 @@ class Binding:
     worth_interval: Interval | None = None
     one_more: str = ""
     step: str = ""
-    step_saves: float | None = None
+    step_saves: Money | None = None
     step_saves_interval: Interval | None = None
 
 

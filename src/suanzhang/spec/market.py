@@ -31,7 +31,8 @@ class Offer:
         chip: catalog id of the chip; for "api" the model id.
         price: per chip ("buy"), per chip-hour (all rents), or per million output tokens ("api"); unit names it
             (``CNY/chip``, ``USD/chip_h``, ``USD/Mtoken``).
-        includes_host: whether the price already holds its share of host, network and hosting.
+        includes_host: whether the price of a chip that is bought or leased already holds its share of the server; fabric and
+            storage are charged beside it all the same. Chips that are reserved or rented by the hour are whole.
         term_months: commitment; 0 for none.
         lead: months from order to use.
         stock_chips: how many can be had at once; None when not limited.

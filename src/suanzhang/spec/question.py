@@ -151,7 +151,8 @@ class OfferAsk:
         kind, chip: as in :class:`suanzhang.spec.market.Offer`; needed for a new offer.
         price: per chip, chip-hour or million tokens by ``kind``; needed for a new offer.
         currency: of the price; empty for the currency of the question.
-        includes_host: whether the price holds its share of host, network and hosting.
+        includes_host: whether the price of a chip that is bought or leased holds its share of the server; fabric and storage
+            are charged beside it.
         term_months, stock_chips, stock_per_month, min_order_chips, lot_chips: as in the market's offers.
         lead_months, lead_p90_months: months from order to use, median and 90th percentile.
         first_month, last_month: months between which it can be ordered, ISO.

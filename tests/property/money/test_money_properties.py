@@ -102,7 +102,7 @@ def test_limits_hold_and_every_service_is_met(problem):
         return
     plan = describe(free)
     for month in {share.month for share in plan.shares}:
-        met = sum(share.size for share in plan.shares if share.month == month)
+        met = sum(share.size_factor for share in plan.shares if share.month == month)
         assert met >= 1.0 - 1e-6
     for name, month in {(share.demand, share.month) for share in plan.shares}:
         parts = [share.share for share in plan.shares if (share.demand, share.month) == (name, month)]

@@ -157,3 +157,22 @@ def test_everything_that_people_act_on_stands_in_text_page_and_json():
     assert all(body[key] is not None for key in ("vss", "evpi", "value_of_waiting", "value_of_firm_delivery"))
     assert len(body["outcomes"]) == 5 and len(body["two_way"]) == 9 and len(body["swings"]) == 9
     assert all({"utilisation", "month"} <= set(row) for row in body["rent_or_buy"]) and body["rent_or_buy"]
+
+
+def test_upkeep_counts_a_server_once_whether_the_price_holds_it_or_not():
+    from dataclasses import replace
+
+    where = market("us-2026-10")
+    offer = next(one for one in where.offers if one.id == "b200-order")
+    host = 6750.0
+    bare = replace(offer, price=replace(offer.price, value=offer.price.value - host), includes_host=False)
+    chat = Demand("chat", "serve", (Need("b200-sxm-180", 64.0, 0.5),))
+    found = []
+    for one in (offer, bare):
+        now = replace(one, lead=replace(one.lead, median_months=0.0, p90_months=0.0))
+        alone = replace(where, offers=(now,))
+        found.append(plan_purchases((chat,), alone, "us-texas", budget=None, months=12, start="2026-10", currency="USD"))
+    for name in ("spares", "support"):
+        share = {"spares": 0.02, "support": 0.03}[name]
+        assert [one.lines[name].amount for one in found] == pytest.approx([64.0 * share * offer.price.value] * 2, rel=1e-6)
+    assert found[0].cost.amount == pytest.approx(found[1].cost.amount, rel=1e-6)

@@ -88,6 +88,8 @@ DAY = {
                                           "preemptions")), _EVENT
     ),
     "DayResult.requests_simulated": COUNTED,
+    "DayResult.requests_counted": COUNTED,
+    "DayResult.warmup_s": "a setting, found by a rule where it is left out",
     "DayResult.simulated_s": COUNTED,
     "DayResult.wall_s": CLOCK,
 }  # fmt: skip
@@ -108,7 +110,7 @@ BUY = {
     "RunWindow.chips": _DECIDED,
     "ServiceShare.chips": _DECIDED,
     "ServiceShare.share": _DECIDED,
-    "ServiceShare.size": _DECIDED,
+    "ServiceShare.size_factor": _DECIDED,
     "MonthState.owned": _DECIDED,
     "MonthState.rented": _DECIDED,
     "RentOrBuy.rent_per_chip_h": "a quoted price",

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suanzhang.errors import InputError
+from suanzhang.money.costs import chip_part
 from suanzhang.money.procurement.calendar import FOREVER, HOURS_PER_MONTH, nominal_delay, orderable, stock_until
 from suanzhang.money.procurement.places import base_name, site_of
 from suanzhang.money.tax import NOT_DEDUCTED, later_relief
@@ -90,8 +91,7 @@ def resale_values(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], chi
 
 def _chip_part(problem: PurchaseProblem, offer: Offer) -> float:
     """Today's price of the chip alone: of an offer with its host, the host's share is taken off."""
-    host = problem.costs[offer.chip].host if offer.includes_host else 0.0
-    return max(offer.price.value - host, 0.5 * offer.price.value)
+    return chip_part(offer.price.value, problem.costs[offer.chip].host, offer.includes_host)
 
 
 def orders_of(

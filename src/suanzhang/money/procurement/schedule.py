@@ -428,8 +428,8 @@ def service_shares(shape: Shape, cell: Cell, outcome: Outcome) -> tuple[ServiceS
                 add(demand.name, month, "waiting", 0.0, float(mean[t, cell.wait + d]))
     whole: dict[tuple[str, str], float] = {}
     for one in found:
-        whole[one.demand, one.month] = whole.get((one.demand, one.month), 0.0) + one.size
-    return tuple(replace(one, share=one.size / whole[one.demand, one.month]) for one in found)
+        whole[one.demand, one.month] = whole.get((one.demand, one.month), 0.0) + one.size_factor
+    return tuple(replace(one, share=one.size_factor / whole[one.demand, one.month]) for one in found)
 
 
 def month_states(shape: Shape, cell: Cell, outcome: Outcome, rows: tuple[ScheduleRow, ...]) -> tuple[MonthState, ...]:
