@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple, cast
+from typing import cast
 
 import numpy as np
 
 from suanzhang.app.serve_input import parse_serve_layout
 from suanzhang.app.serve_size_split import cache_bytes_per_token, link_bytes_per_s
-from suanzhang.app.serve_size_way import Prepared
+from suanzhang.app.serve_size_way import Prepared, draw_demand, run_at
 from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.errors import InputError, nearest_names
-from suanzhang.sim.prefix import group_hits, prefix_hits, simulate_chosen
-from suanzhang.sim.replica import simulate
+from suanzhang.sim.operations import Autoscaler, Failures
+from suanzhang.sim.pool import AWARE, ROLES, Beginnings, RoleName, RolePool
+from suanzhang.sim.pools import Fates, Served, check_roles, follow
 from suanzhang.spec.chip import ChipSpec
+from suanzhang.spec.job import LengthSpec
 from suanzhang.spec.layout import ServeLayout
-from suanzhang.spec.sim import Floats, Ints, RequestBatch, SimResult
+from suanzhang.spec.sim import Floats
 
-if TYPE_CHECKING:
-    from suanzhang.app.traces import Trace
+__all__ = (
+    "AWARE", "Beginnings", "Fates", "PoolAsk", "RoleName", "Rules", "Served", "batch_of", "capacity_per_s", "carry_s",
+    "check_roles", "follow", "read_pool", "role_pools",
+)  # fmt: skip
 
-RoleName = Literal["mixed", "prefill", "decode"]
-ROLES: tuple[RoleName, ...] = ("mixed", "prefill", "decode")
-AWARE = "prefix-aware"
-CACHED_SHARE = 0.5
-"""Share of the cache pages that prefixes of finished requests hold beside the running ones [assumed]."""
 QUEUE = 20_000
-_DEAL = 77
+"""Waiting requests of one replica at which a run stops as overloaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,48 +61,6 @@ def read_pool(text: str) -> PoolAsk:
             near = nearest_names(word, ROLES)
             raise InputError(f"pool {text!r}: cannot read {word!r}", fix=f"did you mean {near[0] if near else 'tp=2'}?")
     return PoolAsk(find_chip(words[1]), int(words[0]), layout, cast(RoleName, role))
-
-
-def check_roles(pools: list[PoolAsk]) -> None:
-    """Refuse prompts without answers.
-
-    Raises:
-        InputError: only one of the roles prefill and decode is there.
-    """
-    roles = {pool.role for pool in pools}
-    if ("prefill" in roles) != ("decode" in roles):
-        raise InputError(
-            f"pools: {'prefill' if 'prefill' in roles else 'decode'} alone", fix="name pools of both roles, or mixed ones"
-        )
-
-
-class Beginnings(NamedTuple):
-    """Requests that begin alike: by group, or by the hashes of a recorded trace."""
-
-    groups: Ints
-    shared: Ints
-    hashed: Trace | None = None
-
-    def of(self, rows: Ints) -> Beginnings:
-        """Those of some of the requests."""
-        if self.hashed is None:
-            return Beginnings(self.groups[rows], self.shared[rows])
-        ends = self.hashed.block_ends
-        sizes = np.diff(np.concatenate([[0], ends]))
-        wanted = np.zeros(len(ends), np.bool_)
-        wanted[rows] = True
-        blocks = self.hashed.blocks[np.repeat(wanted, sizes)]
-        requests = self.hashed.requests
-        part = RequestBatch(requests.arrival_s[rows], requests.input_tokens[rows], requests.output_tokens[rows])
-        return Beginnings(rows, rows, replace(self.hashed, requests=part, blocks=blocks, block_ends=np.cumsum(sizes[rows])))
-
-
-class Served(NamedTuple):
-    """One pool after its requests: which they were, and the share of prompt tokens that were in its caches."""
-
-    rows: Ints
-    run: SimResult
-    found_before: float
 
 
 def capacity_per_s(ready: Prepared, role: RoleName, isl: float, osl: float) -> float:
@@ -142,135 +100,108 @@ def capacity_per_s(ready: Prepared, role: RoleName, isl: float, osl: float) -> f
     return batch / (step * max(osl, 1.0))
 
 
-def deal(weights: list[float], count: int, seed: int) -> Ints:
-    """Which of some pools each request goes to: at random, in proportion to their weights."""
-    draws = np.random.Generator(np.random.SFC64(np.random.SeedSequence(entropy=seed, spawn_key=(_DEAL, len(weights)))))
-    edges = np.cumsum(weights) / sum(weights)
-    return np.minimum(np.searchsorted(edges, draws.random(count), side="right"), len(weights) - 1).astype(np.int64)
+def batch_of(ready: Prepared, role: RoleName, rate: float, lengths: tuple[LengthSpec, LengthSpec]) -> float:
+    """Requests that one replica has at a rate of its own, mean.
 
-
-def serve_pool(
-    ready: Prepared, replicas: int, router: str, batch: RequestBatch, begins: Beginnings | None, seed: int
-) -> tuple[SimResult, float]:
-    """Requests on the replicas of one pool, with the share of prompt tokens found in caches."""
-    if not len(batch):
-        raise InputError("pools: one of them got no request", fix="follow more requests, or name fewer pools")
-    settings = replace(ready.settings, max_queue=min(QUEUE, len(batch)))
-    total = float(batch.input_tokens.sum())
-    if begins is None:
-        plain = "least-loaded" if router == AWARE else router
-        run = simulate(batch, ready.table, settings, replicas=replicas, router=plain, seed=seed, records=True)
-        return run, float(batch.cached_tokens.sum()) / total if batch.cached_tokens is not None else 0.0
-    room, aware = CACHED_SHARE * settings.kv_blocks * settings.block_tokens, router == AWARE
-    if begins.hashed is not None:
-        shared = (begins.hashed.blocks, begins.hashed.block_ends, begins.hashed.block_tokens)
-        chosen, hits = prefix_hits(batch, *shared, replicas, room, aware)
-    else:
-        chosen, hits = group_hits(batch, begins.groups, begins.shared, replicas, room, aware)
-    run = simulate_chosen(batch, chosen, hits, ready.table, settings, replicas, records=True)
-    return run, float(hits.sum()) / total
-
-
-class Fates(NamedTuple):
-    """What became of each request; NaN where it was not answered, -1 for no replica."""
-
-    first_s: Floats
-    end_s: Floats
-    replica: Ints
-    preemptions: Ints
-
-
-def follow(
-    batch: RequestBatch, readies: list[Prepared], asks: list[PoolAsk], weights: list[float], router: str,
-    begins: Beginnings | None, seed: int, link: float,
-) -> tuple[Fates, list[Served]]:  # fmt: skip
-    """Requests through all pools.
+    Model:
+        A mixed replica is simulated. In a prefill replica prompts queue as in a server that is taken up to nine tenths. In a
+        decode replica they are those that arrive while one is answered, by Little's law, at the batch that they make.
 
     Args:
-        batch: in order of arrival.
-        readies, asks: the pools.
-        weights: how requests are dealt to pools of a role: by what they can answer.
-        router: inside a pool.
-        begins: prompts that begin alike; None for none.
-        seed: of the dealing.
-        link: bandwidth between prefill and decode replicas [bytes/s]; 0 for all network ports of the slower side.
+        ready: the replica.
+        role: what it does.
+        rate: requests/s that it is sent.
+        lengths: of prompts and answers.
 
     Returns:
-        The fate of each request, and what each pool did.
+        Requests, running and waiting.
+
+    Equation:
+        prefill: u / (1 - u), u = rate / capacity; decode: b = rate * osl * t_decode(b, b (isl + osl/2))
+
+    Validity:
+        Below the capacity; at it the batch of a full replica.
+
+    Sources:
+        derived
     """
-    count, base = len(batch), np.cumsum([0, *(ask.replicas for ask in asks)])
-    fates = Fates(np.full(count, np.nan), np.full(count, np.nan), np.full(count, -1), np.zeros(count, np.int64))
-    served: dict[int, Served] = {}
-    by_role = {role: [place for place, ask in enumerate(asks) if ask.role == role] for role in ROLES}
-    group = min((sum(weights[place] for place in by_role[role]) for role in ("prefill", "decode")), default=0.0)
-    entries = [weights[place] for place in by_role["mixed"]] + ([group] if group else [])
-    turn = deal(entries, count, seed)
-    for order, place in enumerate(by_role["mixed"]):
-        served[place] = _whole(batch, np.flatnonzero(turn == order), place, base, readies, asks, router, begins, seed, fates)
-    if group:
-        rows = np.flatnonzero(turn == len(by_role["mixed"]))
-        served |= _apart(batch, rows, by_role, base, readies, asks, weights, router, begins, seed, link, fates)
-    return fates, [served[place] for place in range(len(asks))]
+    isl, osl = (length.mean for length in lengths)
+    able = capacity_per_s(ready, role, isl, osl)
+    used = min(rate / able, 0.9)
+    if role == "mixed":
+        return run_at(ready, draw_demand(*lengths), used * able, 1).batch_mean
+    if role == "prefill":
+        return used / (1.0 - used)
+    batch, context = 1.0, isl + 0.5 * osl
+    for _ in range(30):
+        place = min(max(round(batch), 1), ready.settings.max_seqs)
+        step = float(ready.table.decode_base_s[place] + ready.table.decode_context_s[place] * batch * context)
+        batch = max(used * able * osl * step, 1.0)
+    return batch
 
 
-def _part(batch: RequestBatch, rows: Ints, outputs: Ints | None = None) -> RequestBatch:
-    cached = None if batch.cached_tokens is None else batch.cached_tokens[rows]
-    lengths = batch.output_tokens[rows] if outputs is None else outputs
-    return RequestBatch(batch.arrival_s[rows], batch.input_tokens[rows], lengths, cached)
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What happens to requests and replicas on the way.
+
+    Args:
+        queue_timeout_s: a request that waits longer for its first iteration is given up; None for never.
+        failures: how replicas fail; None for never.
+        cold_start_s: until a new replica serves, where open replicas follow the load; None where all are open.
+    """
+
+    queue_timeout_s: float | None = None
+    failures: Failures | None = None
+    cold_start_s: float | None = None
 
 
-def _whole(
-    batch: RequestBatch, rows: Ints, place: int, base: Ints, readies: list[Prepared], asks: list[PoolAsk], router: str,
-    begins: Beginnings | None, seed: int, fates: Fates,
-) -> Served:  # fmt: skip
-    run, share = serve_pool(
-        readies[place], asks[place].replicas, router, _part(batch, rows), begins.of(rows) if begins else None, seed
-    )
-    _note(run, rows, int(base[place]), fates, first=True)
-    return Served(rows, run, share)
+def role_pools(
+    readies: Sequence[Prepared], asks: Sequence[PoolAsk], weights: Sequence[float], rules: Rules, peak: float,
+    lengths: tuple[LengthSpec, LengthSpec], requests: int,
+) -> list[RolePool]:  # fmt: skip
+    """The pools as the simulator takes them.
+
+    Args:
+        readies, asks: the pools.
+        weights: requests/s that all replicas of each can answer.
+        rules: what happens on the way.
+        peak: requests/s of all pools together at the peak, for how many requests a replica should have.
+        lengths: of prompts and answers.
+        requests: that will be followed.
+
+    Raises:
+        InputError: a time-out is not positive.
+    """
+    if rules.queue_timeout_s is not None and not rules.queue_timeout_s > 0.0:
+        raise InputError(f"queue_timeout_s: {rules.queue_timeout_s:g} is not positive", fix="give seconds, or leave it out")
+    whole = {role: sum(w for w, ask in zip(weights, asks, strict=True) if ask.role == role) for role in ROLES}
+    apart = min(whole["prefill"], whole["decode"])
+    found = []
+    for ready, ask, weight in zip(readies, asks, weights, strict=True):
+        settings = replace(ready.settings, max_queue=min(QUEUE, requests))
+        if rules.queue_timeout_s is not None:
+            settings = replace(settings, queue_timeout_s=rules.queue_timeout_s)
+        scaler = None
+        if rules.cold_start_s is not None:
+            side = 1.0 if ask.role == "mixed" else apart / whole[ask.role]
+            rate = peak * side * weight / (whole["mixed"] + apart) / ask.replicas
+            batch = batch_of(ready, ask.role, rate, lengths)
+            scaler = Autoscaler(max(ask.replicas // 4, 1), max(0.5 * batch, 1.0), 60.0, rules.cold_start_s)
+        found.append(RolePool(ready.table, settings, ask.replicas, ask.role, weight / ask.replicas, rules.failures, scaler))
+    return found
 
 
-def _note(run: SimResult, rows: Ints, base: int, fates: Fates, *, first: bool) -> None:
-    kept = run.records
-    assert kept is not None
-    if first:
-        fates.first_s[rows] = kept.first_token_s
-    fates.end_s[rows] = kept.finish_s
-    fates.replica[rows] = np.where(kept.replica < 0, -1, kept.replica + base)
-    fates.preemptions[rows] += kept.preemptions
+def carry_s(readies: Sequence[Prepared], asks: Sequence[PoolAsk], link: float) -> Floats:
+    """Time that the cache of one prompt token takes from each prefill pool to each decode pool [s].
 
-
-def _apart(
-    batch: RequestBatch, rows: Ints, by_role: dict[RoleName, list[int]], base: Ints, readies: list[Prepared],
-    asks: list[PoolAsk], weights: list[float], router: str, begins: Beginnings | None, seed: int, link: float, fates: Fates,
-) -> dict[int, Served]:  # fmt: skip
-    """Prompts on some pools, then answers on others after the cache has crossed the link."""
-    served: dict[int, Served] = {}
-    before, after = by_role["prefill"], by_role["decode"]
-    turn = deal([weights[place] for place in before], len(rows), seed + 1)
-    answers = deal([weights[place] for place in after], len(rows), seed + 2)
-    ready_s, sender = np.full(len(batch), np.nan), np.full(len(batch), -1)
-    for order, place in enumerate(before):
-        mine = rows[turn == order]
-        part = _part(batch, mine, np.ones(len(mine), np.int64))
-        run, share = serve_pool(readies[place], asks[place].replicas, router, part, begins.of(mine) if begins else None, seed)
-        _note(run, mine, int(base[place]), fates, first=True)
-        served[place] = Served(mine, run, share)
-        sender[mine] = place
-    for order, place in enumerate(after):
-        mine = rows[answers == order]
-        for other in before:
-            some = mine[sender[mine] == other]
-            speed = link or link_bytes_per_s(readies[other].way, readies[place].way)
-            carried = batch.input_tokens[some] * (cache_bytes_per_token(readies[other].way) / speed)
-            ready_s[some] = fates.first_s[some] + carried
-        mine = mine[np.isfinite(ready_s[mine]) & (batch.output_tokens[mine] > 1)]
-        mine = mine[np.argsort(ready_s[mine], kind="stable")]
-        prompts = batch.input_tokens[mine] + 1
-        part = RequestBatch(ready_s[mine], prompts, batch.output_tokens[mine] - 1, prompts - 1)
-        run, _ = serve_pool(
-            readies[place], asks[place].replicas, "least-loaded" if router == AWARE else router, part, None, seed
-        )
-        _note(run, mine, int(base[place]), fates, first=False)
-        served[place] = Served(mine, run, 0.0)
-    return served
+    Args:
+        readies, asks: the pools.
+        link: bandwidth between their replicas [bytes/s]; 0 for all network ports of the slower side.
+    """
+    found = np.zeros((len(asks), len(asks)))
+    for sender, giving in enumerate(asks):
+        for taker, taking in enumerate(asks):
+            if (giving.role, taking.role) == ("prefill", "decode"):
+                speed = link or link_bytes_per_s(readies[sender].way, readies[taker].way)
+                found[sender, taker] = cache_bytes_per_token(readies[sender].way) / speed
+    return found

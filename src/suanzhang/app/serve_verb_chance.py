@@ -1,17 +1,22 @@
-"""What chance alone moves in a simulated day: the same day again with other seeds."""
+"""What chance alone moves in a simulated day: the same day again with other seeds, or the cells of a long one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from suanzhang.errors import InputError
 from suanzhang.sim.statistics import estimate
 from suanzhang.spec.result import Interval
 from suanzhang.spec.serve_day import DayChance, DayResult
+from suanzhang.spec.sim import SimResult
 
 MOST = 20
 _USUAL = ((3_000_000, 5), (10_000_000, 3))
-"""Requests of a day up to which so many days are followed when nobody says how many; one beyond."""
+"""Requests of a day up to which so many days are followed when nobody says how many."""
+_FEW_CELLS = ((30_000_000, 3), (200_000_000, 2))
+"""The same for longer days with so few cells that these say nothing; one beyond."""
+LEAST_CELLS = 4
+"""Cells of a day, each with requests and random numbers of its own, that stand for days of their own."""
 _STRIDE = 1_000_003
 """Between the seeds of two days, so that no stream of one is a stream of the other."""
 _FIGURES: tuple[tuple[str, str, Callable[[DayResult], float]], ...] = (
@@ -22,19 +27,21 @@ _FIGURES: tuple[tuple[str, str, Callable[[DayResult], float]], ...] = (
 )
 
 
-def days_of(replications: int, requests: int) -> int:
+def days_of(replications: int, requests: int, cells: int = 1) -> int:
     """How many days are followed.
 
     Args:
         replications: as asked; 0 for as many as are quick.
         requests: of one day.
+        cells: of one day, each with requests of its own.
 
     Raises:
         InputError: fewer than 0 or more than ``MOST``.
     """
     if not 0 <= replications <= MOST:
         raise InputError(f"replications: {replications}", fix=f"give 1 to {MOST}, or 0 for as many as are quick")
-    return replications or next((days for most, days in _USUAL if requests <= most), 1)
+    usual = _USUAL if cells >= LEAST_CELLS else (*_USUAL, *_FEW_CELLS)
+    return replications or next((days for most, days in usual if requests <= most), 1)
 
 
 def by_chance(first: DayResult, again: Callable[[int], DayResult], days: int) -> tuple[DayChance, ...]:
@@ -53,8 +60,33 @@ def by_chance(first: DayResult, again: Callable[[int], DayResult], days: int) ->
     seen = (first, *(again(first.header.seed + _STRIDE * number) for number in range(1, days)))
     if any(day.overloaded for day in seen):
         return ()
-    found = [(name, unit, estimate([value(day) for day in seen])) for name, unit, value in _FIGURES]
-    return tuple(
-        DayChance(name, days, one.mean, unit, Interval(one.mean - one.half_width, one.mean, one.mean + one.half_width))
-        for name, unit, one in found
+    return tuple(chance_of(name, unit, [value(day) for day in seen], days) for name, unit, value in _FIGURES)
+
+
+def by_cell(first: DayResult, found: SimResult) -> tuple[DayChance, ...]:
+    """The same from the cells of a long day that was followed once: its requests went to them by chance alone.
+
+    Args:
+        first: the day that is answered with; what it adds to a latency of the simulation is the same in each cell.
+        found: the simulation.
+
+    Returns:
+        One line for each latency and the output; empty where the cells are few or the day is overloaded.
+    """
+    if first.overloaded or found.by_cell is None or len(found.by_cell) < LEAST_CELLS:
+        return ()
+    cells = len(found.by_cell)
+    added = (first.ttft_s.p99 - found.ttft_s.p99, first.tpot_s.p99 - found.tpot_s.p99, first.e2e_s.p99 - found.e2e_s.p99, 0.0)
+    lines = []
+    for place, (name, unit, _) in enumerate(_FIGURES):
+        values = found.by_cell[:, place] * (cells if unit != "s" else 1.0) + added[place]
+        lines.append(chance_of(name, unit, [float(value) for value in values], cells, "cells"))
+    return tuple(lines)
+
+
+def chance_of(name: str, unit: str, values: Sequence[float], count: int, over: str = "days") -> DayChance:
+    """The mean of independent values with its 95 % confidence interval."""
+    one = estimate(values)
+    return DayChance(
+        name, count, one.mean, unit, Interval(one.mean - one.half_width, one.mean, one.mean + one.half_width), over
     )

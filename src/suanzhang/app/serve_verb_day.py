@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,15 +12,16 @@ from suanzhang.app.header import header
 from suanzhang.app.requests_file import checked_file, keep
 from suanzhang.app.serve_estimate import estimate_serve
 from suanzhang.app.serve_input import parse_serve_layout, request_rate, trace_lengths
-from suanzhang.app.serve_pools import AWARE, read_pool
+from suanzhang.app.serve_pools import AWARE, PoolAsk, Rules, read_pool
 from suanzhang.app.serve_sim import ahead_s
 from suanzhang.app.serve_size import size_service
 from suanzhang.app.serve_size_way import Prepared, carried_by, draw_demand, latencies, misses, prepare, run_at
 from suanzhang.app.serve_spread import Off, around, off_of, percentiles_around, whole
 from suanzhang.app.serve_verb import DEFAULT_STACK
-from suanzhang.app.serve_verb_chance import by_chance, days_of
+from suanzhang.app.serve_verb_chance import by_cell, by_chance, days_of
 from suanzhang.app.serve_verb_lengths import spec_of_lengths, trace_rate
 from suanzhang.app.serve_verb_pools import PoolsAsk, pools_day
+from suanzhang.app.serve_verb_warm import checked_warmup, fleet_settled_s
 from suanzhang.app.serve_weak import weak_ways
 from suanzhang.app.spread import inverse
 from suanzhang.app.traces import read_trace
@@ -92,12 +93,13 @@ def serve_day(
     workers: int = 2,
     seed: int = 0,
     requests_file: str | Path = "",
-    pools: Sequence[str] = (),
+    pools: Sequence[str | PoolAsk] = (),
     link_bytes_per_s: float | None = None,
     trace: str = "",
     prefixes: int = 0,
     debug: bool = False,
     replications: int = 0,
+    warmup_s: float | None = None,
 ) -> DayResult:
     """A day of a service on a fleet, every request of the replicas that are followed simulated.
 
@@ -108,7 +110,7 @@ def serve_day(
         replicas: of the fleet; as many as the formulas ask for when 0.
         follow: replicas that are simulated, with their share of the requests; 0 for all of them.
         router: "least-loaded", "round-robin" or "power-of-two", in cells of at most 64 replicas; "prefix-aware" with
-            ``prefixes`` or a trace.
+            ``prefixes`` or a trace with hashes.
         prefix_share: share of each prompt that is found in the cache; ``offloaded`` of that in the memory of the host.
         draft_tokens, acceptance: speculative decoding.
         urgent: share of the requests that go before the others.
@@ -129,7 +131,10 @@ def serve_day(
             decide what is found. 0: each prompt finds ``prefix_share`` of itself.
         debug: check the numbered invariants of the simulator on the way.
         replications: days that are followed, each with its own seed, so that the answer says what chance leaves open; the first
-            is the one that is answered with. 0: as many as are quick, 5 up to 3 million requests, one from 10 million on.
+            is the one that is answered with. 0: as many as are quick, 5 up to 3 million requests, 3 up to 10 million; beyond,
+            the cells of a fleet of more than 192 replicas stand for days.
+        warmup_s: beginning of the run that the latencies leave out, since all engines are empty then; None for as long as the
+            marginal standard error rule says, at most an hour and a tenth of the run.
 
     Returns:
         What became of the requests, latencies over the day, batch and queue by the hour; overload with the capacity.
@@ -150,8 +155,9 @@ def serve_day(
         raise InputError("simulate: no chip", fix="give a chip, or pools")
     if pools and (chip or layout or replicas):
         raise InputError("simulate: pools together with a chip, a layout or replicas", fix="name them in the pools")
+    named = [read_pool(one) if isinstance(one, str) else one for one in pools]
     kind, shape, engine = (
-        (read_pool(pools[0]).chip if pools else find_chip(chip)),
+        (named[0].chip if named else find_chip(chip)),
         find_model(model),
         serve_stack(stack or DEFAULT_STACK),
     )
@@ -170,52 +176,52 @@ def serve_day(
         shape, kind, engine, parse_serve_layout(layout or "tp=1"), service.weight_dtype, service.kv_dtype,
         Draft(draft_tokens, acceptance), Prefix(prefix_share, offloaded), router,
     )  # fmt: skip
+    failures = Failures(mtbf_s, repair_s) if mtbf_s is not None else None
     if pools or recorded is not None or prefixes or router == AWARE:
-        _alone(
-            {"urgent": urgent, "timeout": queue_timeout_s, "mtbf": mtbf_s, "autoscale": autoscale, "peak of a trace":
-             recorded is not None and peak_to_mean != 1.0, "debug": debug},
-        )  # fmt: skip
+        if recorded is not None and (peak_to_mean != 1.0 or burstiness != 1.0):
+            raise InputError("simulate: a peak or bursts together with a trace", fix="the trace has its own; leave them out")
         if not pools and (not layout or not replicas):
             usual = replace(way, router="least-loaded")
             fleet = _fleet(usual, service, layout, replicas, 0, None)
             way, replicas = replace(way, layout=fleet.ready.way.layout), fleet.replicas
-        link = link_bytes_per_s or 0.0
-        what = PoolsAsk(pools, way, replicas, recorded, prefixes, burstiness, cancelled, link, seed, requests_file)
+        rules = Rules(queue_timeout_s, failures, cold_start_s if autoscale else None)
+        what = PoolsAsk(
+            named, way, replicas, recorded, prefixes, burstiness, urgent, cancelled, rules, link_bytes_per_s or 0.0, warmup_s,
+            workers, debug, seed, requests_file,
+        )  # fmt: skip
         first = pools_day(what, service)
-        days = 1 if recorded is not None else days_of(replications, first.requests)
-        return replace(first, chance=by_chance(first, lambda key: pools_day(replace(what, seed=key, kept=""), service), days))
+        days = days_of(replications, first.requests) if what.drawn else 1
+
+        def pools_again(key: int) -> DayResult:
+            return pools_day(replace(what, seed=key, kept="", warmup_s=first.warmup_s), service)
+
+        return replace(first, chance=by_chance(first, pools_again, days) or first.chance, wall_s=time.perf_counter() - began)
     fleet = _fleet(way, service, layout, replicas, follow, queue_timeout_s)
     share = fleet.followed / fleet.replicas
     traffic = Traffic(mean * share, inputs, outputs, load, burstiness, 32_768, prefix_share, urgent, cancelled)
     count = max(round(traffic.requests_per_s * DAY_S), 1)
+    checked_warmup(warmup_s, DAY_S)
     kept = checked_file(requests_file, count) if requests_file else None
-    days = days_of(replications, count)
+    days = days_of(replications, count, -(-fleet.followed // CELL))
     least = max(fleet.followed // 4, 1)
+    scaler = Autoscaler(least, max(0.5 * fleet.batch, 1.0), 60.0, cold_start_s) if autoscale else None
+    table, settings = fleet.ready.table, fleet.ready.settings
+    warmup = warmup_s
+    if warmup is None:
+        warmup = fleet_settled_s(traffic, count, table, settings, fleet.followed, router, seed, failures, scaler)
 
-    def one_day(key: int, file: Path | None = None) -> DayResult:
-        started = began if key == seed else time.perf_counter()
+    def one_day(key: int, file: Path | None = None) -> tuple[DayResult, SimResult]:
         found = simulate_fleet(
-            traffic, count, fleet.ready.table, fleet.ready.settings, fleet.followed,
-            router=router, seed=key, workers=workers, bin_s=HOUR_S,
-            failures=Failures(mtbf_s, repair_s) if mtbf_s is not None else None,
-            scaler=Autoscaler(least, max(0.5 * fleet.batch, 1.0), 60.0, cold_start_s) if autoscale else None,
-            records=file is not None, debug=debug,
+            traffic, count, table, settings, fleet.followed, router=router, seed=key, workers=workers, warmup_s=warmup,
+            bin_s=HOUR_S, failures=failures, scaler=scaler, records=file is not None, debug=debug,
         )  # fmt: skip
         if file is not None:
             keep(file, fleet.ready, found)
-        return _answer(fleet, service, found, router, key, time.perf_counter() - started)
+        return _answer(fleet, service, found, router, key, warmup), found
 
-    first = one_day(seed, kept)
-    return replace(first, chance=by_chance(first, one_day, days), wall_s=time.perf_counter() - began)
-
-
-def _alone(asked: Mapping[str, object]) -> None:
-    """Refuse what is followed only in a fleet of equal replicas."""
-    doubled = [name for name, value in asked.items() if value]
-    if doubled:
-        raise InputError(
-            f"simulate: {doubled[0]} together with pools, a trace or a prefix-aware router", fix="leave one of them out"
-        )
+    first, found = one_day(seed, kept)
+    chance = by_chance(first, lambda key: one_day(key)[0], days) if days > 1 else by_cell(first, found)
+    return replace(first, chance=chance, wall_s=time.perf_counter() - began)
 
 
 def _fleet(way: Way, service: ServiceSpec, layout: str, replicas: int, follow: int, timeout_s: float | None) -> _Fleet:
@@ -245,7 +251,7 @@ def _fleet(way: Way, service: ServiceSpec, layout: str, replicas: int, follow: i
     return _Fleet(replace(ready, settings=settings), count, min(follow, count) if follow else count, batch, replicas > 0)
 
 
-def _answer(fleet: _Fleet, service: ServiceSpec, found: SimResult, router: str, seed: int, wall_s: float) -> DayResult:
+def _answer(fleet: _Fleet, service: ServiceSpec, found: SimResult, router: str, seed: int, warmup_s: float) -> DayResult:
     way = fleet.ready.way
     off = _off(fleet, service)
     plain = latencies(found, fleet.ready)
@@ -274,7 +280,7 @@ def _answer(fleet: _Fleet, service: ServiceSpec, found: SimResult, router: str, 
         overloaded=found.overloaded, capacity_requests_per_s=found.completed_per_s * scale,
         meets_targets=not found.overloaded and not misses(*plain, service.slo), failures=found.failures, moved=found.moved,
         preemptions=found.preemptions, on_fraction=_on(found, fleet), hours=_hours(found.timeline, fleet.followed, off),
-        requests_simulated=found.requests, simulated_s=found.simulated_s, wall_s=wall_s, warnings=tuple(warnings),
+        requests_simulated=found.requests, simulated_s=found.simulated_s, wall_s=0.0, warnings=tuple(warnings),
         replicas_interval=_needed(fleet, off), output_tokens_per_s_interval=around(found.output_tokens_per_s, off.rate),
         capacity_requests_per_s_interval=around(
             found.completed_per_s * scale, off.capacity if found.overloaded else off.rate
@@ -282,6 +288,7 @@ def _answer(fleet: _Fleet, service: ServiceSpec, found: SimResult, router: str, 
         weak_inputs=weak_ways([(way, service.requests_per_s / fleet.replicas)], service, {}),
         on_fraction_interval=around(_on(found, fleet), inverse(off.capacity), 1.0),
         requests_per_s=service.requests_per_s, isl=service.input_tokens.mean, osl=service.output_tokens.mean,
+        warmup_s=warmup_s, requests_counted=found.e2e_s.count,
     )  # fmt: skip
 
 

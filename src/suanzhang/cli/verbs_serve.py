@@ -11,7 +11,7 @@ import typer
 from suanzhang.cli.faces import Call
 from suanzhang.cli.verbs import Layout, Model, Name, QuestionFile, Seed, Stack, asked, needed, positive
 from suanzhang.errors import InputError
-from suanzhang.units import DAY_S
+from suanzhang.units import DAY_S, parse_quantity
 
 
 def improve(
@@ -116,6 +116,9 @@ def simulate(
         int,
         typer.Option("--replications", min=0, help="Days to follow, for what chance leaves open; 0 for as many as are quick."),
     ] = 0,
+    warm_up: Annotated[
+        str, typer.Option("--warm-up", help="Beginning left out of the latencies, such as 10min or 0s; found out if left out.")
+    ] = "",
     seed: Seed = 0,
 ) -> Call:
     """Follow a day of a fleet, request by request.
@@ -140,5 +143,6 @@ def simulate(
         "workers": workers if workers != 2 else None, "seed": seed or None, "requests_file": requests,
         "pools": pool or None, "link_bytes_per_s": positive(link, "bytes", "--link"), "prefixes": prefixes or None,
         "trace": str(trace) if trace else "", "debug": debug, "replications": replications or None,
+        "warmup_s": parse_quantity(warm_up, "time", "--warm-up") if warm_up else None,
     }  # fmt: skip
     return Call("simulate", (model, chip) if chip else (model,), named, "following the day")

@@ -24,7 +24,7 @@ def day(result: DayResult) -> Report:
     sections = (
         Section("Requests", (_requests(result), _latency(result), *((_chance(result),) if result.chance else ()))),
         Section("Over the day", (_level(result, "running"), _level(result, "waiting"))),
-        Section("Fleet", (_fleet(result), *((_pools(result),) if result.pools else ()))),
+        Section("Fleet", (_fleet(result), *((_pools(result), *_events(result)) if result.pools else ()))),
         warnings_section(result.warnings, weak=result.weak_inputs),
     )
     return Report(f"A day of {result.model} on {result.chip}", verdict, sections, main="Latency over requests")
@@ -53,6 +53,9 @@ def _requests(result: DayResult) -> Facts:
             Fact("too long for any replica", result.rejected, "requests"),
             Fact("not answered when stopped", result.unfinished, "requests"),
             Fact("sent elsewhere by failures", result.moved, "requests"),
+            Fact(
+                "warm-up left out of the latencies", result.warmup_s, "s", note=f"{result.requests_counted:,} requests counted"
+            ),
             Fact("within the targets", "yes" if result.meets_targets else "no"),
             Fact("time to follow them", result.wall_s, "s"),
         ),
@@ -70,7 +73,13 @@ def _latency(result: DayResult) -> Table:
 def _chance(result: DayResult) -> Table:
     rows = tuple((one.name, f"{one.value:,.4g} ({one.value_interval.p05:,.4g} to {one.value_interval.p95:,.4g})", one.unit)
                  for one in result.chance)  # fmt: skip
-    note = f"means over {result.chance[0].days} days with seeds of their own; in brackets their 95 % confidence interval"
+    count, over = result.chance[0].days, result.chance[0].over
+    words = {
+        "days": f"{count} days with seeds of their own",
+        "cells": f"{count} cells of the fleet, each with requests of its own",
+        "batches": f"{count} batches of the requests, one after another",
+    }
+    note = f"means over {words[over]}; in brackets their 95 % confidence interval"
     return Table("What chance leaves open", (Column("figure"), Column("mean"), Column("unit")), rows, note)
 
 
@@ -98,6 +107,26 @@ def _pools(result: DayResult) -> Table:
         "could: what the pool would answer by formulas when never idle; cached: share of the prompt tokens found in its caches"
     )
     return Table("Pools", columns, rows, note)
+
+
+def _events(result: DayResult) -> tuple[Table, ...]:
+    """What went wrong in each pool and what its following cost; nothing where nothing did."""
+    pools = result.pools
+    if not any(pool.timed_out or pool.failures or pool.on_fraction < 1.0 for pool in pools):
+        return ()
+    columns = (
+        Column("pool"), Column("role"), Column("given up", "requests"), Column("failures", "failures"),
+        Column("moved", "requests"), Column("replica-hours paid for", "fraction"),
+    )  # fmt: skip
+    rows = tuple(
+        (
+            f"{pool.chip}, {layout_words(pool.layout)}", pool.role, pool.timed_out, pool.failures, pool.moved,
+            ranged(pool.on_fraction, pool.on_fraction_interval),
+        )
+        for pool in pools
+    )  # fmt: skip
+    note = "moved: sent to another replica of the pool by a failure, to be computed again there"
+    return (Table("What happened in the pools", columns, rows, note),)
 
 
 def _fleet(result: DayResult) -> Facts:

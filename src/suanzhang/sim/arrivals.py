@@ -177,12 +177,17 @@ def stream(
         inputs = lengths(traffic.input_tokens, size, input_draws, traffic.max_tokens)
         outputs = lengths(traffic.output_tokens, size, output_draws, traffic.max_tokens)
         if traffic.cancelled > 0.0:
-            stopped = cancel_draws.random(size) < traffic.cancelled
-            kept = np.maximum(np.ceil(outputs * cancel_draws.random(size)), 1.0).astype(np.int64)
-            outputs = np.where(stopped, kept, outputs)
+            outputs = stopped_early(outputs, traffic.cancelled, cancel_draws)
         cached = (inputs * traffic.cached).astype(np.int64) if traffic.cached > 0.0 else None
         urgent = (urgent_draws.random(size) < traffic.urgent).astype(np.int64) if traffic.urgent > 0.0 else None
         yield RequestBatch(arrivals, inputs, outputs, cached, urgent)
+
+
+def stopped_early(outputs: Ints, share: float, draws: np.random.Generator) -> Ints:
+    """Answer lengths when a share of them is stopped by its reader, each at any of its tokens alike."""
+    stopped = draws.random(len(outputs)) < share
+    kept = np.maximum(np.ceil(outputs * draws.random(len(outputs))), 1.0).astype(np.int64)
+    return np.where(stopped, kept, outputs)
 
 
 def draw(traffic: Traffic, count: int, seed: int) -> RequestBatch:

@@ -204,6 +204,7 @@ def merge(parts: list[SimResult]) -> SimResult:
         running, waiting = (np.sum([getattr(one, name) for one in lines], axis=0) for name in ("running", "waiting"))
         line = Timeline(lines[0].start_s, running, waiting)
     whole = {name: sum(getattr(part, name) for part in parts) for name in SUMS}
+    rows = [(part.ttft_s.p99, part.tpot_s.p99, part.e2e_s.p99, part.output_tokens_per_s) for part in parts]
     return SimResult(
         **whole,
         simulated_s=max(part.simulated_s for part in parts),
@@ -222,4 +223,5 @@ def merge(parts: list[SimResult]) -> SimResult:
         timeline=line,
         urgent_ttft_s=urgent_first(histograms, moments),
         replica_on_s=sum(part.replica_on_s for part in parts),
+        by_cell=np.asarray(rows, np.float64) if len(parts) > 1 else None,
     )

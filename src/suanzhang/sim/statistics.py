@@ -135,5 +135,8 @@ def settled_after(values: Floats, batch: int = 50) -> int:
     if count < 4:
         return 0
     means = np.asarray(values[: count * batch]).reshape(count, batch).mean(axis=1)
-    scores = [float(np.var(means[cut:])) / (count - cut) for cut in range(count // 2)]
-    return int(np.argmin(scores)) * batch
+    means -= means.mean()
+    left = np.arange(count, 0.0, -1.0)
+    sums, squares = (np.cumsum(part[::-1])[::-1] for part in (means, means * means))
+    scores = (squares - sums * sums / left) / (left * left)
+    return int(np.argmin(scores[: count // 2])) * batch

@@ -35,6 +35,9 @@ class DayPool:
         found_before: share of the prompt tokens that were in its caches.
         overloaded: its queue grew without end.
         capacity_requests_per_s_interval, found_requests_per_s_interval, busy_interval, batch_interval: our uncertainty.
+        failures, moved, timed_out: replicas that went down, requests that went elsewhere in the pool because of it, and
+            requests that were given up after waiting.
+        on_fraction: share of its replica-hours that were paid for, with our uncertainty.
     """
 
     chip: str
@@ -53,6 +56,11 @@ class DayPool:
     found_requests_per_s_interval: Interval | None = None
     busy_interval: Interval | None = None
     batch_interval: Interval | None = None
+    failures: int = 0
+    moved: int = 0
+    timed_out: int = 0
+    on_fraction: float = 1.0
+    on_fraction_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +69,11 @@ class DayChance:
 
     Args:
         name: of the figure.
-        days: that were followed, each with its own seed.
+        days: how many: days with seeds of their own, or the cells or batches of ``over``.
         value: mean over them, in ``unit``.
         value_interval: ends of the confidence interval, by Student's t; our own error is not in it.
+        over: "days" with seeds of their own; "cells" of one long day, each with random numbers of its own; or "batches" of
+            recorded requests, one after another.
     """
 
     name: str
@@ -71,6 +81,7 @@ class DayChance:
     value: float
     unit: str
     value_interval: Interval
+    over: str = "days"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +107,8 @@ class DayResult:
         hours: batch and queue over the day.
         requests_simulated, simulated_s, wall_s: what the answer took.
         warnings: what a reader must know.
+        warmup_s: beginning of the run, with engines still empty, that the latencies leave out.
+        requests_counted: answered requests that are in the latencies.
         requests_per_s, isl, osl: the traffic: mean rate, and mean tokens of prompts and answers.
         pools: where replicas of several chips or roles were named, or recorded requests replayed.
         chance: what further days with other seeds show; empty when one day alone was followed.
@@ -146,3 +159,5 @@ class DayResult:
     requests_per_s: float = 0.0
     isl: float = 0.0
     osl: float = 0.0
+    warmup_s: float = 0.0
+    requests_counted: int = 0

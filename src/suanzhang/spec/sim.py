@@ -210,6 +210,8 @@ class SimResult:
         moved: requests that a failure sent to another replica.
         replica_on_s: replica-seconds that were paid for; 0 when the fleet was fixed and always up.
         urgent_ttft_s: first token of the urgent requests; None when there were none.
+        by_cell: of a fleet of several cells, the 99th percentiles of ttft, tpot and e2e [s] and the output tokens per second of
+            each cell (one row); None for a single one.
     """
 
     requests: int
@@ -241,6 +243,7 @@ class SimResult:
     moved: int = 0
     replica_on_s: float = 0.0
     urgent_ttft_s: LatencySummary | None = None
+    by_cell: Floats | None = field(default=None, repr=False)
 
     @property
     def output_tokens_per_s(self) -> float:

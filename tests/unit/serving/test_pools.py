@@ -11,9 +11,10 @@ import polars as pl
 import pytest
 
 import suanzhang as sz
-from suanzhang.app.serve_pools import deal, read_pool
+from suanzhang.app.serve_pools import read_pool
 from suanzhang.errors import InputError
 from suanzhang.report.jsonable import to_json
+from suanzhang.sim.pools import deal
 from suanzhang.sim.prefix import group_hits
 from suanzhang.spec.sim import RequestBatch
 
@@ -66,8 +67,8 @@ def test_one_role_alone_is_refused() -> None:
         sz.simulate(MODEL, pools=["2 h100-sxm-80 prefill"], **ASK)
     with pytest.raises(InputError, match="pools together with a chip"):
         sz.simulate(MODEL, "h100-sxm-80", pools=["2 h100-sxm-80"], **ASK)
-    with pytest.raises(InputError, match="mtbf"):
-        sz.simulate(MODEL, pools=["2 h100-sxm-80"], mtbf_s=1e6, **ASK)
+    with pytest.raises(InputError, match="queue_timeout_s"):
+        sz.simulate(MODEL, pools=["2 h100-sxm-80"], queue_timeout_s=0.0, **ASK)
 
 
 def test_an_overloaded_pool_is_named_with_what_it_answers() -> None:

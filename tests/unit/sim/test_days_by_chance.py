@@ -41,7 +41,8 @@ def test_a_line_is_the_mean_of_the_days_with_the_width_of_student() -> None:
 
 
 def test_long_days_are_followed_once_and_odd_counts_refused() -> None:
-    assert [days_of(0, requests) for requests in (1000, 3_000_001, 10_000_001)] == [5, 3, 1]
+    assert [days_of(0, requests, 4) for requests in (1000, 3_000_001, 10_000_001)] == [5, 3, 1]
+    assert [days_of(0, requests) for requests in (10_000_001, 30_000_001, 200_000_001)] == [3, 2, 1]
     assert days_of(7, 10**9) == 7
     for wrong in (-1, 21):
         with pytest.raises(InputError, match="replications"):
