@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from suanzhang.app.plan_asks import World, question_site
 from suanzhang.catalog.chips import chip as find_chip
@@ -10,8 +10,9 @@ from suanzhang.catalog.currency import rate
 from suanzhang.money.figures import figure
 from suanzhang.spec.buy import BuyResult
 from suanzhang.spec.market import Site
-from suanzhang.spec.place import Moving, Place, Works
+from suanzhang.spec.place import Moving, Place, SiteEnergy, Works
 from suanzhang.spec.question import Question, SiteAsk, WorksAsk
+from suanzhang.spec.result import Money
 from suanzhang.units import J_PER_KWH
 
 
@@ -82,3 +83,25 @@ def carbon_by_month(question: Question, world: World, bought: BuyResult) -> tupl
         else month.energy_j * usual / J_PER_KWH
         for month in bought.months
     )
+
+
+def with_carbon(question: Question, world: World, bought: BuyResult) -> BuyResult:
+    """A schedule with the carbon of each month, and energy, its cost and carbon by site; what was paid of it by site."""
+    by_month = carbon_by_month(question, world, bought)
+    sites = {one.site.id: one.site for one in placed_sites(question, world)} or {world.site.id: world.site}
+    energy, paid = dict.fromkeys(sites, 0.0), dict.fromkeys(sites, 0)
+    for month in bought.months:
+        for name, joules in [(place.site, place.energy_j) for place in month.places] or [("", month.energy_j)]:
+            energy[name if name in energy else world.site.id] += joules
+    for row in bought.schedule:
+        power = dict(row.lines).get("power", 0.0)
+        paid[row.site if row.site in paid else world.site.id] += round(100.0 * power)
+    rows = tuple(
+        SiteEnergy(
+            name, site.region, energy[name], Money(paid[name] / 100.0, bought.cost.currency, bought.cost.date),
+            site.carbon_kg_per_kwh.value, energy[name] / J_PER_KWH * site.carbon_kg_per_kwh.value,
+        )
+        for name, site in sites.items()
+    )  # fmt: skip
+    months = tuple(replace(state, carbon_kg=carbon) for state, carbon in zip(bought.months, by_month, strict=True))
+    return replace(bought, months=months, carbon=rows)

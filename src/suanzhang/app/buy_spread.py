@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from suanzhang.app.buy_sites import with_carbon
 from suanzhang.app.plan_shares import chip_months
 from suanzhang.app.spread import inverse, serving_interval
 from suanzhang.catalog.chips import chip as find_chip
@@ -20,6 +21,7 @@ from suanzhang.money.tax import NOT_DEDUCTED
 from suanzhang.spec.buy import LINES, NOT_CASH, Binding, BuyResult, MonthState, RunWindow, ScheduleRow
 from suanzhang.spec.buy_worth import ActualRow, ChargeBack, RentOrBuy, Swing, TwoWay
 from suanzhang.spec.draws import Floats, two_piece_lognormal
+from suanzhang.spec.place import SiteEnergy
 from suanzhang.spec.result import Z95, Interval, Money
 from suanzhang.spec.serve import SizedService
 from suanzhang.spec.tariff import EnergyBand
@@ -199,6 +201,7 @@ def spread_bought(bought: BuyResult, sized: Sized, drawn: Spread | None = None) 
     the rest is drawn around the means.
     """
     drawn = drawn or Spread(sized, bought)
+    bought = with_carbon(sized.question, sized.world, bought)
     found = drawn.of(bought)
     rows, paid = found.rows, found.paid
     whole = _over_futures(bought, drawn) if bought.scenarios > 1 else span(bought.cost.amount, found.cost)
@@ -240,6 +243,7 @@ def spread_bought(bought: BuyResult, sized: Sized, drawn: Spread | None = None) 
         charge_back=tuple(_charged(one, bought, whole, cash) for one in bought.charge_back),
         tax=_shield(bought, lines),
         energy=tuple(_band(one) for one in bought.energy),
+        carbon=tuple(_on_site(one) for one in bought.carbon),
         actuals=_actuals(bought, paid),
         warnings=(*bought.warnings, *over_budget(bought, paid)),
     )
@@ -300,6 +304,7 @@ def _months(bought: BuyResult, paid: Floats) -> tuple[MonthState, ...]:
             peak_w_interval=fleet.scaled(state.peak_w),
             energy_j_interval=fleet.scaled(state.energy_j),
             energy_cost_interval=fleet.scaled(state.energy_cost),
+            carbon_kg_interval=fleet.scaled(state.carbon_kg),
             cash_interval=span(state.cash, drawn[state.month]) if state.month in drawn else None,
             places=tuple(
                 replace(
@@ -367,6 +372,14 @@ def _band(one: EnergyBand) -> EnergyBand:
     return replace(
         one, energy_j_interval=fleet.scaled(one.energy_j), cost_interval=fleet.scaled(one.cost.amount),
         overhead_cost_interval=fleet.scaled(one.overhead_cost.amount),
+    )  # fmt: skip
+
+
+def _on_site(one: SiteEnergy) -> SiteEnergy:
+    fleet = range_of("fleet_draw")
+    return replace(
+        one, energy_j_interval=fleet.scaled(one.energy_j), cost_interval=fleet.scaled(one.cost.amount),
+        carbon_kg_interval=fleet.scaled(one.carbon_kg),
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from suanzhang.report.blocks import Block, Chart, Column, Fact, Facts, Notes, Po
 from suanzhang.report.common import sources_section, warnings_section
 from suanzhang.report.view_buy_monte import monte_blocks
 from suanzhang.report.view_buy_sites import has_sites, sites_table
-from suanzhang.report.view_costs import energy_table, tax_table, teams_table, units_table
+from suanzhang.report.view_costs import carbon_table, energy_table, tax_table, teams_table, units_table
 from suanzhang.spec.buy import BuyResult, MonthState
 from suanzhang.spec.result import Interval, Money
 from suanzhang.units import J_PER_KWH, KILO, MEGA, format_figure
@@ -40,6 +40,7 @@ def buy(result: BuyResult) -> Report:
         Section("What a unit costs", (units_table(result.unit_costs),)),
         Section("Taxes", (tax_table(result.tax),)),
         Section("Energy by price", (energy_table(result.energy),)),
+        Section("Energy and carbon by site", (carbon_table(result.carbon),)),
         Section("Whose cost it is", (_charge_back(result), teams_table(result.charge_back, result.cost.currency))),
         Section("Plan against actuals", (_actuals(result),)),
         Section("Trainings and services", (_runs(result), _shares(result))),
@@ -362,13 +363,15 @@ def months_table(result: BuyResult) -> Table:
         Column("peak draw", "MW"),
         Column("energy", "MWh"),
         Column("cost of energy", result.cost.currency),
+        Column("carbon", "t"),
         Column("cash", result.cost.currency),
     )
     rows = tuple(
         (
             m.month, ranged(m.draw_w, m.draw_w_interval, 1.0 / MEGA), ranged(m.peak_w, m.peak_w_interval, 1.0 / MEGA),
             ranged(m.energy_j, m.energy_j_interval, 1.0 / J_PER_KWH / KILO),
-            ranged(m.energy_cost, m.energy_cost_interval), ranged(m.cash, m.cash_interval),
+            ranged(m.energy_cost, m.energy_cost_interval), ranged(m.carbon_kg, m.carbon_kg_interval, 1.0 / KILO),
+            ranged(m.cash, m.cash_interval),
         )
         for m in result.months
     )  # fmt: skip

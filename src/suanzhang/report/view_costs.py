@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from suanzhang.report.blocks import Column, Table, ranged
 from suanzhang.spec.buy_worth import ChargeBack
+from suanzhang.spec.place import SiteEnergy
 from suanzhang.spec.result import Interval, Money
 from suanzhang.spec.tariff import EnergyBand
 from suanzhang.spec.tax import TaxShield
@@ -110,3 +111,29 @@ def energy_table(bands: Sequence[EnergyBand]) -> Table:
     )  # fmt: skip
     note = "sums to the line power; chips stand at all hours, services work by their load curve, trainings at all hours alike"
     return Table("Energy by price", columns, rows, note)
+
+
+def carbon_table(sites: Sequence[SiteEnergy]) -> Table:
+    """Energy of one's own chips by site, its cost and the carbon of its grid; nothing where none draw any."""
+    currency = sites[0].cost.currency if sites else ""
+    columns = (
+        Column("site"),
+        Column("region"),
+        Column("energy", "MWh"),
+        Column("cost", currency),
+        Column("carbon of the grid", "kg/kWh"),
+        Column("carbon", "t"),
+    )
+    rows = tuple(
+        (
+            one.site, one.region, ranged(one.energy_j, one.energy_j_interval, 1.0 / J_PER_KWH / KILO),
+            ranged(one.cost.amount, one.cost_interval), one.carbon_kg_per_kwh,
+            ranged(one.carbon_kg, one.carbon_kg_interval, 1.0 / KILO),
+        )
+        for one in sites
+        if one.energy_j > 0.0
+    )  # fmt: skip
+    words = (
+        "of chips of one's own, overhead of the building included; the energy of rented chips is in their rent and not counted"
+    )
+    return Table("Energy and carbon by site", columns, rows, words)

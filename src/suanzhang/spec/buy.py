@@ -10,7 +10,7 @@ from suanzhang.source import Quoted
 from suanzhang.spec.buy_monte import MonteCarlo
 from suanzhang.spec.buy_worth import ActualRow, ChargeBack, Outcome, RentOrBuy, Swing, TwoWay
 from suanzhang.spec.market import Offer
-from suanzhang.spec.place import Moving, Place, PlaceState
+from suanzhang.spec.place import Moving, Place, PlaceState, SiteEnergy
 from suanzhang.spec.result import Header, Interval, Money, SourceUse
 from suanzhang.spec.tariff import EnergyBand, HourTariff
 from suanzhang.spec.tax import TaxShield, TaxTerms
@@ -363,6 +363,8 @@ class MonthState:
     places: tuple[PlaceState, ...] = ()
     energy_cost: float = 0.0
     energy_cost_interval: Interval | None = None
+    carbon_kg: float = 0.0
+    carbon_kg_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,6 +417,7 @@ class BuyResult:
         tax: what the tax shield is made of; None when no taxes are counted.
         unit_costs: of every job, and of the whole plan as the last one.
         energy: what is drawn at each price of energy; its costs sum to the line ``power``.
+        carbon: energy, its cost and carbon by site; filled by the verbs.
     """
 
     header: Header
@@ -472,3 +475,4 @@ class BuyResult:
     tax: TaxShield | None = None
     unit_costs: tuple[UnitCosts, ...] = ()
     energy: tuple[EnergyBand, ...] = ()
+    carbon: tuple[SiteEnergy, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from suanzhang.spec.result import Interval
+from suanzhang.spec.result import Interval, Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +88,28 @@ class PlaceState:
     draw_w_interval: Interval | None = None
     peak_w_interval: Interval | None = None
     energy_j_interval: Interval | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SiteEnergy:
+    """Energy of the chips of one's own on one site over the plan, what it costs and what carbon its grid emits for it.
+
+    Args:
+        site: its id.
+        region: ISO country; empty when not known.
+        energy_j: overhead of the building included; that of rented chips is in their rent and not counted.
+        cost: of that energy.
+        carbon_kg_per_kwh: of the grid.
+        carbon_kg: of that energy.
+        *_interval: with the range of what fleets draw; filled by the verbs.
+    """
+
+    site: str
+    region: str
+    energy_j: float
+    cost: Money
+    carbon_kg_per_kwh: float
+    carbon_kg: float
+    energy_j_interval: Interval | None = None
+    cost_interval: Interval | None = None
+    carbon_kg_interval: Interval | None = None

@@ -111,6 +111,7 @@ BUY = {
     "ServiceShare.chips": _DECIDED,
     "ServiceShare.share": _DECIDED,
     "ServiceShare.size_factor": _DECIDED,
+    "SiteEnergy.carbon_kg_per_kwh": "a quoted figure of the grid",
     "MonthState.owned": _DECIDED,
     "MonthState.rented": _DECIDED,
     "RentOrBuy.rent_per_chip_h": "a quoted price",
