@@ -115,7 +115,8 @@ def _offer(ask: OfferAsk, known: Offer | None, question: Question) -> Offer:
     if ask.lead_months is not None:
         lead = LeadTime(ask.lead_months, max(ask.lead_p90_months or ask.lead_months, ask.lead_months), QUESTION, "assumed")
     chip_id = name if kind == "api" else find_chip(name).id
-    base = known or Offer(ask.id, kind, chip_id, price, kind != "buy", 0, lead)
+    server = 1 if kind == "api" else max(find_chip(chip_id).node.chips, 1)
+    base = known or Offer(ask.id, kind, chip_id, price, kind != "buy", 0, lead, lot_chips=server)
     given = {
         key: getattr(ask, key)
         for key in (

@@ -478,7 +478,9 @@ class OfferModel(_Part):
     stock_chips: CountOrZero | None = Field(None, description="How many can be had at once.")
     stock_per_month: CountOrZero | None = Field(None, description="Further ones each month.")
     min_order_chips: Whole | None = Field(None, ge=1, le=10**9, description="Smallest order.")
-    lot_chips: Whole | None = Field(None, ge=1, le=10**6, description="Multiple in which chips come.")
+    lot_chips: Whole | None = Field(
+        None, ge=1, le=10**6, description="Multiple in which chips come; of a new offer whole servers if left out."
+    )
     lead: LeadModel | None = Field(None, description="Time from order to use.")
     first_month: Month | None = Field(None, description="First month in which it can be ordered.")
     last_month: Month | None = Field(None, description="Last month in which it can be ordered.")

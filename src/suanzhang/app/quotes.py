@@ -11,9 +11,10 @@ from pydantic import BaseModel, ValidationError
 
 from suanzhang.app.question_schema import HoldingModel, OfferModel
 from suanzhang.app.tables import Kinds, Row, read_table
+from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.catalog.currency import rate
 from suanzhang.catalog.markets import market as find_market
-from suanzhang.errors import InputError
+from suanzhang.errors import CatalogError, InputError
 from suanzhang.money.procurement.calendar import month_number
 from suanzhang.spec.buy import BuyResult
 from suanzhang.spec.buy_worth import ActualRow
@@ -53,6 +54,13 @@ def _checked(model: type[Model], cells: Mapping[str, Any], where: str) -> Model:
         context = first.get("ctx", {})
         words = str(context.get("message") or first["msg"])
         raise InputError(f"{where}, {place}: {words}", fix=str(context.get("fix") or "correct the cell")) from None
+
+
+def _known_chip(name: str, where: str) -> None:
+    try:
+        find_chip(name)
+    except CatalogError as error:
+        raise InputError(f"{where}, chip: {error.message}", fix=error.fix) from None
 
 
 def _scalar(value: Any) -> Any:
@@ -106,6 +114,8 @@ def _offer_of(row: Row) -> OfferAsk:
     if isinstance(cells.get("currency"), str):
         cells["currency"] = cells["currency"].upper()
     part = _checked(OfferModel, cells, row.where)
+    if part.chip and part.kind != "api":
+        _known_chip(part.chip, row.where)
     last = part.last_month or until
     return OfferAsk(
         id=part.id,
@@ -134,7 +144,10 @@ def read_fleet(path: str | Path) -> tuple[Holding, ...]:
     Raises:
         InputError: a row cannot be used; names file, row and column.
     """
-    parts = [_checked(HoldingModel, row.cells, row.where) for row in read_table(path, _HAVE)]
+    parts = []
+    for row in read_table(path, _HAVE):
+        parts.append(_checked(HoldingModel, row.cells, row.where))
+        _known_chip(parts[-1].chip, row.where)
     return tuple(
         Holding(p.chip, p.chips, p.kind, p.since or "", p.until or "", p.price_per_chip_h, p.site or "") for p in parts
     )

@@ -8,6 +8,8 @@ import pytest
 
 from suanzhang.app.buy import plan_purchases
 from suanzhang.app.focus import FOCUS_COLUMNS, charge_back, divided, focus_csv
+from suanzhang.app.plan_asks import resolve_world
+from suanzhang.app.question import read_question
 from suanzhang.app.quotes import compare_actuals, read_fleet, read_offers, with_files
 from suanzhang.catalog.markets import market
 from suanzhang.errors import InputError
@@ -40,6 +42,19 @@ def test_quotes_become_offers(tmp_path):
     assert (second.price, second.lead_months, second.currency) == (17.5, None, "")
 
 
+def test_a_new_offer_comes_in_whole_servers_unless_it_says_otherwise(tmp_path):
+    """A quote without a lot is one of servers: nobody rents 115 chips of a kind that stands eight in a box."""
+    path = tmp_path / "quotes.csv"
+    path.write_text(
+        "id,kind,chip,price,lot_chips\nv1,rent,h100-sxm-80,3.1,\nv2,rent,h100-sxm-80,3.2,4\nh100-cloud,rent,h100-sxm-80,4,\n"
+    )
+    text = "currency: USD\nstart: 2023-05\nmonths: 6\nmarket: us-2023-04\ntrain:\n  - {name: a, model: gpt3-13b, tokens: 1B}\n"
+    offers = {offer.id: offer for offer in resolve_world(with_files(read_question(text), path)).market.offers}
+    assert (offers["v1"].lot_chips, offers["v2"].lot_chips) == (8, 4)
+    known = next(offer for offer in market("us-2023-04").offers if offer.id == "h100-cloud")
+    assert offers["h100-cloud"].lot_chips == known.lot_chips
+
+
 def test_a_workbook_reads_as_the_same_table(tmp_path):
     openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()
@@ -56,6 +71,7 @@ def test_a_workbook_reads_as_the_same_table(tmp_path):
         ("id,kind,chip,prise\n", "did you mean price"),
         (QUOTE + "v1,buys,a800,1\n", "row 2, kind"),
         (QUOTE + "v1,buy,a800,minus\n", "row 2, price"),
+        (QUOTE + "v1,buy,h900,30000\n", "row 2, chip: unknown chip 'h900'"),
         ("", "is empty"),
     ],
 )
