@@ -438,11 +438,15 @@ def _schedule_of(value: Any, vpp: int) -> Schedule:
     return "interleaved" if vpp > 1 else "1f1b"
 
 
+_ADAM_ON_HOST = r"when to upgrade gpus"
+"""Published runs whose page says that AdamW works, and keeps its state, on the host."""
+
+
 def _zero_of(row: TrainRow, stack: TrainStack, flags: list[str]) -> tuple[int, bool]:
     """The sharding stage, and whether optimizer states live in host memory."""
     value, fsdp = row.layout.get("zero"), row.layout.get("fsdp")
     text = str(value or "")
-    offload = "offload" in text.lower()
+    offload = "offload" in text.lower() or bool(re.search(_ADAM_ON_HOST, row.source, re.IGNORECASE))
     if isinstance(value, int) and not isinstance(value, bool):
         return min(value, 3), offload
     if re.search(r"fsdp", text, re.IGNORECASE) or (value is None and fsdp not in (None, False, "false", "NO_SHARD")):

@@ -114,6 +114,13 @@ def test_a_cluster_that_measured_its_network_has_what_it_measured():
     assert reached == [0.405, 0.70, constant("nic_efficiency")]
 
 
+def test_an_optimizer_that_its_page_keeps_on_the_host_is_asked_there():
+    rows = [train_case(row) for row in BY_ID.values() if "when to upgrade GPUs" in row.source]
+    asked = [case.layout for case in rows if isinstance(case, TrainCase)]
+    assert len(asked) == 12 and all(layout.offload_optimizer and layout.zero_stage == 3 for layout in asked)
+    assert not train_case(BASE).layout.offload_optimizer
+
+
 def test_a_round_due_in_spring_ran_with_the_software_of_spring():
     """The rows of one submitter name a container of April; the other's, with the same code and times, name none."""
     spring = [row for row in BY_ID.values() if "MLPerf Training v3.0" in row.source and "H100" in row.chip]
