@@ -253,7 +253,7 @@ def solve_problem(
     def paid(amount: float) -> Money:
         return Money(round(amount, 2), problem.currency, problem.start)
 
-    warnings = (*warnings, *_held_back(problem, plan, seen))
+    warnings = (*warnings, *_held_back(problem, plan, seen), *_answered_elsewhere(plan))
     worth, limits = _Values(), with_words(plan.binding)
     if risk.values and not seen.stop():
         worth = _values(problem, scenarios, plan, market, risk, tell, seen)
@@ -344,6 +344,17 @@ def _held_back(problem: PurchaseProblem, plan: ProcurementPlan, watch: Watch) ->
     whole = format_figure(least, problem.currency)
     return (
         f"the budget lets {sum(waits):.2g} months of demand wait; {whole} would carry all that supply can, as soon as it can",
+    )
+
+
+def _answered_elsewhere(plan: ProcurementPlan) -> tuple[str, ...]:
+    """A line where tokens are bought: what is not known of them."""
+    names = sorted({row.offer for row in plan.rows if row.action == "api"})
+    if not names:
+        return ()
+    return (
+        f"what {', '.join(names)} answers is sized by tokens and price alone: latency, rate limits and the terms on data are "
+        "those of the provider, and are not predicted",
     )
 
 

@@ -35,7 +35,7 @@ from suanzhang.money.figures import figure
 from suanzhang.money.power import chip_draw
 from suanzhang.money.procurement.calendar import month_name
 from suanzhang.spec.buy import BuyResult
-from suanzhang.spec.plan import ChipsRow, CostLine, FleetShare, PlanResult, PowerRow, ServicePlan, TrainingPlan
+from suanzhang.spec.plan import TOKENS, ChipsRow, CostLine, FleetShare, PlanResult, PowerRow, ServicePlan, TrainingPlan
 from suanzhang.spec.result import Z95, Interval, Money
 from suanzhang.units import J_PER_KWH
 
@@ -49,9 +49,7 @@ _GRADED = {"tax shield": "tax_shield"}
 """Lines whose grade is that of a figure without a range of its own."""
 
 
-def assemble(
-    sized: Sized, bought: BuyResult, again: Solve, progress: Callable[[str], None], *, deep: bool
-) -> PlanResult:
+def assemble(sized: Sized, bought: BuyResult, again: Solve, progress: Callable[[str], None], *, deep: bool) -> PlanResult:
     """The whole answer from the sized question and its schedule."""
     question = sized.question
     costs = cost_by_demand(bought, {demand.name: demand.api_mtokens for demand in sized.demands})
@@ -172,7 +170,7 @@ def _service(
     cost, interval = _cost_of(name, sized, costs, factors)
     last = month_name(question.start, question.months - 1)
     fleet = tuple(
-        FleetShare(share.chip or "tokens", round(share.chips), share.share)
+        FleetShare(share.chip or TOKENS, round(share.chips), share.share)
         for share in bought.shares
         if share.demand == name and share.month == last and share.chip != "waiting"
     )
@@ -180,7 +178,8 @@ def _service(
     draw = chip_draw(find_chip(main.chip))
     site = sized.world.site.pue.value
     mean_w = main.chips * (draw.idle_w + (draw.busy_w - draw.idle_w) * main.utilisation_mean) * site
-    energy = mean_w / one.service.requests_per_s
+    ours = 0.0 if fleet and all(share.chip == TOKENS for share in fleet) else 1.0
+    energy = ours * mean_w / one.service.requests_per_s
     spread = draw.fleet_w.scaled(1.0 / draw.fleet_w.p50)
     options = {option.chip: spread_sized(option, one.service, find_chip(option.chip)) for option in one.options}
     refused = tuple(spread_refusal(item, find_chip(item.chip)) for item in one.refused)

@@ -10,6 +10,7 @@ from suanzhang.app.outlook import with_outlook
 from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.catalog.currency import rate
 from suanzhang.catalog.markets import market as find_market
+from suanzhang.catalog.markets import markets
 from suanzhang.catalog.models import model as find_model
 from suanzhang.catalog.sites import site as find_site
 from suanzhang.catalog.stacks import serve_stack, serve_stacks
@@ -82,10 +83,28 @@ def resolve_world(question: Question) -> World:
     chips = {offer.chip: find_chip(offer.chip) for offer in offers if offer.kind != "api"}
     chips.update({spec.id: spec for spec in (find_chip(held.chip) for held in question.have)})
     if not chips:
-        raise InputError(
-            "no chip is on offer and none is owned", fix="name another market, add an offer, or list what you have"
-        )
+        chips = _beside_tokens(question, market, offers)
     return World(replace(market, offers=tuple(offers)), site, chips, excluded)
+
+
+def _beside_tokens(question: Question, market: Market, offers: list[Offer]) -> dict[str, ChipSpec]:
+    """Kinds of chip to set beside tokens where nothing else is on offer: those let by the hour in the region at the time.
+
+    No plan can use them: they only say what chips of one's own would take.
+
+    Raises:
+        InputError: tokens do not answer all that is asked.
+    """
+    sold = {offer.chip for offer in offers if offer.kind == "api"}
+    wanted = {find_model(ask.model).id for ask in question.serve}
+    if question.train or not wanted <= sold:
+        tokens = "; tokens on offer carry neither trainings nor other models" if sold else ""
+        raise InputError(
+            f"no chip is on offer and none is owned{tokens}", fix="name another market, add an offer, or list what you have"
+        )
+    near = [one for one in markets().values() if one.region == market.region] or list(markets().values())
+    known = min(near, key=lambda one: (one.date > question.start, abs(month_number(one.date) - month_number(question.start))))
+    return {offer.chip: find_chip(offer.chip) for offer in known.offers if offer.kind == "rent"}
 
 
 def _market(ask: MarketAsk, question: Question) -> Market:

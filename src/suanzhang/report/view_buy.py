@@ -23,7 +23,9 @@ def buy(result: BuyResult) -> Report:
     verdict = (
         f"The plan pays out {paid}; with interest, the price of waiting{taxes} and what is left at the end it costs {whole}."
     )
-    if result.decision:
+    if result.decision in ("tokens", "nothing"):
+        verdict += " No chip is taken: others answer for tokens." if result.decision == "tokens" else " No chip is taken."
+    elif result.decision:
         verdict += f" Of all chip-months {result.decision}."
     if result.binding:
         verdict += f" What binds most: {result.binding[0].limit}."
@@ -297,7 +299,8 @@ def schedule_table(result: BuyResult, title: str = "Schedule") -> Table:
     )
     rows = tuple(
         (
-            r.month, r.action, r.offer, r.chip, ranged(r.chips, r.chips_interval), _amount(r.cost, r.cost_interval), r.note,
+            r.month, r.action, r.offer, r.chip, ranged(r.chips, r.chips_interval) if r.chip else None,
+            _amount(r.cost, r.cost_interval), r.note,
             *((r.site,) if sited else ()),
         )
         for r in result.schedule
@@ -397,6 +400,6 @@ def _runs(result: BuyResult) -> Block:
 
 def _shares(result: BuyResult) -> Block:
     columns = (Column("service"), Column("month"), Column("carried by"), Column("chips", "chips"), Column("share", "%"))
-    rows = tuple((s.demand, s.month, s.chip or "tokens bought", s.chips, 100.0 * s.share) for s in result.shares)
+    rows = tuple((s.demand, s.month, s.chip or "tokens bought", s.chips or None, 100.0 * s.share) for s in result.shares)
     means = f", chips as means over {result.scenarios} futures" if result.scenarios > 1 else ""
     return Table("Services", columns, rows, f"share of what the service is in that month{means}")

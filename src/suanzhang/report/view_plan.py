@@ -24,7 +24,7 @@ from suanzhang.report.common import layout_words, sources_section, warnings_sect
 from suanzhang.report.view_buy import binding_table, cost_facts, schedule_table, with_series
 from suanzhang.report.view_costs import energy_table, tax_table, units_table
 from suanzhang.report.view_plan_first import ARRIVES, first_section, money_scale, together
-from suanzhang.report.view_plan_service import service_details, service_section
+from suanzhang.report.view_plan_service import fleet_words, service_details, service_section
 from suanzhang.report.view_train import options_table
 from suanzhang.spec.buy import ScheduleRow
 from suanzhang.spec.plan import CostLine, PlanResult, Risk, ServicePlan, TrainingPlan
@@ -79,7 +79,7 @@ def _verdict(result: PlanResult) -> str:
         for training in result.train
     ]
     for service in result.serve:
-        fleet = " + ".join(f"{format_count(share.chips)} x {share.chip}" for share in service.fleet) or "no chips of its own"
+        fleet = " + ".join(fleet_words(share) for share in service.fleet) or "no chips of its own"
         since = (
             f"in full from {service.full_from}{_before(service)}" if service.full_from else f"never in full{_before(service)}"
         )

@@ -5,20 +5,36 @@ from __future__ import annotations
 from suanzhang.report.blocks import Block, Column, Fact, Facts, Scalar, Section, Table, money_fact, ranged
 from suanzhang.report.common import layout_words
 from suanzhang.report.view_serve import latency_rows_of, refusals_table, sizing_table
-from suanzhang.spec.plan import ServicePlan
+from suanzhang.spec.plan import TOKENS, FleetShare, ServicePlan
 from suanzhang.spec.serve import Percentiles
 from suanzhang.units import format_count
 
 
 def service_section(part: ServicePlan) -> Section:
     """How a service runs: fleet, layout, chips, cost, latencies."""
-    sized = part.sized
     facts = (
         Fact("model", part.model),
-        Fact(
-            "fleet", " + ".join(f"{format_count(item.chips)} x {item.chip} ({100 * item.share:.0f} %)" for item in part.fleet)
-        ),
+        Fact("fleet", " + ".join(f"{fleet_words(item)} ({100 * item.share:.0f} %)" for item in part.fleet)),
         Fact("carried in full from", part.full_from or "never within the plan"),
+        *(() if part.tokens_only else _sized_facts(part)),
+        money_fact(
+            "cost per 1000 responses", part.cost_per_response.scaled(1000.0), part.cost_per_response_interval.scaled(1000.0)
+        ),
+        money_fact("cost", part.cost, part.cost_interval, "its share of the plan's cost"),
+    )
+    latency = () if part.tokens_only else (latency_rows_of(f"{part.name}: latency", part.sized),)
+    return Section(f"Service {part.name}", (Facts(f"Service {part.name}", facts), *latency, *_simulated(part)))
+
+
+def fleet_words(share: FleetShare) -> str:
+    """Chips of a kind, or that tokens are bought."""
+    return TOKENS if share.chip == TOKENS else f"{format_count(share.chips)} x {share.chip}"
+
+
+def _sized_facts(part: ServicePlan) -> tuple[Fact, ...]:
+    """How the main kind of chip runs it."""
+    sized = part.sized
+    return (
         Fact(
             "layout of a replica",
             f"{layout_words(sized.layout)}, {sized.stack}, {sized.weight_dtype} weights, {sized.kv_dtype} cache",
@@ -34,18 +50,6 @@ def service_section(part: ServicePlan) -> Section:
         Fact("chips at the mean load, no latency limit", sized.chips_mean_no_slo, "chips", sized.chips_mean_no_slo_interval),
         Fact("idle share of the capacity", part.idle_fraction, "fraction", part.idle_fraction_interval),
         Fact("energy per response", part.energy_j_per_response, "J", part.energy_j_per_response_interval),
-        money_fact(
-            "cost per 1000 responses", part.cost_per_response.scaled(1000.0), part.cost_per_response_interval.scaled(1000.0)
-        ),
-        money_fact("cost", part.cost, part.cost_interval, "its share of the plan's cost"),
-    )
-    return Section(
-        f"Service {part.name}",
-        (
-            Facts(f"Service {part.name}", facts),
-            latency_rows_of(f"{part.name}: latency", sized),
-            *_simulated(part),
-        ),
     )
 
 

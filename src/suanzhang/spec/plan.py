@@ -77,6 +77,10 @@ class SimulatedLatency:
     overloaded: bool
 
 
+TOKENS = "tokens"
+"""The kind of a part of a fleet that is bought as tokens."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServicePlan:
     """One service in the plan.
@@ -121,6 +125,11 @@ class ServicePlan:
     tpot_s_interval: Interval | None = None
     e2e_s_interval: Interval | None = None
     idle_fraction_interval: Interval | None = None
+
+    @property
+    def tokens_only(self) -> bool:
+        """Whether others answer all of it: its sizing then says what chips of one's own would take, and nothing uses it."""
+        return bool(self.fleet) and all(share.chip == TOKENS for share in self.fleet)
 
 
 @dataclass(frozen=True, slots=True)
