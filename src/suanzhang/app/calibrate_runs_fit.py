@@ -51,7 +51,7 @@ LARGE = 3.0
 """Residuals over this many times the noise count less and less: what nothing named explains moves nothing."""
 ALIKE_WIDTH, ALIKE_OCTAVES = 0.05, 1.5
 """What runs of like sequences, batches and models share beyond the factors: its deviation, the octaves over which it fades."""
-NARROWING = 0.35
+NARROWING = 0.4
 """How much of what the runs tell shows in the width of an interval; see :func:`narrowing`."""
 STRENGTHS, TRUST = (0.0, 0.5, 1.0), 0.04
 """Shares of the corrections that are weighed, and the logarithmic error by which one of them becomes e times likelier."""
