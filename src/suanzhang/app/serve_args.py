@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from suanzhang.app.physics import Physics, physics
+from suanzhang.app.serve_links import without_switch_sums
 from suanzhang.errors import InputError
 from suanzhang.perf.args import GemmArgs, LinkArgs, MoeArgs
 from suanzhang.perf.gemm import gemm_s
@@ -249,6 +250,8 @@ def op_args(
     attention = half.args.mla if model.mla else half.args.attention
     attention = attention._replace(efficiency=attention.efficiency / stack.prefill_attention)
     link = _link(chip, _half(chip), profile, ranks)
+    if not stack.switch_sums:
+        link = without_switch_sums(_link(chip, _half(chip), "", ranks))
     if not stack.direct_allreduce:
         link = link._replace(direct_base_s=0.0, base_s=link.base_s + NCCL_S)
     ops = OpArgs(body, body, half.args.gemm, moe, attention, half.args.memory, link, bound, 1.0 if bounded else 0.0)

@@ -148,6 +148,7 @@ class ServeStack:
         alltoall: experts exchange tokens by all-to-all; otherwise by all-gather and reduce-scatter.
         policy: batch policy for the event simulation.
         direct_allreduce: small all-reduces go through peer memory in a kernel of the engine; otherwise NCCL does them all.
+        switch_sums: NCCL lets switches that can add up do so (2.17 and later); otherwise its all-reduces are rings.
         fused_prefill: attention of prompts keeps its scores on the chip; early engines wrote them to memory.
         score_passes: times that such scores pass through memory.
         prefill_attention: time of prompt attention over that of the timed kernels; early engines used slower ones.
@@ -196,6 +197,7 @@ class ServeStack:
     alltoall: bool = False
     policy: Literal["vllm-v1", "sglang", "trtllm", "static"] = "vllm-v1"
     direct_allreduce: bool = True
+    switch_sums: bool = True
     fused_prefill: bool = True
     score_passes: float = 4.0
     prefill_attention: float = 1.0
