@@ -87,6 +87,7 @@ def question_page() -> str:
         "HoldingModel": "`have[]`", "TrainModel": "`train[]`", "ServeModel": "`serve[]`",
         "TokensModel": "`tokens` of a service",
         "LengthModel": "`input` and `output` of tokens", "LoadModel": "`load` of a service", "SloModel": "`slo` of a service",
+        "PoolModel": "`pools` of a service",
         "ChipsModel": "`chips`",
     }  # fmt: skip
     known = schema.get("$defs", {})

@@ -42,6 +42,7 @@ _HOMES = {
     "serve_units": "suanzhang.app.serve_units:serve_units",
     "serve_question": "suanzhang.app.verbs_question:serve_question",
     "simulate": "suanzhang.app.serve_verb_day:serve_day",
+    "simulate_question": "suanzhang.app.serve_verb_day_question:simulate_question",
     "to_json": "suanzhang.report.jsonable:to_json",
     "train": "suanzhang.app.train:train",
     "train_mixed": "suanzhang.app.train_mixed:train_mixed",

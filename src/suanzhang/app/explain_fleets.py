@@ -115,7 +115,7 @@ def _other(lever: Mapping[str, Any], model: str) -> str:
 def explain_kinds(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> Trees:
     """Trees of each deployment, cheapest first, and of the points between speed for a user and for a chip."""
     lengths = spec_of_lengths(*(inputs.get(name) for name in ("isl", "osl", "isl_p95", "osl_p95")))  # type: ignore[arg-type]
-    top = float(inputs.get("peak_to_mean") or 1.0)
+    top = float(inputs.get("peak_to_mean") or body.get("peak_to_mean") or 1.0)
     ask = ServiceSpec("service", model_of(str(body["model"])), float(inputs["rate"]), *lengths,
                       LoadSpec("flat" if top == 1.0 else "diurnal", top), SloSpec())  # fmt: skip
     kinds = tuple(dict.fromkeys(kind for option in body["options"] for kind in option["kinds"]))
@@ -171,7 +171,7 @@ def explain_day(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> Trees:
     how = f"mean over {body['finished']:,} simulated requests of {body['replicas_followed']} replicas"
     note = f"{how}; iterations in the steady state"
     trees = [replace(tree, formula=dotted(simulate_fleet), note=note) for tree in latencies(replica, body)]
-    top = float(inputs.get("peak_to_mean") or 1.0)
+    top = float(inputs.get("peak_to_mean") or body.get("peak_to_mean") or 1.0)
     asks = (
         asked("requests a second, mean of the day", mean, "1/s", given=True),
         asked("peak over mean", top, "times", given="peak_to_mean" in inputs),

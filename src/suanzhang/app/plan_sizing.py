@@ -12,7 +12,7 @@ from suanzhang.app.train import train_options
 from suanzhang.app.train_ask import job_of, software_of
 from suanzhang.app.train_input import default_precision
 from suanzhang.catalog.chips import chip as find_chip
-from suanzhang.errors import Infeasible, OutOfDomain
+from suanzhang.errors import Infeasible, InputError, OutOfDomain
 from suanzhang.money.tariff import work_by_hour
 from suanzhang.spec.buy import Demand, Need
 from suanzhang.spec.chip import ChipSpec
@@ -178,7 +178,7 @@ def size_ask(
     engines = engines_for(ask, question)
     options: list[SizedService] = []
     refused: list[Refusal] = []
-    for chip in world.chips.values():
+    for chip in _kinds(ask, world):
         progress(f"serve {ask.name} on {chip.name}")
         found = best_sizing(service, chip, engines)
         if isinstance(found, Refusal):
@@ -201,6 +201,24 @@ def size_ask(
             if training.job.model.id == service.model.id:
                 first, after = _done_month(training), training.ask.name
     return SizedAsk(ask, service, min(first, question.months - 1), after, tuple(options), tuple(refused))
+
+
+def _kinds(ask: ServeAsk, world: World) -> tuple[ChipSpec, ...]:
+    """Kinds of chip that a service may take: those of its pools where it states some, else all that can be had.
+
+    Raises:
+        InputError: no kind of its pools can be had.
+    """
+    if not ask.pools:
+        return tuple(world.chips.values())
+    named = tuple(dict.fromkeys(find_chip(pool.chip).id for pool in ask.pools))
+    kinds = tuple(world.chips[chip] for chip in named if chip in world.chips)
+    if not kinds:
+        raise InputError(
+            f"service {ask.name}: no chip of its pools is on offer or owned: {', '.join(named)}",
+            fix="list them under have, add an offer, or leave the pools out",
+        )
+    return kinds
 
 
 def best_sizing(service: ServiceSpec, chip: ChipSpec, engines: tuple[ServeStack, ...]) -> SizedService | Refusal:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,7 +14,9 @@ from pydantic_core import ErrorDetails
 
 from suanzhang.app import question_schema as schema
 from suanzhang.app.price_paths import by_month
+from suanzhang.app.serve_input import parse_serve_layout
 from suanzhang.app.yamlfile import Document, KeyPath, parse_document, read_document
+from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.catalog.models import model as find_model
 from suanzhang.errors import InputError, nearest_names
 from suanzhang.money.figures import check_given
@@ -26,6 +29,7 @@ from suanzhang.spec.question import (
     MarketAsk,
     OfferAsk,
     OutlookAsk,
+    PoolAsk,
     Question,
     ServeAsk,
     SiteAsk,
@@ -121,6 +125,24 @@ def _check_models(question: Question, document: Document) -> None:
         except InputError as error:
             line = f"{document.where(path)}: {error.message}"
             raise type(error)(line, fix=error.fix, details=error.details) from None
+    _check_pools(question, document)
+
+
+def _check_pools(question: Question, document: Document) -> None:
+    """Refuse chips and layouts of pools that are none, at their line."""
+    for index, ask in enumerate(question.serve):
+        for place, pool in enumerate(ask.pools):
+            path: KeyPath = ("serve", index, "pools", place)
+            checks: tuple[tuple[str, Callable[[], object]], ...] = (
+                ("chip", partial(find_chip, pool.chip)),
+                ("layout", partial(parse_serve_layout, pool.layout or "tp=1")),
+            )
+            for key, check in checks:
+                try:
+                    check()
+                except InputError as error:
+                    line = f"{document.where((*path, key))}: {error.message}"
+                    raise type(error)(line, fix=error.fix, details=error.details) from None
 
 
 def input_error(error: ValidationError, document: Document, root: type[BaseModel]) -> InputError:
@@ -291,6 +313,7 @@ def _serve(part: schema.ServeModel) -> ServeAsk:
         stack=part.stack or "",
         team=part.team or "",
         waiting_price_per_month=part.waiting_price_per_month,
+        pools=tuple(PoolAsk(pool.chip, pool.replicas, pool.role, pool.layout or "") for pool in part.pools),
     )
 
 

@@ -337,6 +337,17 @@ class TrainModel(_Part):
         return self
 
 
+class PoolModel(_Part):
+    """Equal replicas that a service has."""
+
+    chip: Name = Field(description="Catalog id or alias of the chip.")
+    replicas: Whole = Field(ge=1, le=100_000, description="How many.")
+    role: Literal["mixed", "prefill", "decode"] = Field(
+        "mixed", description="What they do: prompts (prefill), answers (decode), or both (mixed)."
+    )
+    layout: Name | None = Field(None, description="Of a replica, such as tp=2; one chip if left out.")
+
+
 class ServeModel(_Part):
     """A service that is wanted."""
 
@@ -360,6 +371,10 @@ class ServeModel(_Part):
     waiting_price_per_month: CountOrZero | None = Field(
         None, description="Price of a month in which all of it waits for chips, never paid; above that of chips if left out."
     )
+    pools: list[PoolModel] = Field(
+        default_factory=list, max_length=50,
+        description="Replicas that it has: simulate follows them, serve and plan take no other kinds of chip; any if left out.",
+    )  # fmt: skip
 
     @model_validator(mode="after")
     def _one_rate(self) -> ServeModel:
@@ -367,6 +382,10 @@ class ServeModel(_Part):
             raise _refuse("needs exactly one of visits_per_day and requests_per_s", "give one of the two")
         if self.requests_per_s is not None and "responses_per_visit" in self.model_fields_set:
             raise _refuse("responses_per_visit goes with visits_per_day", "leave it out, or give visits_per_day")
+        roles = {pool.role for pool in self.pools}
+        if ("prefill" in roles) != ("decode" in roles):
+            alone = "prefill" if "prefill" in roles else "decode"
+            raise _refuse(f"pools of {alone} alone", "give pools of both roles, or mixed ones")
         return self
 
     @property

@@ -12,7 +12,7 @@ from suanzhang.app.header import header
 from suanzhang.app.requests_file import checked_file, keep
 from suanzhang.app.serve_estimate import estimate_serve
 from suanzhang.app.serve_input import parse_serve_layout, request_rate, trace_lengths
-from suanzhang.app.serve_pools import AWARE, PoolAsk, Rules, read_pool
+from suanzhang.app.serve_pools import AWARE, Rules, read_pool
 from suanzhang.app.serve_sim import ahead_s
 from suanzhang.app.serve_size import size_service
 from suanzhang.app.serve_size_way import Prepared, carried_by, draw_demand, latencies, misses, prepare, run_at
@@ -93,7 +93,7 @@ def serve_day(
     workers: int = 2,
     seed: int = 0,
     requests_file: str | Path = "",
-    pools: Sequence[str | PoolAsk] = (),
+    pools: Sequence[str] = (),
     link_bytes_per_s: float | None = None,
     trace: str = "",
     prefixes: int = 0,
@@ -143,7 +143,6 @@ def serve_day(
         InputError: a name or number cannot be used.
         Infeasible: no layout fits or meets the targets.
     """
-    began = time.perf_counter()
     recorded = read_trace(trace) if trace else None
     mean = request_rate(rate, visits_per_day)
     if recorded is not None and (mean is not None or isl is not None or osl is not None):
@@ -155,7 +154,7 @@ def serve_day(
         raise InputError("simulate: no chip", fix="give a chip, or pools")
     if pools and (chip or layout or replicas):
         raise InputError("simulate: pools together with a chip, a layout or replicas", fix="name them in the pools")
-    named = [read_pool(one) if isinstance(one, str) else one for one in pools]
+    named = [read_pool(one) for one in pools]
     kind, shape, engine = (
         (named[0].chip if named else find_chip(chip)),
         find_model(model),
@@ -176,19 +175,35 @@ def serve_day(
         shape, kind, engine, parse_serve_layout(layout or "tp=1"), service.weight_dtype, service.kv_dtype,
         Draft(draft_tokens, acceptance), Prefix(prefix_share, offloaded), router,
     )  # fmt: skip
+    if recorded is not None and (peak_to_mean != 1.0 or burstiness != 1.0):
+        raise InputError("simulate: a peak or bursts together with a trace", fix="the trace has its own; leave them out")
     failures = Failures(mtbf_s, repair_s) if mtbf_s is not None else None
-    if pools or recorded is not None or prefixes or router == AWARE:
-        if recorded is not None and (peak_to_mean != 1.0 or burstiness != 1.0):
-            raise InputError("simulate: a peak or bursts together with a trace", fix="the trace has its own; leave them out")
-        if not pools and (not layout or not replicas):
-            usual = replace(way, router="least-loaded")
-            fleet = _fleet(usual, service, layout, replicas, 0, None)
-            way, replicas = replace(way, layout=fleet.ready.way.layout), fleet.replicas
-        rules = Rules(queue_timeout_s, failures, cold_start_s if autoscale else None)
-        what = PoolsAsk(
-            named, way, replicas, recorded, prefixes, burstiness, urgent, cancelled, rules, link_bytes_per_s or 0.0, warmup_s,
-            workers, debug, seed, requests_file,
-        )  # fmt: skip
+    rules = Rules(queue_timeout_s, failures, cold_start_s if autoscale else None)
+    what = PoolsAsk(
+        named, way, replicas, recorded, prefixes, burstiness, urgent, cancelled, rules, link_bytes_per_s or 0.0, warmup_s,
+        workers, debug, seed, requests_file,
+    )  # fmt: skip
+    return follow_day(what, service, layout, follow, replications)
+
+
+def follow_day(what: PoolsAsk, service: ServiceSpec, layout: str, follow: int, replications: int) -> DayResult:
+    """A day of a service through pools, or of a fleet of equal replicas.
+
+    Args:
+        what: the pools or the way of a replica, and what happens on the way.
+        service: what is served.
+        layout: of a replica as it was given; empty for that with the fewest chips.
+        follow: replicas of a fleet that are simulated with their share; 0 for all.
+        replications: days that are followed; 0 for as many as are quick.
+
+    Raises:
+        InputError, Infeasible: as :func:`serve_day`.
+    """
+    began, way, replicas = time.perf_counter(), what.way, what.replicas
+    if what.pools or what.trace is not None or what.prefixes or way.router == AWARE:
+        if not what.pools and (not layout or not replicas):
+            fleet = _fleet(replace(way, router="least-loaded"), service, layout, replicas, 0, None)
+            what = replace(what, way=replace(way, layout=fleet.ready.way.layout), replicas=fleet.replicas)
         first = pools_day(what, service)
         days = days_of(replications, first.requests) if what.drawn else 1
 
@@ -196,30 +211,34 @@ def serve_day(
             return pools_day(replace(what, seed=key, kept="", warmup_s=first.warmup_s), service)
 
         return replace(first, chance=by_chance(first, pools_again, days) or first.chance, wall_s=time.perf_counter() - began)
-    fleet = _fleet(way, service, layout, replicas, follow, queue_timeout_s)
-    share = fleet.followed / fleet.replicas
-    traffic = Traffic(mean * share, inputs, outputs, load, burstiness, 32_768, prefix_share, urgent, cancelled)
+    fleet = _fleet(way, service, layout, replicas, follow, what.rules.queue_timeout_s)
+    traffic = Traffic(
+        service.requests_per_s * fleet.followed / fleet.replicas, service.input_tokens, service.output_tokens, service.load,
+        what.burstiness, 32_768, way.prefix.share, what.urgent, what.cancelled,
+    )  # fmt: skip
     count = max(round(traffic.requests_per_s * DAY_S), 1)
-    checked_warmup(warmup_s, DAY_S)
-    kept = checked_file(requests_file, count) if requests_file else None
+    checked_warmup(what.warmup_s, DAY_S)
+    kept = checked_file(what.kept, count) if what.kept else None
     days = days_of(replications, count, -(-fleet.followed // CELL))
-    least = max(fleet.followed // 4, 1)
-    scaler = Autoscaler(least, max(0.5 * fleet.batch, 1.0), 60.0, cold_start_s) if autoscale else None
+    failures, cold_s = what.rules.failures, what.rules.cold_start_s
+    scaler = None
+    if cold_s is not None:
+        scaler = Autoscaler(max(fleet.followed // 4, 1), max(0.5 * fleet.batch, 1.0), 60.0, cold_s)
     table, settings = fleet.ready.table, fleet.ready.settings
-    warmup = warmup_s
+    warmup = what.warmup_s
     if warmup is None:
-        warmup = fleet_settled_s(traffic, count, table, settings, fleet.followed, router, seed, failures, scaler)
+        warmup = fleet_settled_s(traffic, count, table, settings, fleet.followed, way.router, what.seed, failures, scaler)
 
     def one_day(key: int, file: Path | None = None) -> tuple[DayResult, SimResult]:
         found = simulate_fleet(
-            traffic, count, table, settings, fleet.followed, router=router, seed=key, workers=workers, warmup_s=warmup,
-            bin_s=HOUR_S, failures=failures, scaler=scaler, records=file is not None, debug=debug,
+            traffic, count, table, settings, fleet.followed, router=way.router, seed=key, workers=what.workers,
+            warmup_s=warmup, bin_s=HOUR_S, failures=failures, scaler=scaler, records=file is not None, debug=what.debug,
         )  # fmt: skip
         if file is not None:
             keep(file, fleet.ready, found)
-        return _answer(fleet, service, found, router, key, warmup), found
+        return _answer(fleet, service, found, way.router, key, warmup), found
 
-    first, found = one_day(seed, kept)
+    first, found = one_day(what.seed, kept)
     chance = by_chance(first, lambda key: one_day(key)[0], days) if days > 1 else by_cell(first, found)
     return replace(first, chance=chance, wall_s=time.perf_counter() - began)
 
@@ -288,6 +307,7 @@ def _answer(fleet: _Fleet, service: ServiceSpec, found: SimResult, router: str, 
         weak_inputs=weak_ways([(way, service.requests_per_s / fleet.replicas)], service, {}),
         on_fraction_interval=around(_on(found, fleet), inverse(off.capacity), 1.0),
         requests_per_s=service.requests_per_s, isl=service.input_tokens.mean, osl=service.output_tokens.mean,
+        peak_to_mean=service.load.peak_to_mean,
         warmup_s=warmup_s, requests_counted=found.e2e_s.count,
     )  # fmt: skip
 

@@ -181,7 +181,7 @@ def _requests(ask: PoolsAsk, service: ServiceSpec) -> tuple[RequestBatch, tuple[
     count, start = max(round(rate * DAY_S), 1), 0.0
     if count > MOST:
         span = MOST / (rate * service.load.peak_to_mean)
-        count, start = MOST, max(0.5 * DAY_S - 0.5 * span, 0.0)
+        count, start = MOST, max(service.load.peak_hour * HOUR_S - 0.5 * span, 0.0)
         warnings = (f"{count:,} requests around the peak of the day were followed, {span / HOUR_S:.2g} hours",)
     return joined(list(stream(traffic, count, ask.seed, 0, 1, start))), warnings
 
@@ -293,12 +293,15 @@ def _answer(run: _Followed, warnings: tuple[str, ...], began: float) -> DayResul
         tpot_s=shown[1], e2e_s=shown[2], urgent_ttft_s=urgent, output_tokens_per_s=tokens, overloaded=overloaded,
         capacity_requests_per_s=able,
         meets_targets=not overloaded and not rejected and not misses(ttft, tpot, e2e, service.slo), failures=failures,
-        moved=moved, preemptions=int(fates.preemptions.sum()), on_fraction=on, hours=_hours(run, replicas, off, overloaded=overloaded),
+        moved=moved, preemptions=int(fates.preemptions.sum()), on_fraction=on,
+        hours=_hours(run, replicas, off, overloaded=overloaded),
         requests_simulated=len(batch), simulated_s=finished_in, wall_s=time.perf_counter() - began, warnings=warnings,
         replicas_interval=given, output_tokens_per_s_interval=around(tokens, off.rate),
         capacity_requests_per_s_interval=around(able, off.capacity if overloaded else off.rate),
-        on_fraction_interval=around(on, inverse(off.capacity), 1.0), weak_inputs=weak_ways(shares, service, {}), pools=pools,
+        on_fraction_interval=around(on, inverse(off.capacity), 1.0) if on < 1.0 else Interval(1.0, 1.0, 1.0),
+        weak_inputs=weak_ways(shares, service, {}), pools=pools,
         requests_per_s=service.requests_per_s, isl=service.input_tokens.mean, osl=service.output_tokens.mean,
+        peak_to_mean=service.load.peak_to_mean,
         warmup_s=run.warmup_s, requests_counted=int((answered & counted).sum()),
         chance=() if overloaded else _by_batch(run, counted),
     )  # fmt: skip
@@ -340,13 +343,14 @@ def _overflow(pools: tuple[DayPool, ...], batch: RequestBatch, fates: Fates, abl
 def _pool(ask: PoolAsk, weight: float, part: Served, count: int, span: float, off: Off) -> DayPool:
     run = part.run
     busy, found = min(run.busy_s / (ask.replicas * max(span, 1e-9)), 1.0), run.completed_per_s
-    on = min(run.replica_on_s / (ask.replicas * max(span, 1e-9)), 1.0) if run.replica_on_s > 0.0 else 1.0
+    scaled = 0.0 < run.replica_on_s < 0.999 * ask.replicas * span
+    on = run.replica_on_s / (ask.replicas * span) if scaled else 1.0
     return DayPool(
         ask.chip.id, ask.layout, ask.replicas, ask.role, len(part.rows), len(part.rows) / count, weight, found, busy,
         run.batch_mean, part.found_before, run.overloaded, around(weight, off.capacity),
         around(found, off.capacity if run.overloaded else off.rate), around(busy, off.tpot, 1.0),
         around(run.batch_mean, off.tpot), run.failures, run.moved, run.timed_out, on,
-        around(on, inverse(off.capacity), 1.0),
+        around(on, inverse(off.capacity), 1.0) if scaled else Interval(1.0, 1.0, 1.0),
     )  # fmt: skip
 
 

@@ -80,6 +80,7 @@ _EXAMPLES: dict[str, tuple[str, ...]] = {
     "improve": (f"improve {_QUESTION}", "improve examples/2026-10/question.yaml --lossless --html levers.html"),
     "simulate": (
         "simulate --model llama-3.1-8b --chip h100-sxm-80 --isl 200 --osl 300 --rate 200 --peak-to-mean 1.8 --mtbf 30d",
+        "simulate examples/2026-10/question.yaml --chip h200 --autoscale",
     ),
     "buy": (f"buy {_QUESTION} --csv",),
     "audit": ("audit examples/gpu-rush-2023/claims.yaml",),

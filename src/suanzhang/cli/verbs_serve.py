@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from suanzhang.cli.faces import Call
-from suanzhang.cli.verbs import Layout, Model, Name, QuestionFile, Seed, Stack, asked, needed, positive
+from suanzhang.cli.verbs import Layout, MaybeQuestion, Model, Name, QuestionFile, Seed, Stack, alone, asked, needed, positive
 from suanzhang.errors import InputError
 from suanzhang.units import DAY_S, parse_quantity
 
@@ -68,7 +68,16 @@ def whole_question(question: Path | str, name: str, chip: str, seed: int, deferr
     return Call("serve_share", (question,), named, "sharing the fleet", progress=True)
 
 
+_OF_TRAFFIC = frozenset(
+    ("isl", "osl", "isl_p95", "osl_p95", "rate", "visits_per_day", "peak_to_mean", "stack", "weight_dtype", "kv_dtype",
+     "ttft_p99_s", "tpot_p99_s", "pools", "trace")
+)  # fmt: skip
+"""Arguments that a question file says instead."""
+
+
 def simulate(
+    question: MaybeQuestion = None,
+    name: Name = "",
     model: Model = "",
     chip: Annotated[str, typer.Option("--chip", "--chips", help="Catalog id or alias of the chip.")] = "",
     isl: Annotated[float | None, typer.Option("--isl", help="Tokens of a prompt, mean.")] = None,
@@ -123,11 +132,19 @@ def simulate(
 ) -> Call:
     """Follow a day of a fleet, request by request.
 
-    With priorities, cancellations, time-outs, failures, scaling, prefix cache and drafts as asked.
+    From flags, or one service of a question file on the pools that it states. With priorities, cancellations, time-outs,
+    failures, scaling, prefix cache and drafts as asked.
     """
-    needed({"--model": model} | ({} if pool else {"--chip": chip}), "simulate")
-    if trace is None and (isl is None or osl is None):
-        raise InputError("simulate: isl and osl are both needed", fix="give the tokens of a prompt and of an answer")
+    if question is None:
+        needed({"--model": model} | ({} if pool else {"--chip": chip}), "simulate")
+        if trace is None and (isl is None or osl is None):
+            raise InputError("simulate: isl and osl are both needed", fix="give the tokens of a prompt and of an answer")
+    traffic: dict[str, object] = {
+        "--model": model, "--isl": isl, "--osl": osl, "--isl-p95": isl_p95, "--osl-p95": osl_p95, "--rate": rate,
+        "--visits-per-day": visits_per_day, "--stack": stack, "--weight-dtype": weight_dtype, "--kv-dtype": kv_dtype,
+        "--ttft-p99": ttft_p99, "--tpot-p99": tpot_p99, "--pool": pool or None, "--trace": trace,
+        "--peak-to-mean": peak_to_mean if peak_to_mean != 1.0 else None,
+    }  # fmt: skip
     named: dict[str, object] = {
         "isl": isl, "osl": osl, "isl_p95": isl_p95, "osl_p95": osl_p95, "rate": positive(rate, "count", "--rate"),
         "visits_per_day": positive(visits_per_day, "count", "--visits-per-day"),
@@ -145,4 +162,11 @@ def simulate(
         "trace": str(trace) if trace else "", "debug": debug, "replications": replications or None,
         "warmup_s": parse_quantity(warm_up, "time", "--warm-up") if warm_up else None,
     }  # fmt: skip
+    if question is not None:
+        alone(traffic, "simulate")
+        ours = {key: value for key, value in named.items() if key not in _OF_TRAFFIC}
+        return Call(
+            "simulate_question", (asked(question), *([name] if name else [])), {**ours, "chip": chip}, "following the day",
+            progress=True,
+        )  # fmt: skip
     return Call("simulate", (model, chip) if chip else (model,), named, "following the day")

@@ -100,7 +100,7 @@ def lengths(spec: LengthSpec, count: int, draws: np.random.Generator, max_tokens
 
 
 def rate_table(traffic: Traffic) -> Floats:
-    """Mean rate in each slot of a day [requests/s]; the diurnal shape is a sinusoid with its peak at midday.
+    """Mean rate in each slot of a day [requests/s]; the diurnal shape is a sinusoid with its peak at ``peak_hour``.
 
     Raises:
         InputError: the rate is not positive, or the peak is not 1 to 2 times the mean of a sinusoid.
@@ -114,7 +114,7 @@ def rate_table(traffic: Traffic) -> Floats:
     if not 1.0 <= peak <= 2.0:
         raise InputError(f"peak_to_mean: {peak:g}", fix="a sinusoid that is never negative has a peak of 1 to 2 times its mean")
     middle = (np.arange(slots) + 0.5) * SLOT_S
-    shape = 1.0 + (peak - 1.0) * np.cos(2.0 * math.pi * (middle / DAY_S - 0.5))
+    shape = 1.0 + (peak - 1.0) * np.cos(2.0 * math.pi * (middle / DAY_S - traffic.load.peak_hour / 24.0))
     return np.asarray(np.maximum(rate * shape, 1e-9 * rate), np.float64)
 
 

@@ -121,7 +121,7 @@ def run_cell(
     for low, high in _pieces(count, half, debug):
         for cut in spans_between(arrivals, low, high, planned, (st, en, tb)):
             chosen, hits = steer.send(cut.start, cut.stop, st.ri[:, f.CLOSED]) if steer else (NO_CACHE, cached[cut])
-            found += float(hits.sum())
+            found += 0.0 if carried else float(hits.sum())
             columns = (arrivals[cut], inputs[cut], outputs[cut], hits, urgent[cut], todo, chosen)
             taken += feed(st, en, tb, plain, key[0], cut.start, *columns)
             if st.tally[f.FULL]:

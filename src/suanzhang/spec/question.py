@@ -55,6 +55,23 @@ class TrainAsk:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolAsk:
+    """Equal replicas that a service has.
+
+    Args:
+        chip: catalog id or alias.
+        replicas: how many.
+        role: "mixed", or "prefill" for prompts and "decode" for answers.
+        layout: of a replica, such as ``tp=2``; empty for one chip.
+    """
+
+    chip: str
+    replicas: int
+    role: Literal["mixed", "prefill", "decode"] = "mixed"
+    layout: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ServeAsk:
     """A service that is wanted; an empty text leaves the choice to the planner.
 
@@ -71,6 +88,7 @@ class ServeAsk:
         team: who is charged; empty when not said.
         waiting_price_per_month: price of a month in which all of it waits for chips, in the currency of the question, priced
             and never paid; None for one just above what chips that can be had would cost.
+        pools: replicas that it has, followed by ``simulate``; a planner takes their kinds of chip alone. Empty for any.
     """
 
     name: str
@@ -88,6 +106,7 @@ class ServeAsk:
     stack: str = ""
     team: str = ""
     waiting_price_per_month: float | None = None
+    pools: tuple[PoolAsk, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ class DayResult:
         warnings: what a reader must know.
         warmup_s: beginning of the run, with engines still empty, that the latencies leave out.
         requests_counted: answered requests that are in the latencies.
-        requests_per_s, isl, osl: the traffic: mean rate, and mean tokens of prompts and answers.
+        requests_per_s, isl, osl, peak_to_mean: the traffic: mean rate, mean tokens of prompts and answers, peak over mean.
         pools: where replicas of several chips or roles were named, or recorded requests replayed.
         chance: what further days with other seeds show; empty when one day alone was followed.
         *_interval: our uncertainty; of the replicas, those that would be needed, or those that were given.
@@ -159,5 +159,6 @@ class DayResult:
     requests_per_s: float = 0.0
     isl: float = 0.0
     osl: float = 0.0
+    peak_to_mean: float = 1.0
     warmup_s: float = 0.0
     requests_counted: int = 0

@@ -84,6 +84,9 @@ CASES: dict[str, Case] = {
     "serve_units": lambda question, train: suanzhang.serve_units(question, chip="h100-sxm-80"),
     "serve_question": lambda question, train: suanzhang.serve_question(question, "chat", simulated_requests=2000),
     "simulate": lambda question, train: suanzhang.simulate("llama3-8b", "a100-sxm-80", isl=200, osl=40, rate=2.0, workers=1),
+    "simulate_question": lambda question, train: suanzhang.simulate_question(
+        question, "chat", chip="a100-sxm-80", layout="tp=1", replicas=1, workers=1, replications=1
+    ),
     "train": lambda question, train: suanzhang.train("llama3-8b", "1T", "h100-sxm-80:64", price_per_chip_h=2.0),
     "train_mixed": lambda question, train: suanzhang.train_mixed("llama3-8b", "1T", "h100-sxm-80:32+a100-sxm-80:32"),
     "train_question": lambda question, train: suanzhang.train_question(question),
