@@ -547,7 +547,7 @@ def _apart(problem: PurchaseProblem, plan: ProcurementPlan, expected: Solved, vs
     here = ", ".join(f"{chips:,.0f} chips of {offer}" for offer, chips in sorted(ours.items())) or "nothing"
     return (
         f"a plan for the expected future alone, as `plan` and --scenarios 1 make it, orders {words}; over these futures, in "
-        f"which rents follow prices, orders cannot and chips are not sold before the end, ordering {here} costs "
+        f"which rents follow prices, orders cannot and ordered chips are not sold before the end, ordering {here} costs "
         f"{format_figure(max(vss, 0.0), problem.currency)} less on average",
     )
 

@@ -189,7 +189,8 @@ class _Search:
     def _try_rounded(self, lots: Floats, starts: Floats) -> None:
         """Whole lots near a relaxed plan: running totals of each offer are rounded, so that stocks still hold."""
         shape, cols = self.master.shape, self.master.cols
-        if np.any(self.programme.upper[cols.minimum : cols.starts] > 0.0) or shape.problem.places:
+        taken = any(order.source >= 0 for order in shape.orders)
+        if np.any(self.programme.upper[cols.minimum : cols.starts] > 0.0) or shape.problem.places or taken:
             self._try_minimum(lots, starts)
             return
         tight = shape.problem.power_limit_w is not None or shape.problem.budget is not None or shape.problem.budget_by_month

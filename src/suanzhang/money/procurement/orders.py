@@ -28,8 +28,9 @@ class Order:
     """A column: lots of one offer ordered in one month, with its cost by line and scenario (per lot).
 
     A move of chips between sites and works on a site are orders as well: a move takes chips of the kind ``source`` away
-    when it begins and brings them to ``kind`` when it ends; works bring no chips. Neither has an offer (-1). A lease is paid
-    by the month (``instalment``, by scenario) from the month in which its chips come.
+    when it begins and brings them to ``kind`` when it ends; works bring no chips; a sale, where there are many futures, takes
+    chips of the kind ``source`` away for good. None of these has an offer (-1). A lease is paid by the month
+    (``instalment``, by scenario) from the month in which its chips come.
     """
 
     offer: int
@@ -45,6 +46,11 @@ class Order:
     hosted: bool = False
     source: int = -1
     instalment: Floats | None = None
+
+    @property
+    def sale(self) -> bool:
+        """Whether chips are sold."""
+        return self.source >= 0 and self.kind < 0
 
     def due(self, months: int) -> Floats:
         """Instalments by scenario and month of the plan."""
@@ -95,9 +101,21 @@ def _chip_part(problem: PurchaseProblem, offer: Offer) -> float:
 
 
 def orders_of(
-    problem: PurchaseProblem, scenarios: tuple[Scenario, ...], chips: tuple[str, ...], resale: Floats
+    problem: PurchaseProblem,
+    scenarios: tuple[Scenario, ...],
+    chips: tuple[str, ...],
+    resale: Floats,
+    sold: Floats | None = None,
 ) -> tuple[Order, ...]:
-    """One order for every offer and month in which it can be placed and would arrive in some scenario."""
+    """One order for every offer and month in which it can be placed and would arrive in some scenario.
+
+    Args:
+        problem: offers and limits.
+        scenarios: ways in which the future may turn out.
+        chips: kinds of chip.
+        resale: what used chips fetch, by scenario, kind and end of month.
+        sold: chips owned from the start by kind and month, where they may be sold; None where sales are no orders.
+    """
     found = []
     for index, offer in enumerate(problem.offers):
         if offer.kind not in ORDERED or offer.chip not in chips:
@@ -115,7 +133,47 @@ def orders_of(
             order = Order(index, month, float(offer.lot_chips), lots, lines, cash, arrival, leave, offer.id, kind, hosted)
             found.append(_leased(problem, order, offer, scenarios) if offer.kind == "lease" else order)
     found += [*_moves(problem, len(scenarios), chips), *_works(problem, len(scenarios))]
+    found += [] if sold is None else _sales(problem, chips, resale, sold)
     return tuple(found) if problem.tax is None else tuple(_relieved(problem, order) for order in found)
+
+
+def sale_name(kind: str) -> str:
+    """The name of the orders by which used chips of a kind are sold."""
+    return f"sell {kind}"
+
+
+def sale_lots(problem: PurchaseProblem, chips: tuple[str, ...]) -> Floats:
+    """Used chips of each kind are sold in the lots in which new ones come, so that no server is split.
+
+    Equation:
+        the smallest lot of the offers that sell the kind; 1 where none does.
+
+    Sources:
+        [derived].
+    """
+    found = [[o.lot_chips for o in problem.offers if o.kind == "buy" and o.chip == chip] for chip in chips]
+    return np.array([float(min(lots, default=1)) for lots in found])
+
+
+def _sales(problem: PurchaseProblem, chips: tuple[str, ...], resale: Floats, sold: Floats) -> list[Order]:
+    """One order for every kind that is owned from the start and month at whose end chips of it may be sold.
+
+    Sales are decided once for all futures; what they bring differs. What a budget allows is not raised by it, since orders
+    must hold in all of them.
+    """
+    found, rate, count = [], problem.interest_per_year / 12.0, len(resale)
+    for k, lot in enumerate(sale_lots(problem, chips)):
+        lots = math.floor(float(sold[k].max(initial=0.0)) / lot + 1e-9)
+        for month in range(1, problem.months) if lots else ():
+            worth = resale[:, k]
+            lines = (
+                ("chips", -lot * worth[:, month]),
+                ("finance", -lot * rate * worth[:, month : problem.months].sum(axis=1)),
+                ("value left", lot * worth[:, problem.months]),
+            )
+            never, name = np.full(count, FOREVER), sale_name(chips[k])
+            found.append(Order(-1, month, float(lot), float(lots), lines, np.zeros(count), never, never, name, source=k))
+    return found
 
 
 def relieved(problem: PurchaseProblem, lines: Mapping[str, float]) -> dict[str, float]:

@@ -143,7 +143,7 @@ def _site_rows(shape: Shape, outcome: Outcome) -> list[ScheduleRow]:
     """Moves between sites and works on them; what works are worth at the end has a row of its own."""
     rows, start = [], shape.problem.start
     for j, order in enumerate(shape.orders):
-        if outcome.lots[j] <= 0.0 or order.offer >= 0:
+        if outcome.lots[j] <= 0.0 or order.offer >= 0 or order.sale:
             continue
         lines = _paid_lines(shape, order, float(outcome.lots[j]))
         ready = f"in use from {month_name(start, int(order.arrival[0]))}"
@@ -227,7 +227,25 @@ def _sale_rows(shape: Shape, outcome: Outcome) -> list[ScheduleRow]:
                 lines = {name: paid[name] * sold for name in ("chips", "hosts") if paid[name]}
                 action: Action = "resell" if sum(lines.values()) < 0.0 else "retire"
                 rows.append(_row(shape, t, "own", action, chip, sold, lines, "at the end of the month"))
+    for j, order in enumerate(shape.orders):
+        if order.sale and outcome.lots[j] > 0.0:
+            chips, income = outcome.lots[j] * order.lot, _paid_lines(shape, order, float(outcome.lots[j]))["chips"]
+            note = "at the end of the month, in every future"
+            rows.append(
+                _row(shape, order.month - 1, "own", "resell", shape.chips[order.source], chips, {"chips": income}, note)
+            )
     return rows
+
+
+def _sold_orders(shape: Shape, outcome: Outcome, kind: int) -> tuple[float, dict[str, float]]:
+    """Chips of a kind that orders sell over many futures, and what of their lines falls at the end."""
+    chips, lines = 0.0, {"finance": 0.0, "value left": 0.0}
+    for j, order in enumerate(shape.orders):
+        if order.sale and order.source == kind and outcome.lots[j] > 0.0:
+            chips += outcome.lots[j] * order.lot
+            for name in lines:
+                lines[name] += float(shape.weights @ dict(order.lines)[name]) * outcome.lots[j]
+    return chips, lines
 
 
 def _left_rows(shape: Shape, outcome: Outcome) -> list[ScheduleRow]:
@@ -242,10 +260,13 @@ def _left_rows(shape: Shape, outcome: Outcome) -> list[ScheduleRow]:
             back = sold_lines(shape, outcome, k, int(t), rate)
             for name in ("finance", "value left"):
                 lines[name] += back[name] * float(sold[t])
+        gone, later = _sold_orders(shape, outcome, k)
+        for name, amount in later.items():
+            lines[name] += amount
         if abs(lines["value at start"]) >= 0.005:
             _sum(begun, chip, float(shape.have_site[k].max()), lines["value at start"])
         _sum(finance, chip, float(shape.have_site[k].max()) or float(sold.sum()), lines["finance"])
-        _sum(left, chip, float(shape.have_site[k, -1]) - float(sold.sum()), lines["value left"])
+        _sum(left, chip, float(shape.have_site[k, -1]) - float(sold.sum()) - gone, lines["value left"])
     for j, order in enumerate(shape.orders):
         worth = float(shape.weights @ dict(order.lines).get("value left", np.zeros(shape.count))) * outcome.lots[j]
         worth -= _owed(shape, order) * outcome.lots[j]

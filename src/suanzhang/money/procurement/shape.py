@@ -1,8 +1,8 @@
 """The purchase problem as columns of a first stage and cells of one month and scenario.
 
-First stage: orders in lots, starts of training runs, sales of used chips. A cell decides, with the chips that stand
-there, how services are spread, what is rented by the hour, which tokens are bought and what waits. Cells of different
-months and scenarios touch only through the chips that stand there.
+First stage: orders in lots, starts of training runs, sales of used chips (orders as well, over many futures). A cell
+decides, with the chips that stand there, how services are spread, what is rented by the hour, which tokens are bought and
+what waits. Cells of different months and scenarios touch only through the chips that stand there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from suanzhang.errors import InputError
 from suanzhang.money.figures import figure
 from suanzhang.money.procurement.calendar import HOURS_PER_MONTH, nominal_delay, orderable, stock_until
-from suanzhang.money.procurement.orders import Floats, Order, orders_of, resale_values
+from suanzhang.money.procurement.orders import Floats, Order, orders_of, resale_values, sale_lots
 from suanzhang.money.procurement.places import base_name, placed, site_of
 from suanzhang.spec.buy import Demand, Need, PurchaseProblem, Scenario
 from suanzhang.spec.market import Offer
@@ -74,9 +74,8 @@ class Shape:
 
     @property
     def sale_lot(self) -> Floats:
-        """Used chips of each kind are sold in the lots in which new ones come, so that no server is split."""
-        found = [[o.lot_chips for o in self.problem.offers if o.kind == "buy" and o.chip == chip] for chip in self.chips]
-        return np.array([float(min(lots, default=1)) for lots in found])
+        """Chips in which used ones of each kind are sold."""
+        return sale_lots(self.problem, self.chips)
 
     @property
     def lacking_cost(self) -> float:
@@ -157,7 +156,8 @@ def build(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], lateness_pr
     runs = tuple(demand for demand in problem.demands if demand.kind == "train")
     rents = tuple(o for o in problem.offers if o.kind in HOURLY and o.chip in chips)
     resale = resale_values(problem, scenarios, chips)
-    orders = orders_of(problem, scenarios, chips, resale)
+    site, hosted = _have(problem, chips)
+    orders = orders_of(problem, scenarios, chips, resale, site if priced and problem.resale_allowed else None)
     tokens = tuple(
         (index, offer)
         for index, demand in enumerate(services)
@@ -166,7 +166,6 @@ def build(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], lateness_pr
     )
     allowed = np.array([[may_wait(demand, month) for month in range(problem.months)] for demand in services], dtype=bool)
     allowed = allowed.reshape(len(services), problem.months)
-    site, hosted = _have(problem, chips)
     return Shape(
         problem=problem,
         scenarios=scenarios,

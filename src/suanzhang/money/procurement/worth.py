@@ -11,6 +11,7 @@ from suanzhang.money.procurement.form import build_form, programme_of
 from suanzhang.money.procurement.highs import solve_programme
 from suanzhang.money.procurement.master import Master
 from suanzhang.money.procurement.monthcell import cell_of
+from suanzhang.money.procurement.orders import sale_name
 from suanzhang.money.procurement.outcome import really_there, run_load, standing
 from suanzhang.money.procurement.purse import purse_of
 from suanzhang.money.procurement.recourse import Recourse
@@ -124,12 +125,25 @@ def stochastic_solution(
     naive = solve_shape(risk_free, (expected_scenario(scenarios),), watch)
     seen(naive)
     orders = {(order.name, order.month): float(naive.outcome.lots[j]) for j, order in enumerate(naive.shape.orders)}
+    orders |= _sold(naive)
     starts = {
         (start.demand, start.need.chip, start.need.chips, start.month): float(naive.outcome.starts[j])
         for j, start in enumerate(naive.shape.starts)
     }
     weights = np.array([scenario.weight for scenario in scenarios])
     return cost_of_orders(problem, scenarios, orders, starts) - float(weights @ plan.cost_by_scenario)
+
+
+def _sold(solved: Solved) -> dict[tuple[str, int], float]:
+    """Lots of chips owned from the start that a plan for one future sells, as orders of a plan for many."""
+    shape, found = solved.shape, {}
+    for k, chip in enumerate(shape.chips):
+        left = float(shape.have_site[k].max(initial=0.0))
+        for t in np.flatnonzero(solved.outcome.sales[k]):
+            chips = min(float(solved.outcome.sales[k, t]), left)
+            found[sale_name(chip), int(t) + 1] = chips / float(shape.sale_lot[k])
+            left -= chips
+    return found
 
 
 def perfect_information(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], plan: ProcurementPlan) -> float:
