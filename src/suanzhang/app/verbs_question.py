@@ -121,7 +121,7 @@ def serve_question(
     world = resolve_world(asked)
     if chip:
         kind = find_chip(chip)
-        world = replace(world, chips={kind.id: kind})
+        world, ask = replace(world, chips={kind.id: kind}), replace(ask, pools=())
     tell = progress or (lambda _: None)
     sized = size_ask(ask, asked, world, (), tell)
     rents = {option.chip: rent_per_chip_h(world, asked.currency, option.chip) for option in sized.options}

@@ -99,6 +99,7 @@ def test_a_service_is_sized_on_the_kinds_of_its_pools_alone() -> None:
     assert tried <= {"h100-sxm-80", "h200-sxm-141", "l40s-48"}
     assert sized.options
     assert sz.serve_question(TEXT, simulated_requests=0).chip in tried
+    assert sz.serve_question(TEXT, chip="a100-sxm-80", simulated_requests=0).chip == "a100-sxm-80"
     nowhere = read_question(TEXT.partition("    pools")[0] + "    pools: [{chip: v100-sxm2-32, replicas: 2}]\n")
     with pytest.raises(InputError, match="no chip of its pools is on offer"):
         size_ask(nowhere.serve[0], nowhere, resolve_world(nowhere), (), lambda _: None)
