@@ -38,7 +38,8 @@ ENDINGS = (
 COUNTED = words(
     """chips replicas layers shapes rows runs scenarios steps months days tokens params flop hidden losses modelled times
     rows_total complete_rows complete_modelled layouts_evaluated requests_simulated requests_counted chips_mean
-    chips_mean_no_slo replicas_mean spare_replicas chips_per_run inputs_swung evaluations keys claims consistent inconsistent too_wide not_checkable seed
+    chips_mean_no_slo replicas_mean spare_replicas chips_per_run inputs_swung evaluations
+    keys claims consistent inconsistent too_wide not_checkable seed
     batch_limit
     running_batch micro_batch recompute_layers shard_ranks head_layers zero_stage global_batch seq_len
     visits_per_day fewest_chips scale_up_domain chips_change batch
