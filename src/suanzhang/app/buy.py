@@ -15,7 +15,7 @@ from suanzhang.app.buy_monte import MonteOptions, try_plan
 from suanzhang.app.buy_tax import shield_of, tax_terms, tax_words
 from suanzhang.app.buy_worth import decision_of, firm_delivery, held_offers, rent_or_buy, swings
 from suanzhang.app.header import header
-from suanzhang.app.outlook import expected, with_chances
+from suanzhang.app.outlook import with_chances, with_paths
 from suanzhang.catalog.chips import chip
 from suanzhang.catalog.currency import rate
 from suanzhang.catalog.markets import market as find_market
@@ -163,7 +163,7 @@ def plan_purchases(
         tax=tax_terms(),
     )
     lines = (*warnings, *unpowered, *unvalued, *_site_lines(sites, wanted))
-    problem = settled(with_wait_prices(problem), watch or Watch(time.perf_counter))
+    problem = settled(with_wait_prices(with_paths(problem, where)), watch or Watch(time.perf_counter))
     return solve_problem(problem, where, chosen, (*lines, *_waiting_lines(problem)), watch=watch, progress=progress)
 
 
@@ -171,7 +171,9 @@ def _waiting_lines(problem: PurchaseProblem) -> tuple[str, ...]:
     """What a month of waiting is priced at, for each service that may wait."""
     return tuple(
         f"a month in which all of {demand.name} waits for chips is priced at "
-        f"{format_figure(demand.wait_price, problem.currency)}, never paid (waiting_price_per_month sets another)"
+        f"{format_figure(demand.wait_price, problem.currency)}, never paid"
+        f"{', and higher in futures in which chips are dearer' if demand.wait_follows else ''} "
+        "(waiting_price_per_month sets another)"
         for demand in problem.demands
         if demand.kind == "serve" and demand.due_month is not None and demand.due_month > demand.first_month
     )
@@ -360,7 +362,7 @@ def _answered_elsewhere(plan: ProcurementPlan) -> tuple[str, ...]:
 
 def _futures(problem: PurchaseProblem, market: Market, risk: RiskOptions) -> tuple[Scenario, ...]:
     if risk.scenarios <= 1:
-        return (expected(problem, market),)
+        return (problem.expected,)
     return draw_scenarios(problem, uncertainty_of(problem, market), risk.scenarios, risk.seed)
 
 

@@ -11,7 +11,7 @@ from suanzhang.money.procurement.places import AT
 from suanzhang.money.procurement.solve import ProcurementPlan, describe, solve_shape
 from suanzhang.money.procurement.watch import Watch
 from suanzhang.money.tariff import paid_at_work
-from suanzhang.spec.buy import ChipCosts, Demand, Need, PurchaseProblem, Scenario, ScheduleRow
+from suanzhang.spec.buy import ChipCosts, Demand, Need, PurchaseProblem, ScheduleRow
 from suanzhang.spec.result import Money
 from suanzhang.spec.tariff import HOURS, EnergyBand, HourTariff
 from suanzhang.units import J_PER_KWH, KILO
@@ -51,7 +51,7 @@ def settled(problem: PurchaseProblem, watch: Watch) -> PurchaseProblem:
     if not any(_mixed(problem, key.partition(AT)[0]) for key in hourly):
         return problem
     plain = replace(problem, cvar_weight=0.0, gap=max(problem.gap, _SETTLED_GAP))
-    plan = describe(solve_shape(plain, (Scenario(1.0),), Watch(watch.clock, watch.stop)))
+    plan = describe(solve_shape(plain, (problem.expected,), Watch(watch.clock, watch.stop)))
     work = _work_of(problem, plan)
     costs = {
         key: _at_work(one, work[key], sum(work[key])) if one.tariff is not None and key in work else one

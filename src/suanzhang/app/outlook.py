@@ -11,7 +11,7 @@ from suanzhang.errors import InputError
 from suanzhang.money.procurement.places import base_name
 from suanzhang.money.procurement.scenarios import Uncertainty
 from suanzhang.source import Quoted
-from suanzhang.spec.buy import PurchaseProblem, Scenario
+from suanzhang.spec.buy import PurchaseProblem
 from suanzhang.spec.market import ExportChain, Market, Offer, Outlook
 from suanzhang.spec.question import MarketAsk, OutlookAsk, Question
 
@@ -85,10 +85,10 @@ def _in_currency(offer: Offer, market: Market, currency: str) -> float:
     return offer.price.value * rate(given, currency, offer.price.date or market.date).value
 
 
-def expected(problem: PurchaseProblem, market: Market) -> Scenario:
-    """The one future of a plan without scenarios: paths of the question where it gives some."""
+def with_paths(problem: PurchaseProblem, market: Market) -> PurchaseProblem:
+    """A problem whose expected future has the paths of the question, where it gives some."""
     price, rent = paths_of(problem, market)
-    return Scenario(1.0, price, rent)
+    return replace(problem, price_paths=price, rent_paths=rent)
 
 
 def paths_of(problem: PurchaseProblem, market: Market) -> tuple[dict[str, tuple[float, ...]], dict[str, tuple[float, ...]]]:
@@ -113,12 +113,18 @@ def with_chances(found: Uncertainty, problem: PurchaseProblem, market: Market) -
     """What is uncertain, with the paths, spreads and export rules that a question gives in place of those of the market."""
     if not market.outlook and not market.export:
         return found
-    price, rent = paths_of(problem, market)
+    priced = with_paths(problem, market)
     sigmas = {one.chip: one.price_sigma_per_year for one in market.outlook}
     sigma = {offer.id: own for offer in problem.offers if (own := sigmas.get(base_name(problem, offer.chip))) is not None}
     chains = _chains(problem, market)
     bars = {name: bar for name, bar in (found.bar_per_year or {}).items() if name not in chains}
-    return replace(found, path={**price, **rent}, sigma_by_offer=sigma, chains=chains, bar_per_year=bars or None)
+    return replace(
+        found,
+        path={**priced.price_paths, **priced.rent_paths},
+        sigma_by_offer=sigma,
+        chains=chains,
+        bar_per_year=bars or None,
+    )
 
 
 def _chains(problem: PurchaseProblem, market: Market) -> Mapping[str, ExportChain]:

@@ -86,6 +86,7 @@ class Demand:
         due_months: the same for a run as a duration from its ``first_month``, in months and fractions; None without.
         wait_price: price of a month in which the whole of it waits, in the currency of the problem.
         wait_priced: whether ``wait_price`` is given; if not, it is set just above what would end the waiting.
+        wait_follows: whether the price was set so: it is then higher in futures in which that costs more.
         api_model: model id under which token offers can serve it; empty for none.
         api_mtokens: million output tokens a month at level 1.
         api_input_mtokens: million input tokens a month at level 1.
@@ -111,6 +112,7 @@ class Demand:
     interactive: bool = True
     work_by_hour: tuple[float, ...] = ()
     wait_priced: bool = True
+    wait_follows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +227,8 @@ class PurchaseProblem:
             those of the first site.
         moving: terms of moves between sites; None when chips stay where they are.
         tax: what taxes give back of deductible costs; None when no taxes are counted.
+        price_paths, rent_paths: expected factor on the purchase price and on the rent of an offer by month, where these are
+            not that of ``price_change_per_year`` and 1.
     """
 
     demands: tuple[Demand, ...]
@@ -247,6 +251,13 @@ class PurchaseProblem:
     places: tuple[Place, ...] = ()
     moving: Moving | None = None
     tax: TaxTerms | None = None
+    price_paths: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    rent_paths: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+    @property
+    def expected(self) -> Scenario:
+        """The one future in which everything is as expected: wherever a single future is looked at, it is this one."""
+        return Scenario(1.0, self.price_paths, self.rent_paths)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from suanzhang.app.buy import uncertainty_of
-from suanzhang.app.outlook import expected
+from suanzhang.app.outlook import with_paths
 from suanzhang.app.plan_asks import resolve_world
 from suanzhang.app.price_paths import by_month
 from suanzhang.app.question import read_question
@@ -57,7 +57,7 @@ def test_offers_start_at_the_path_and_follow_it():
     market = resolve_world(question).market
     buys = [offer for offer in market.offers if offer.kind == "buy"]
     assert min(offer.price.value for offer in buys) == pytest.approx(30000.0)
-    one = expected(problem(question, market.offers), market)
+    one = with_paths(problem(question, market.offers), market).expected
     assert one.price[buys[0].id][:4] == pytest.approx((1.0, 0.8, 2.0 / 3.0, 2.0 / 3.0))
     rent = next(offer.id for offer in market.offers if offer.kind == "rent")
     assert one.rent[rent][6] == pytest.approx(0.5**0.5)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from suanzhang.errors import Infeasible
+from suanzhang.money.procurement.calendar import HOURS_PER_MONTH
 from suanzhang.money.procurement.relax import enough_budget
 from suanzhang.money.procurement.solve import solve
 from suanzhang.source import Quoted
@@ -117,3 +118,16 @@ def test_the_days_that_one_job_alone_needs_are_enough_and_a_day_less_is_not():
 def test_a_share_of_nothing_is_no_less_than_nothing():
     failure = refused(_problem((SERVICE,), [_offer("rent", "a", 9.0, stock_chips=0.0)]))
     assert not any("-0%" in line for line in failure.binding)
+
+
+def test_the_smallest_budget_counts_rents_at_their_expected_path():
+    rent = Offer("rent", "rent", "a", Quoted(2.0, "USD/chip_h", "t", "assumed"), True, 0, LeadTime(0.0, 0.0, "t", "assumed"))
+    chat = Demand("chat", "serve", (Need("a", 10.0),))
+    table = {"a": ChipCosts("a", *[0.0] * 7, 0.0, 0.0, 0.0, 0.1, 1.0, (0.0,) * 4)}
+    path = {"rent": (1.0, 2.0, 4.0)}
+    problem = PurchaseProblem((chat,), (rent,), table, 3, "2026-01", "USD", budget=1e4, rent_paths=path)
+    with pytest.raises(Infeasible) as caught:
+        solve(problem)
+    least = caught.value.nearest["budget"]
+    assert least == pytest.approx(10.0 * 2.0 * HOURS_PER_MONTH * 7.0, rel=1e-4)
+    assert solve(replace(problem, budget=least)).cash <= least

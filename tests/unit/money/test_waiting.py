@@ -64,3 +64,24 @@ def test_the_dearest_way_that_supply_makes_needed_counts():
     few, many = (_problem(chips, (cheap, dear)).demands[0].wait_price / chips for chips in (4.0, 40.0))
     assert few == pytest.approx(OVER * 8.0 * 2.0 * HOURS_PER_MONTH, rel=1e-12)
     assert many == pytest.approx(OVER * 8.0 * 2.3 * 9.0 * HOURS_PER_MONTH, rel=1e-12)
+
+
+def test_no_future_leaves_a_service_waiting_only_because_chips_are_dearer_in_it():
+    from suanzhang.money.procurement.scenarios import Uncertainty, draw_scenarios
+    from suanzhang.money.procurement.solve import describe, solve_shape
+
+    problem = replace(_problem(8.0, (_offer("rent", "a", 2.7, lot=1),)), gap=1e-4)
+    assert problem.demands[0].wait_follows
+    futures = draw_scenarios(problem, Uncertainty(0.8), 8, 3)
+    assert max(max(future.rent["rent-a"][:6]) for future in futures) > 1.5
+    solved = solve_shape(problem, futures)
+    waits = [share for share in describe(solved).shares if share.chip == "waiting"]
+    assert waits == []
+    given = replace(problem, demands=(replace(problem.demands[0], wait_follows=False),))
+    assert [share for share in describe(solve_shape(given, futures)).shares if share.chip == "waiting"]
+
+
+def test_the_price_of_waiting_follows_the_path_that_is_expected():
+    case = _problem(1.0, OFFERS["rent"])
+    dearer = _problem(1.0, OFFERS["rent"], rent_paths={"rent-a": (1.0, 3.0, *([1.0] * (MONTHS - 2)))})
+    assert dearer.demands[0].wait_price == pytest.approx(3.0 * case.demands[0].wait_price, rel=1e-12)

@@ -168,7 +168,7 @@ def _runs(shape: Shape, decided: Decided, taken: Mapping[str, Floats]) -> tuple[
 def _amounts(shape: Shape, cell: Cell, outcome: Outcome, decided: Decided) -> tuple[Floats, Floats]:
     """Cost and cash by future; what is late after its date has no price in either."""
     waits = outcome.cells[:, :, cell.wait : cell.hours]
-    late = np.einsum("std,dt->s", waits, shape.wait_cost)
+    late = np.einsum("std,sdt->s", waits, shape.wait_cost)
     lacking = shape.lacking_cost * outcome.cells[:, :, cell.lacking : cell.taken].sum(axis=(1, 2))
     mean_held = sum(sum(holding_lines(shape, k).values()) for k in range(len(shape.chips)))
     bare = replace(outcome, sales=np.zeros_like(outcome.sales))
@@ -191,10 +191,9 @@ def _amounts(shape: Shape, cell: Cell, outcome: Outcome, decided: Decided) -> tu
             cash -= sold * income
             later = sold * (worth[:, -1] + younger - rate * worth[:, month + 1 : shape.months].sum(axis=1))
             owed += shape.keep * later + (1.0 - shape.keep) * sold * income
-    early = np.zeros((len(shape.services), shape.months))
-    for d, demand in enumerate(shape.services):
-        early[d] = [demand.wait_price if may_wait(demand, t) else 0.0 for t in range(shape.months)]
-    waiting = np.einsum("std,dt->s", waits, early) + sum(start.wait_cost for start in decided.starts)
+    early = np.array([[may_wait(demand, t) for t in range(shape.months)] for demand in shape.services], dtype=bool)
+    early = shape.wait_cost * early.reshape(len(shape.services), shape.months)
+    waiting = np.einsum("std,sdt->s", waits, early) + sum(start.wait_cost for start in decided.starts)
     return cash + owed + waiting, cash
 
 

@@ -133,7 +133,7 @@ def cell_costs(shape: Shape, cell: Cell) -> tuple[Floats, Floats]:
     size = (shape.count, shape.months, cell.cols)
     cost, upper = np.zeros(size), np.full(size, INF)
     cost[:, :, cell.tokens : cell.wait] = shape.keep * shape.token_cost.transpose(0, 2, 1)
-    cost[:, :, cell.wait : cell.hours] = shape.wait_cost.T
+    cost[:, :, cell.wait : cell.hours] = shape.wait_cost.transpose(0, 2, 1)
     upper[:, :, cell.wait : cell.hours] = np.where(shape.wait_allowed.T, INF, 0.0)
     upper[:, :, cell.hours : cell.busy] = shape.rent_stock.T
     cost[:, :, cell.hours : cell.busy] = shape.keep * shape.rent_cost.transpose(0, 2, 1)

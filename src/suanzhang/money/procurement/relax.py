@@ -15,7 +15,7 @@ from suanzhang.money.procurement.highs import Programme, solve_programme
 from suanzhang.money.procurement.monthcell import INF
 from suanzhang.money.procurement.shape import build
 from suanzhang.money.procurement.watch import QUIET, Watch
-from suanzhang.spec.buy import Demand, PurchaseProblem, Scenario
+from suanzhang.spec.buy import Demand, PurchaseProblem
 from suanzhang.spec.market import Offer
 from suanzhang.units import DAY_S, MONTH_S, format_figure
 
@@ -105,7 +105,7 @@ def _least_slack(problem: PurchaseProblem, kind: str, watch: Watch) -> float | N
     What may wait waits no more than it would at any height of these limits: a budget is not small because nothing is carried.
     The search minimises the raised limit, not the amount by which it rises, which need not be known better than the limit.
     """
-    shape = build(problem, (Scenario(1.0),))
+    shape = build(problem, (problem.expected,))
     form, cols = build_form(shape)
     rows = _slack_rows(form, kind)
     if not rows:
@@ -118,7 +118,8 @@ def _least_slack(problem: PurchaseProblem, kind: str, watch: Watch) -> float | N
     form.add(rows, column, -1.0)
     cells = cols.cells + np.arange(shape.months)[:, None] * cols.cell_cols
     waits = (cells + np.arange(form.cell.wait, form.cell.hours)).ravel()
-    price = np.where(shape.wait_allowed, shape.wait_cost, 0.0).T.ravel() / max(float(shape.wait_cost.max(initial=0.0)), 1e-9)
+    waits_cost = shape.wait_cost[0]
+    price = np.where(shape.wait_allowed, waits_cost, 0.0).T.ravel() / max(float(waits_cost.max(initial=0.0)), 1e-9)
     if np.any(price > 0.0):
         programme = _raised(form, rows, base)
         waiting = np.zeros(column + 1)
@@ -212,7 +213,7 @@ def _months_later(problem: PurchaseProblem, watch: Watch) -> int | None:
 
 def feasible(problem: PurchaseProblem, watch: Watch = QUIET) -> bool:
     """Whether any plan exists."""
-    shape = build(problem, (Scenario(1.0),))
+    shape = build(problem, (problem.expected,))
     if {start.demand for start in shape.starts} != set(range(len(shape.runs))):
         return False
     form, _ = build_form(shape)
@@ -260,7 +261,7 @@ def carried_share(problem: PurchaseProblem) -> tuple[float, list[str]]:
     Example:
         A stock of 50 chips carries half of a service that needs 100.
     """
-    shape = build(problem, (Scenario(1.0),))
+    shape = build(problem, (problem.expected,))
     form, cols = build_form(shape)
     share = len(form.cost)
     form.cost = np.concatenate([np.zeros(share), [-1.0]])

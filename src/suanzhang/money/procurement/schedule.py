@@ -196,10 +196,14 @@ def _hour_rows(shape: Shape, cell: Cell, outcome: Outcome) -> list[ScheduleRow]:
 
 def _wait_rows(shape: Shape, cell: Cell, outcome: Outcome) -> list[ScheduleRow]:
     rows = []
-    wait = np.einsum("s,std->dt", shape.weights, outcome.cells[:, :, cell.wait : cell.hours])
+    waits = outcome.cells[:, :, cell.wait : cell.hours]
+    wait, priced = (
+        np.einsum("s,std->dt", shape.weights, waits),
+        np.einsum("s,std,sdt->dt", shape.weights, waits, shape.wait_cost),
+    )
     for d, demand in enumerate(shape.services):
         for t in range(shape.months):
-            lines = {"waiting": float(wait[d, t] * shape.wait_cost[d, t])}
+            lines = {"waiting": float(priced[d, t])}
             if wait[d, t] > _SMALL or lines["waiting"] > 0.005:
                 rows.append(_row(shape, t, demand.name, "wait", "", 0.0, lines, f"{100.0 * wait[d, t]:.1f} % waits"))
     for j, start in enumerate(shape.starts):
@@ -377,7 +381,7 @@ def scenario_totals(shape: Shape, cell: Cell, outcome: Outcome) -> Floats:
     totals += sum(start.wait_cost * outcome.starts[j] for j, start in enumerate(shape.starts))
     totals += shape.keep * running_totals(shape, cell, outcome)
     cells = outcome.cells
-    totals += np.einsum("std,dt->s", cells[:, :, cell.wait : cell.hours], shape.wait_cost)
+    totals += np.einsum("std,sdt->s", cells[:, :, cell.wait : cell.hours], shape.wait_cost)
     totals += shape.lacking_cost * cells[:, :, cell.lacking : cell.taken].sum(axis=(1, 2))
     rate = shape.problem.interest_per_year / 12.0
     for k in range(len(shape.chips)):

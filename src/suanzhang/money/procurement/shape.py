@@ -7,7 +7,7 @@ what waits. Cells of different months and scenarios touch only through the chips
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ from suanzhang.spec.buy import Demand, Need, PurchaseProblem, Scenario
 from suanzhang.spec.market import Offer
 
 HOURLY = ("rent", "spot")
+_LATE = 1.5
+"""Price of being late over the price of waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Shape:
     rent_cost: Floats  # scenario, rent, month: per chip and full month
     rent_stock: Floats  # rent, month
     token_cost: Floats  # scenario, token, month: per share of the service
-    wait_cost: Floats  # service, month
+    wait_cost: Floats  # scenario, service, month
     wait_allowed: NDArray[np.bool_]  # service, month
     have_site: Floats  # chip, month
     have_hosted: Floats  # chip, month
@@ -166,7 +168,7 @@ def build(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], lateness_pr
     )
     allowed = np.array([[may_wait(demand, month) for month in range(problem.months)] for demand in services], dtype=bool)
     allowed = allowed.reshape(len(services), problem.months)
-    return Shape(
+    shape = Shape(
         problem=problem,
         scenarios=scenarios,
         weights=np.array([scenario.weight for scenario in scenarios]),
@@ -182,7 +184,7 @@ def build(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], lateness_pr
         rent_cost=_rent_cost(problem, scenarios, rents),
         rent_stock=_rent_stock(problem, rents),
         token_cost=_token_cost(problem, scenarios, services, tokens),
-        wait_cost=_wait_cost(problem, services, allowed),
+        wait_cost=_wait_cost(problem, services, allowed, len(scenarios)),
         wait_allowed=np.ones_like(allowed) if priced else allowed,
         lateness_priced=priced,
         have_site=site,
@@ -197,6 +199,7 @@ def build(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], lateness_pr
             ]
         ),
     )
+    return _following(shape, allowed) if len(scenarios) > 1 and any(one.wait_follows for one in services) else shape
 
 
 def _check(problem: PurchaseProblem) -> None:
@@ -321,14 +324,26 @@ def late_price(problem: PurchaseProblem, demand: Demand) -> float:
     terms = [o.price.value * HOURS_PER_MONTH * chips[o.chip] for o in ours if o.kind in ("lease", "reserve")]
     prices = [0.1 * o.price.value * chips[o.chip] for o in ours if o.kind == "buy"]
     dearest = max(rents or [*terms, *prices, 0.0])
-    return max(3.0 * dearest, 1.5 * demand.wait_price)
+    return max(3.0 * dearest, _LATE * demand.wait_price)
 
 
-def _wait_cost(problem: PurchaseProblem, services: tuple[Demand, ...], allowed: NDArray[np.bool_]) -> Floats:
-    """Price of waiting by service and month; where waiting is not allowed, the price of being late."""
+def _wait_cost(problem: PurchaseProblem, services: tuple[Demand, ...], allowed: NDArray[np.bool_], scenarios: int) -> Floats:
+    """Price of waiting by scenario, service and month; where waiting is not allowed, the price of being late."""
     late = np.array([late_price(problem, demand) for demand in services]).reshape(-1, 1)
     wait = np.array([demand.wait_price for demand in services]).reshape(-1, 1)
-    return np.where(allowed, wait, late)
+    return np.repeat(np.where(allowed, wait, late)[None], scenarios, axis=0)
+
+
+def _following(shape: Shape, allowed: NDArray[np.bool_]) -> Shape:
+    """A shape whose prices of waiting are just above what would end it in each future, not in the expected one alone."""
+    from suanzhang.money.procurement.waiting import waiting_prices
+
+    cost = shape.wait_cost.copy()
+    for d, demand in enumerate(shape.services):
+        if demand.wait_follows:
+            wait = np.maximum(waiting_prices(shape, demand), demand.wait_price)[:, None]
+            cost[:, d] = np.where(allowed[d], wait, np.maximum(cost[:, d], _LATE * wait))
+    return replace(shape, wait_cost=cost)
 
 
 def _have(problem: PurchaseProblem, chips: tuple[str, ...]) -> tuple[Floats, Floats]:

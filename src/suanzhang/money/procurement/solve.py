@@ -114,7 +114,7 @@ def solve(problem: PurchaseProblem, scenarios: tuple[Scenario, ...] = ()) -> Pro
     Example:
         See ``tests/unit/money/test_procurement.py`` for cases worked by hand.
     """
-    return describe(solve_shape(problem, scenarios or (Scenario(1.0),)))
+    return describe(solve_shape(problem, scenarios or (problem.expected,)))
 
 
 def solve_shape(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], watch: Watch = QUIET) -> Solved:
