@@ -23,7 +23,7 @@ _SERVED = (
     "model", "chip", "chips", "replicas", "replica", "ttft_s", "tpot_s", "cost_per_response", "energy_j_per_response",
 )  # fmt: skip
 """Fields of an answer that its trees of terms are built from."""
-_BUSY = 0.8
+_QUIETER = (0.8, 0.5, 0.2)
 """Share of its capacity at which a way is looked at that carries its rate only with drafts or a prefix cache."""
 
 
@@ -62,10 +62,13 @@ def weak_ways(ways: Iterable[tuple[Way, float]], service: ServiceSpec, rents: Ma
         seen.add(key)
         work = OpenLoop(max(rate, 1e-6), service.input_tokens, service.output_tokens)
         found = estimate_serve(way.model, way.chip, way.layout, way.stack, way.weight_dtype, way.kv_dtype, work)
-        if found.saturated:
-            busy = OpenLoop(_BUSY * found.capacity_requests_per_s, service.input_tokens, service.output_tokens)
-            found = estimate_serve(way.model, way.chip, way.layout, way.stack, way.weight_dtype, way.kv_dtype, busy)
-        trees += _latencies(plain(found), way.chip.id, way.model, f" on {way.chip.id}")
+        for share in _QUIETER:
+            if not found.saturated:
+                break
+            quieter = OpenLoop(share * found.capacity_requests_per_s, service.input_tokens, service.output_tokens)
+            found = estimate_serve(way.model, way.chip, way.layout, way.stack, way.weight_dtype, way.kv_dtype, quieter)
+        if not found.saturated:  # no latency exists where the queue grows
+            trees += _latencies(plain(found), way.chip.id, way.model, f" on {way.chip.id}")
         rent = rents.get(way.chip.id)
         if rent is not None:
             trees.append(Node(f"rent on {way.chip.id}", rent.value, rent.unit, "given", "", (quoted("rent", rent),)))

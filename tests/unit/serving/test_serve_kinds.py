@@ -3,8 +3,15 @@
 import pytest
 
 import suanzhang
+from suanzhang.app.serve_weak import weak_ways
+from suanzhang.catalog.chips import chip
+from suanzhang.catalog.models import model
+from suanzhang.catalog.stacks import serve_stack
 from suanzhang.errors import Infeasible, InputError
+from suanzhang.spec.job import LengthSpec, ServiceSpec
+from suanzhang.spec.layout import ServeLayout
 from suanzhang.spec.serve_kinds import KindsResult
+from suanzhang.spec.serve_way import Way
 
 SMALL = {"isl": 800, "osl": 200, "rate": 30.0, "ttft_p99_s": 1.0, "tpot_p99_s": 0.04}
 
@@ -59,3 +66,10 @@ def test_no_chip_and_no_rate_are_refused() -> None:
         suanzhang.serve_kinds("llama-3.1-8b", ",", **SMALL)
     with pytest.raises(InputError):
         suanzhang.serve_kinds("llama-3.1-8b", "h100-sxm-80", **(SMALL | {"rate": 0.0}))
+
+
+def test_a_way_whose_queue_grows_at_four_fifths_of_its_capacity_is_still_judged() -> None:
+    way = Way(model("deepseek-v3"), chip("a100-sxm-80"), serve_stack("vllm-0.12"), ServeLayout(tp=4, pp=4), "int8", "bf16")
+    tokens = (LengthSpec("fixed", 1000.0, 1000.0), LengthSpec("fixed", 300.0, 300.0))
+    found = weak_ways([(way, 13.0)], ServiceSpec("chat", way.model, 13.0, *tokens), {})
+    assert any("first token" in flag.answer for flag in found)
