@@ -372,7 +372,8 @@ def uncertainty_of(problem: PurchaseProblem, market: Market) -> Uncertainty:
     rate = market.bar_per_year.value if market.bar_per_year else 0.0
     crossing = [offer for offer in problem.offers if offer.kind == "buy" and offer.lead.median_months >= _CROSSING_MONTHS]
     touched = [offer.id for offer in crossing if any(event.region == market.region for event in chip(offer.chip).exports)]
-    found = Uncertainty(sigma, bar_per_year=dict.fromkeys(touched, rate) if rate > 0.0 else None)
+    again = market.return_per_year.value if market.return_per_year else 0.0
+    found = Uncertainty(sigma, bar_per_year=dict.fromkeys(touched, rate) if rate > 0.0 else None, return_per_year=again)
     return with_chances(found, problem, market)
 
 

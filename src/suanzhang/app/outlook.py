@@ -39,7 +39,11 @@ def with_outlook(market: Market, ask: MarketAsk, question: Question) -> Market:
             raise InputError(
                 f"market: {twice or 'all chips'} stand twice in its outlook or export rules", fix="keep one of them"
             )
-    barred = {chain.chip: "barred by the export rules of the question" for chain in chains if chain.state == "barred"}
+    barred = {
+        chain.chip: "barred by the export rules of the question"
+        for chain in chains
+        if chain.state == "barred" and not chain.barred_to_open_per_year
+    }
     barred = {
         offer.id: why for offer in market.offers if offer.kind == "buy" and (why := barred.get(offer.chip) or barred.get(""))
     }

@@ -325,7 +325,7 @@ def _outlook(part: schema.OutlookModel, start: str, months: int) -> OutlookAsk:
 def _export(part: schema.ExportModel) -> ExportChain:
     return ExportChain(
         part.chip or "", part.state, part.open_to_announced_per_year, part.open_to_barred_per_year,
-        part.announced_to_barred_per_year, part.announced_to_open_per_year,
+        part.announced_to_barred_per_year, part.announced_to_open_per_year, part.barred_to_open_per_year,
     )  # fmt: skip
 
 

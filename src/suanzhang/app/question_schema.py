@@ -557,6 +557,7 @@ class ExportModel(_Part):
     open_to_barred_per_year: Share = Field(0.0, description="Chance that chips are barred within a year without notice.")
     announced_to_barred_per_year: Share = Field(0.0, description="Chance that an announced rule bars them within a year.")
     announced_to_open_per_year: Share = Field(0.0, description="Chance that an announced rule is dropped within a year.")
+    barred_to_open_per_year: Share = Field(0.0, description="Chance that what is barred is let through again within a year.")
 
 
 class MarketModel(_Part):

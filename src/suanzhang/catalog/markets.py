@@ -113,6 +113,7 @@ def _market(path: Path) -> Market:
         price_change_per_year=read_quoted(raw["price_change_per_year"], f"market {raw['id']}: price change", market_sources()),
         price_sigma_per_year=read_quoted(raw["price_sigma_per_year"], f"market {raw['id']}: price spread", market_sources()),
         bar_per_year=_optional_quoted(raw, "bar_per_year", f"market {raw['id']}: rate of export rules"),
+        return_per_year=_optional_quoted(raw, "return_per_year", f"market {raw['id']}: rate of return after export rules"),
     )
 
 

@@ -190,6 +190,7 @@ class Scenario:
         rent: factor on the rent by offer id and month.
         delay_months: months from order to use by offer id.
         barred_from: first month in which an offer can no longer be delivered, by offer id.
+        barred_until: first month in which it can be delivered again; never where it is not named.
         growth: factor on the level by demand name and month.
     """
 
@@ -199,6 +200,7 @@ class Scenario:
     delay_months: Mapping[str, int] = field(default_factory=dict)
     barred_from: Mapping[str, int] = field(default_factory=dict)
     growth: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    barred_until: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,13 +70,15 @@ ExportState = Literal["open", "announced", "barred"]
 class ExportChain:
     """The state of export rules for a kind of chip, and the chances that it changes within a year.
 
-    Deliveries cross the border in the states open and announced; barred holds to the end of a plan.
+    Deliveries cross the border in the states open and announced. What is stopped comes when the state is open again, or is paid
+    back where that is after the plan.
 
     Args:
         chip: catalog id; empty for every kind that is bought.
         state: today's.
-        open_to_announced_per_year, open_to_barred_per_year, announced_to_barred_per_year, announced_to_open_per_year: chance
-            of each change within a year, were it the only one.
+        open_to_announced_per_year, open_to_barred_per_year, announced_to_barred_per_year, announced_to_open_per_year,
+            barred_to_open_per_year: chance of each change within a year, were it the only one; without the last, barred holds
+            to the end of a plan.
     """
 
     chip: str = ""
@@ -85,6 +87,7 @@ class ExportChain:
     open_to_barred_per_year: float = 0.0
     announced_to_barred_per_year: float = 0.0
     announced_to_open_per_year: float = 0.0
+    barred_to_open_per_year: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,7 @@ class Market:
         price_change_per_year: expected yearly change of purchase prices, fraction.
         price_sigma_per_year: spread of the logarithm of prices over a year.
         bar_per_year: rate at which a new export rule stops what is still to be delivered; None where none threatens.
+        return_per_year: rate at which a kind of chip that was stopped is let through again; None for never.
         outlook: what a question expects of kinds of chip.
         export: chances of export rules that a question names, in place of ``bar_per_year``.
     """
@@ -131,6 +135,7 @@ class Market:
     price_change_per_year: Quoted | None = None
     price_sigma_per_year: Quoted | None = None
     bar_per_year: Quoted | None = None
+    return_per_year: Quoted | None = None
     outlook: tuple[Outlook, ...] = ()
     export: tuple[ExportChain, ...] = ()
 

@@ -140,3 +140,52 @@ def test_months_between_rows_lie_on_a_line_of_logarithms():
 def test_what_is_in_stock_comes_at_once():
     market = resolve_world(asked("  offers: [{id: h100-order, lead: {median: 0}}]")).market
     assert next(offer for offer in market.offers if offer.id == "h100-order").lead.median_months == 0.0
+
+
+def test_what_was_stopped_comes_when_the_border_opens_or_is_paid_back():
+    from suanzhang.money.procurement.shape import build
+    from suanzhang.source import Quoted
+    from suanzhang.spec.buy import Scenario
+    from suanzhang.spec.market import LeadTime, Offer
+
+    lead = LeadTime(2.0, 2.0, "t", "assumed")
+    offer = Offer("order", "buy", "a", Quoted(100.0, "USD/chip", "t", "assumed"), True, 0, lead)
+    table = {"a": ChipCosts("a", *[0.0] * 7, 0.0, 0.0, 0.0, 0.1, 1.0, (0.5,) * 9)}
+    bare = PurchaseProblem((Demand("chat", "serve", (Need("a", 10.0),)),), (offer,), table, 8, "2026-01", "USD")
+    spells = (
+        {},
+        {"barred_from": {"order": 1}},
+        *({"barred_from": {"order": 1}, "barred_until": {"order": at}} for at in (5, 9)),
+    )
+    shape = build(bare, tuple(Scenario(0.25, **spell) for spell in spells))
+    first, late = (next(order for order in shape.orders if order.month == month) for month in (0, 4))
+    assert first.arrival.tolist() == [2, FOREVER, 5, FOREVER]
+    assert late.arrival.tolist() == [6, FOREVER, 6, FOREVER]
+    assert dict(first.lines)["chips"].tolist() == [100.0, 0.0, 100.0, 0.0]
+
+
+def test_markets_with_export_rules_let_chips_through_again_at_the_recorded_rate():
+    from suanzhang.catalog.markets import market as find_market
+
+    where = find_market("cn-2023-04")
+    assert where.return_per_year is not None and where.return_per_year.value == 0.43
+    offers = tuple(offer for offer in where.offers if offer.id not in where.excluded and offer.kind != "api")
+    bare = problem(asked(""), offers)
+    drawn = draw_scenarios(bare, uncertainty_of(bare, where), 200, 1)
+    name = next(iter(drawn[0].barred_until))
+    spells = [future.barred_until[name] - future.barred_from[name] for future in drawn]
+    assert min(spells) >= 1 and np.mean(spells) == pytest.approx(12.0 / 0.43 + 0.5, rel=0.2)
+
+
+def test_a_chain_of_the_question_may_open_again():
+    chain = "  export: [{chip: h100-sxm-80, state: barred, barred_to_open_per_year: 60%}]"
+    question = asked(chain)
+    where = resolve_world(question).market
+    assert [offer for offer in where.offers if offer.kind == "buy"]
+    bare = problem(question, where.offers)
+    drawn = draw_scenarios(bare, uncertainty_of(bare, where), 200, 1)
+    opened = np.array([future.barred_until["h100-order"] for future in drawn])
+    assert all(future.barred_from["h100-order"] == 0 for future in drawn)
+    assert np.mean(opened <= 12) == pytest.approx(0.6, abs=0.1)
+    shut = asked("  export: [{chip: h100-sxm-80, state: barred}]")
+    assert not [offer for offer in resolve_world(shut).market.offers if offer.kind == "buy"]

@@ -121,7 +121,7 @@ def orders_of(
         if offer.kind not in ORDERED or offer.chip not in chips:
             continue
         for month in orderable(offer, problem.start, problem.months):
-            arrival = np.array([_arrival(offer, scenario, month) for scenario in scenarios])
+            arrival = np.array([_arrival(offer, scenario, month, problem.months) for scenario in scenarios])
             if arrival.min() >= problem.months:
                 continue
             leave = np.where(arrival < FOREVER, arrival + (offer.term_months or FOREVER), FOREVER)
@@ -248,9 +248,13 @@ def _works(problem: PurchaseProblem, scenarios: int) -> list[Order]:
     return found
 
 
-def _arrival(offer: Offer, scenario: Scenario, month: int) -> int:
+def _arrival(offer: Offer, scenario: Scenario, month: int, months: int) -> int:
+    """Month in which an order comes; stopped at the border it comes when that opens, or never where that is after the plan."""
     arrival = month + scenario.delay_months.get(offer.id, nominal_delay(offer))
-    return FOREVER if arrival >= scenario.barred_from.get(offer.id, FOREVER) else arrival
+    opened = scenario.barred_until.get(offer.id, FOREVER)
+    if arrival < scenario.barred_from.get(offer.id, FOREVER) or arrival >= opened:
+        return arrival
+    return opened if opened < months else FOREVER
 
 
 def _leased(problem: PurchaseProblem, order: Order, offer: Offer, scenarios: tuple[Scenario, ...]) -> Order:

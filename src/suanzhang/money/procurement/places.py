@@ -100,6 +100,7 @@ def _copied(scenario: Scenario, copies: Mapping[str, list[str]]) -> Scenario:
         rent=also(scenario.rent),
         delay_months=also(scenario.delay_months),
         barred_from=also(scenario.barred_from),
+        barred_until=also(scenario.barred_until),
     )
 
 

@@ -28,6 +28,7 @@ class Uncertainty:
         regime_months: mean length of a regime (shortage, normal, glut).
         regime_shift_per_year: yearly change of the logarithm of prices in a shortage (a glut falls as fast).
         bar_per_year: rate at which an offer that export rules could stop is stopped, by offer id.
+        return_per_year: rate at which one that was stopped is let through again; a second stop is not drawn.
         path: expected factor on today's price or rent by offer id and month, where it is not that of the market.
         sigma_by_offer: spread in place of ``price_sigma_per_year``, by offer id.
         chains: states of export rules and the chances of their changes, by offer id; offers of one chip share their draws.
@@ -37,6 +38,7 @@ class Uncertainty:
     regime_months: float = 12.0
     regime_shift_per_year: float = 0.35
     bar_per_year: Mapping[str, float] | None = None
+    return_per_year: float = 0.0
     path: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     sigma_by_offer: Mapping[str, float] = field(default_factory=dict)
     chains: Mapping[str, ExportChain] = field(default_factory=dict)
@@ -48,7 +50,8 @@ def draw_scenarios(problem: PurchaseProblem, uncertainty: Uncertainty, count: in
     Model:
         Logarithms of prices walk with a part that all offers share and a part of their own; the drift switches
         between shortage, normal and glut. Delivery is lognormal by the median and 90th percentile of each offer.
-        Export rules stop an offer at a constant rate. Demand levels walk with the spread of each demand.
+        Export rules stop an offer at a constant rate, and let it through again at another. Demand levels walk with
+        the spread of each demand.
 
     Args:
         problem: offers and demands.
@@ -76,7 +79,7 @@ def draw_scenarios(problem: PurchaseProblem, uncertainty: Uncertainty, count: in
     """
     if not 1 <= count <= MOST:
         raise InputError(f"scenarios: must be within 1 and {MOST}, got {count}")
-    streams = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(5)]
+    streams = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(6)]
     trend = (1.0 + problem.price_change_per_year) ** (np.arange(problem.months) / 12.0)
     common = _regimes(problem.months, uncertainty, count, streams[0])
     price: dict[str, np.ndarray] = {}
@@ -95,6 +98,7 @@ def draw_scenarios(problem: PurchaseProblem, uncertainty: Uncertainty, count: in
         if (rate := (uncertainty.bar_per_year or {}).get(offer.id, 0.0)) > 0.0
     }
     bars |= _barred(problem, uncertainty.chains, count, streams[4])
+    opened = _opened(problem, uncertainty, bars, streams[5])
     expected = {offer.id: np.array(uncertainty.path[offer.id]) for offer in problem.offers if offer.id in uncertainty.path}
     growth = {d.name: _growth(d.growth_sigma_per_year, problem.months, count, streams[3]) for d in problem.demands}
     return tuple(
@@ -105,6 +109,7 @@ def draw_scenarios(problem: PurchaseProblem, uncertainty: Uncertainty, count: in
             {name: int(values[s]) for name, values in delay.items()},
             {name: int(values[s]) for name, values in bars.items()},
             {name: tuple(paths[s]) for name, paths in growth.items()},
+            {name: int(values[s]) for name, values in opened.items()},
         )
         for s in range(count)
     )
@@ -135,6 +140,32 @@ def _bars(offer: Offer, problem: PurchaseProblem, rate: float, count: int, strea
     open_months = orderable(offer, problem.start, problem.months)
     first = open_months.start if len(open_months) else 0
     return first + np.ceil(stream.exponential(12.0 / rate, count)).astype(int)
+
+
+def _opened(
+    problem: PurchaseProblem, uncertainty: Uncertainty, bars: Mapping[str, np.ndarray], stream: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """First month after a stop in which each offer is delivered again; offers of one chip that are stopped together share it.
+
+    Equation:
+        until = from + ceil(exponential of mean 12 / rate); with a chance within a year, rate = -ln(1 - chance).
+
+    Sources:
+        [derived].
+    """
+    found: dict[str, np.ndarray] = {}
+    chips = {offer.id: offer.chip for offer in problem.offers}
+    drawn: dict[str, np.ndarray] = {}
+    for name, first in sorted(bars.items()):
+        chain = uncertainty.chains.get(name)
+        chance = min(chain.barred_to_open_per_year, 1.0 - 1e-9) if chain else 0.0
+        rate = -math.log1p(-chance) if chain else uncertainty.return_per_year
+        if rate <= 0.0:
+            continue
+        if chips[name] not in drawn:
+            drawn[chips[name]] = stream.exponential(12.0, len(first))
+        found[name] = np.where(first < FOREVER, first + np.ceil(drawn[chips[name]] / rate).astype(int), FOREVER)
+    return found
 
 
 def _barred(
