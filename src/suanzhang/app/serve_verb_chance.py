@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from suanzhang.errors import InputError
@@ -60,7 +61,8 @@ def by_chance(first: DayResult, again: Callable[[int], DayResult], days: int) ->
     seen = (first, *(again(first.header.seed + _STRIDE * number) for number in range(1, days)))
     if any(day.overloaded for day in seen):
         return ()
-    return tuple(chance_of(name, unit, [value(day) for day in seen], days) for name, unit, value in _FIGURES)
+    found = [chance_of(name, unit, [value(day) for day in seen], days) for name, unit, value in _FIGURES]
+    return tuple(one for one in found if math.isfinite(one.value))
 
 
 def by_cell(first: DayResult, found: SimResult) -> tuple[DayChance, ...]:
@@ -81,12 +83,12 @@ def by_cell(first: DayResult, found: SimResult) -> tuple[DayChance, ...]:
     for place, (name, unit, _) in enumerate(_FIGURES):
         values = found.by_cell[:, place] * (cells if unit != "s" else 1.0) + added[place]
         lines.append(chance_of(name, unit, [float(value) for value in values], cells, "cells"))
-    return tuple(lines)
+    return tuple(one for one in lines if math.isfinite(one.value))
 
 
 def chance_of(name: str, unit: str, values: Sequence[float], count: int, over: str = "days") -> DayChance:
     """The mean of independent values with its 95 % confidence interval."""
     one = estimate(values)
     return DayChance(
-        name, count, one.mean, unit, Interval(one.mean - one.half_width, one.mean, one.mean + one.half_width), over
+        name, count, one.mean, unit, Interval(max(one.mean - one.half_width, 0.0), one.mean, one.mean + one.half_width), over
     )

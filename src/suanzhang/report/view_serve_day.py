@@ -13,12 +13,12 @@ def day(result: DayResult) -> Report:
     """What became of the requests, latencies, batch and queue by the hour."""
     if result.overloaded:
         verdict = (
-            f"Overloaded: {format_count(result.replicas)} replicas answer {result.capacity_requests_per_s:,.4g} requests/s of "
+            f"Overloaded: {_count(result)} answer{_s(result)} {result.capacity_requests_per_s:,.4g} requests/s of "
             f"{result.model}, and the queue grows without end."
         )
     else:
         verdict = (
-            f"{format_count(result.replicas)} replicas ({_places(result)}) of {result.chip} answer the {_when(result)} of "
+            f"{_count(result)} ({_places(result)}) of {result.chip} answer{_s(result)} the {_when(result)} of "
             f"{result.model}: first token within {_late(result)} s for 99 %."
         )
     sections = (
@@ -28,6 +28,14 @@ def day(result: DayResult) -> Report:
         warnings_section(result.warnings, weak=result.weak_inputs),
     )
     return Report(f"A day of {result.model} on {result.chip}", verdict, sections, main="Latency over requests")
+
+
+def _count(result: DayResult) -> str:
+    return f"{format_count(result.replicas)} replica{'' if result.replicas == 1 else 's'}"
+
+
+def _s(result: DayResult) -> str:
+    return "s" if result.replicas == 1 else ""
 
 
 def _places(result: DayResult) -> str:
@@ -138,7 +146,7 @@ def _fleet(result: DayResult) -> Facts:
                 "followed",
                 result.replicas_followed,
                 "replicas",
-                note=f"{result.cells} {'pools' if result.pools else 'cells'}, {result.router}",
+                note=f"{result.cells} {'pool' if result.pools else 'cell'}{'' if result.cells == 1 else 's'}, {result.router}",
             ),
             Fact("engine", result.engine),
             Fact("weights / cache", f"{result.weight_dtype} / {result.kv_dtype}"),

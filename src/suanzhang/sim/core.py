@@ -13,6 +13,7 @@ from suanzhang.jit import event
 from suanzhang.sim import state as f
 from suanzhang.sim.sequences import (
     begin_decoding,
+    drop_expired,
     enter,
     finish_due,
     fits,
@@ -277,6 +278,8 @@ def arrive(st: State, en: Engine, r: int, at: float, inputs: int, outputs: int, 
     st.ri[r, f.QUEUE] += 1
     st.ri[r, f.OUTSTANDING] += 1
     if st.ri[r, f.QUEUE] >= en.max_queue:
-        st.tally[f.FULL] += 1
+        drop_expired(st, en, r, at)
+        if st.ri[r, f.QUEUE] >= en.max_queue:
+            st.tally[f.FULL] += 1
     mark(st, en, 2, at, 1.0)
     st.spent[f.LAST_END] = max(st.spent[f.LAST_END], at)

@@ -201,8 +201,12 @@ def merge(parts: list[SimResult]) -> SimResult:
     busy = sum(part.busy_s for part in parts)
     line, lines = None, [part.timeline for part in parts if part.timeline is not None]
     if lines:
-        running, waiting = (np.sum([getattr(one, name) for one in lines], axis=0) for name in ("running", "waiting"))
-        line = Timeline(lines[0].start_s, running, waiting)
+        longest = max(lines, key=lambda one: len(one.start_s))
+        running, waiting = (np.zeros(len(longest.start_s)) for _ in range(2))
+        for one in lines:
+            running[: len(one.running)] += one.running
+            waiting[: len(one.waiting)] += one.waiting
+        line = Timeline(longest.start_s, running, waiting)
     whole = {name: sum(getattr(part, name) for part in parts) for name in SUMS}
     rows = [(part.ttft_s.p99, part.tpot_s.p99, part.e2e_s.p99, part.output_tokens_per_s) for part in parts]
     return SimResult(

@@ -137,7 +137,8 @@ def run_cell(
         drain(st, en, tb, FOREVER)
     if debug:
         stop_if_broken(st, en, taken)
-    growing = full or is_growing(arrivals[half:], marks[0][2], marks[-1][2])
+    endless = math.isinf(settings.queue_timeout_s) and is_growing(arrivals[half:], marks[0][2], marks[-1][2])
+    growing = full or endless
     spent = float(st.spent[f.LAST_END]) - float(arrivals[0])
     rate = rate_of(marks) if growing else float(st.tally[f.FINISHED]) / max(spent, 1e-12)
     run = replace(result(st, en, taken, growing, rate, origin_s, batch), simulated_s=spent)

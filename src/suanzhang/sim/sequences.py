@@ -278,6 +278,30 @@ def gives_up(st: State, en: Engine, r: int) -> bool:
 
 
 @event
+def drop_expired(st: State, en: Engine, r: int, now: float) -> None:
+    """Drop all that have waited too long, wherever they stand in the queue of a replica that is down or far behind.
+
+    They would be dropped when their turn comes; done before a queue counts as full, so that a long repair is no overload.
+    """
+    mask, head, kept = st.qi.shape[1] - 1, st.ri[r, f.HEAD], 0
+    until = max(now, st.rf[r, f.CLOCK])
+    for step in range(st.ri[r, f.QUEUE]):
+        place, target = (head + step) & mask, (head + kept) & mask
+        if st.qi[r, place, f.MADE] == 0 and until >= st.qf[r, place, f.ARRIVAL] + en.timeout_s:
+            st.tally[f.TIMED_OUT] += 1
+            st.ri[r, f.OUTSTANDING] -= 1
+            mark(st, en, 2, max(now, st.qf[r, place, f.ARRIVAL]), -1.0)
+            continue
+        for column in range(f.QUEUE_INTS):
+            st.qi[r, target, column] = st.qi[r, place, column]
+        st.qf[r, target, f.ARRIVAL] = st.qf[r, place, f.ARRIVAL]
+        st.qf[r, target, f.FIRST] = st.qf[r, place, f.FIRST]
+        kept += 1
+    st.ri[r, f.QUEUE] = kept
+    st.ri[r, f.BLOCKED] = 0
+
+
+@event
 def fits(st: State, en: Engine, r: int, head: int, need: int, room: int) -> bool:
     """Whether the head of the queue finds the pages that the policy asks for."""
     if need > room:

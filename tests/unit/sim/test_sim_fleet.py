@@ -1,5 +1,7 @@
 """Fleets: cells add up, failures move requests and lose none, and the number of replicas follows the load."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -102,3 +104,29 @@ def test_a_broken_invariant_stops_a_fleet(monkeypatch):
     assert fleet(2000).finished == 2000
     with pytest.raises(SolverError, match="S2 pages"):
         fleet(2000, debug=True)
+
+
+def test_cells_whose_last_hours_differ_add_up():
+    """The cells of a day get whole requests, so that one may end just before an hour and another just after."""
+    runs = [fleet(requests=count, rate=60.0, replicas=13, cell_size=4, bin_s=10.0) for count in (5999, 6000, 6001)]
+    for run in runs:
+        levels = float(run.timeline.running.sum()) * 10.0
+        assert levels == pytest.approx(run.batch_mean * run.busy_s, rel=0.1)
+
+
+def test_a_long_repair_is_no_overload_where_readers_give_up():
+    """While the only replica is down its queue would fill: those who waited too long are gone by then."""
+    engine = EngineSettings(1024, 32, 3000, max_queue=300, queue_timeout_s=5.0)
+    traffic = Traffic(20.0, *LENGTHS, max_tokens=4000, urgent=0.2)
+    found = simulate_fleet(traffic, 20_000, TABLE, engine, 1, seed=3, failures=Failures(200.0, 60.0), debug=True)
+    assert not found.overloaded
+    assert (found.requests, found.unfinished) == (20_000, 0)
+    assert found.timed_out > 1000
+    assert found.finished + found.timed_out == 20_000
+    roomy = replace(engine, max_queue=100_000)
+    same = simulate_fleet(traffic, 20_000, TABLE, roomy, 1, seed=3, failures=Failures(200.0, 60.0))
+    assert (same.finished, same.timed_out, same.e2e_s) == (found.finished, found.timed_out, found.e2e_s)
+    late = simulate_fleet(
+        traffic, 20_000, TABLE, EngineSettings(1024, 32, 3000, max_queue=300), 1, seed=3, failures=Failures(200.0, 60.0)
+    )
+    assert late.overloaded
