@@ -10,6 +10,8 @@ from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
 from suanzhang.app.question_schema import LengthModel, read_redundancy
+from suanzhang.catalog import CATALOG_DATE
+from suanzhang.catalog.markets import market as find_market
 from suanzhang.errors import InputError, nearest_names
 from suanzhang.spec.job import LengthSpec, Redundancy
 from suanzhang.units import Dimension, parse_quantity
@@ -109,3 +111,12 @@ class Inputs:
                 near = nearest_names(name, self.used)
                 fix = f"did you mean {near[0]}?" if near else f"it takes {', '.join(sorted(self.used))}"
                 raise InputError(f"{self.where}: unknown input {name!r}", fix=fix)
+
+
+def dated(inputs: Inputs) -> str:
+    """The month of a scenario, ISO: its input ``date``, else that of its market, else that of the catalog.
+
+    It decides which software a job runs on, and the rates of currencies.
+    """
+    market = find_market(inputs.text("market")).date if inputs.has("market") else CATALOG_DATE
+    return inputs.text("date", market[:7])

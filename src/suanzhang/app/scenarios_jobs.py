@@ -8,7 +8,7 @@ from dataclasses import replace
 from suanzhang.app.plan_asks import engines_of
 from suanzhang.app.plan_sizing import best_sizing, counts_for, train_options_within
 from suanzhang.app.scenario_draws import spread_of
-from suanzhang.app.scenario_inputs import Inputs
+from suanzhang.app.scenario_inputs import Inputs, dated
 from suanzhang.app.scenario_owning import rent_draws, rent_per_chip_h
 from suanzhang.app.scenarios import Answer, scenario
 from suanzhang.app.serve_futures import COMMON_SHARE
@@ -32,7 +32,6 @@ from suanzhang.spec.stack import TrainStack
 from suanzhang.spec.train import TrainOption
 from suanzhang.units import DAY_S, HOUR_S, MONTH_S, format_count, format_figure
 
-_DATE = "2023-04"
 _MONTHS_TO_ENGINE = 6
 """A service is not built on the day of the statement: engines of half a year later may run it, as in a plan of a year."""
 
@@ -43,7 +42,7 @@ def _job(inputs: Inputs, chip: ChipSpec, precision_key: str = "precision") -> Tr
     precision = inputs.text(precision_key, default_precision(chip))
     batch = inputs.whole("global_batch", default_batch(model, seq))
     tokens = inputs.number("tokens", "count", 300e9)
-    return TrainJob("claim", model, tokens, seq, batch, precision, start=inputs.text("date", _DATE))
+    return TrainJob("claim", model, tokens, seq, batch, precision, start=dated(inputs))
 
 
 def _size_training(inputs: Inputs, chip: ChipSpec) -> TrainOption:
@@ -155,7 +154,7 @@ def _service(inputs: Inputs) -> ServiceSpec:
 
 def _size_service(inputs: Inputs) -> SizedService:
     chip = find_chip(inputs.text("chip"))
-    found = best_sizing(_service(inputs), chip, engines_of(month_name(inputs.text("date", _DATE), _MONTHS_TO_ENGINE)))
+    found = best_sizing(_service(inputs), chip, engines_of(month_name(dated(inputs), _MONTHS_TO_ENGINE)))
     if isinstance(found, Refusal):
         raise Infeasible(
             f"{inputs.where}: {found.reason}", binding=found.binding, nearest=found.nearest, fix="relax the targets"

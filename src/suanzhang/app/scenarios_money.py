@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from suanzhang.app.scenario_draws import by_grade, drawn_pue, figure_draws, over_figures, spread_of
-from suanzhang.app.scenario_inputs import Inputs
+from suanzhang.app.scenario_inputs import Inputs, dated
 from suanzhang.app.scenario_owning import Owning, owning, owning_draws, rent_draws, rent_per_chip_h, resale_error
 from suanzhang.app.scenarios import Answer, scenario, significant
 from suanzhang.catalog.chips import chip as find_chip
-from suanzhang.catalog.currency import rate
+from suanzhang.catalog.currency import last_day, rate
 from suanzhang.catalog.markets import market as find_market
 from suanzhang.catalog.sites import site as find_site
 from suanzhang.errors import InputError
@@ -68,7 +68,8 @@ def bill(inputs: Inputs) -> Answer:
     """Price of a number of chips: inputs chips, price_per_chip, currency, date; answers amount and amount_with_hosts."""
     chips, currency = inputs.number("chips"), inputs.text("currency", "CNY")
     amount = chips * inputs.number("price_per_chip")
-    host = figure("host_per_chip").value * rate("USD", currency, inputs.text("date", "2023-04")).value
+    date = dated(inputs) if inputs.has("date") or inputs.has("market") else last_day()
+    host = figure("host_per_chip").value * rate("USD", currency, date).value
     whole = amount + chips * host
     return {
         "amount": amount,

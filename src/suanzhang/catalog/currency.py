@@ -103,6 +103,11 @@ def rate(source_currency: str, target_currency: str, date: str) -> Quoted:
     return Quoted(get / give, f"{target_currency}/{source_currency}", source, "derived", date, "cross rate through the euro")
 
 
+def last_day() -> str:
+    """The last ISO day for which every currency has a rate."""
+    return datetime.date.fromordinal(min(days[-1] for days, _, _ in _points().values())).isoformat()
+
+
 def convert(money: Money, currency: str, date: str = "") -> Money:
     """An amount in another currency at the rate of ``date`` (default: the amount's own date).
 

@@ -253,3 +253,15 @@ def test_some_claims_alone(wanted, ids):
 def test_a_claim_that_is_not_there_is_one_line():
     with pytest.raises(InputError, match="no claim is called 's99'"):
         audit(ROOT / "examples" / "gpu-rush-2023" / "claims.yaml", claim="S99")
+
+
+def test_a_scenario_is_of_the_day_of_its_market_unless_it_says_another() -> None:
+    """Runs of 2026 use the software of 2026: the same training takes longer with that of 2023."""
+    inputs = {"model": "gpt3-13b", "tokens": "100B", "chip": "h100-sxm-80", "chips_per_run": 64, "runs": 1, "months": 1}
+
+    def days(**more: str) -> float:
+        return float(run_scenario(Scenario("portfolio", {**inputs, **more}), "c")["days_per_run"])
+
+    assert days() == days(date="2026-10") == days(market="us-2026-10")
+    assert days(market="us-2023-04") == days(date="2023-04") > 1.05 * days()
+    assert days(market="us-2026-10", date="2023-04") == days(date="2023-04")
