@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from suanzhang.errors import InputError
+from suanzhang.sim.histogram import RELATIVE_ERROR
 from suanzhang.sim.statistics import estimate
 from suanzhang.spec.result import Interval
 from suanzhang.spec.serve_day import DayChance, DayResult
@@ -61,7 +62,11 @@ def by_chance(first: DayResult, again: Callable[[int], DayResult], days: int) ->
     seen = (first, *(again(first.header.seed + _STRIDE * number) for number in range(1, days)))
     if any(day.overloaded for day in seen):
         return ()
-    found = [chance_of(name, unit, [value(day) for day in seen], days) for name, unit, value in _FIGURES]
+    known = 0.0 if first.pools else RELATIVE_ERROR
+    found = [
+        chance_of(name, unit, [value(day) for day in seen], days, resolution=known if unit == "s" else 0.0)
+        for name, unit, value in _FIGURES
+    ]
     return tuple(one for one in found if math.isfinite(one.value))
 
 
@@ -82,13 +87,15 @@ def by_cell(first: DayResult, found: SimResult) -> tuple[DayChance, ...]:
     lines = []
     for place, (name, unit, _) in enumerate(_FIGURES):
         values = found.by_cell[:, place] * (cells if unit != "s" else 1.0) + added[place]
-        lines.append(chance_of(name, unit, [float(value) for value in values], cells, "cells"))
+        known = RELATIVE_ERROR if unit == "s" else 0.0
+        lines.append(chance_of(name, unit, [float(value) for value in values], cells, "cells", known))
     return tuple(one for one in lines if math.isfinite(one.value))
 
 
-def chance_of(name: str, unit: str, values: Sequence[float], count: int, over: str = "days") -> DayChance:
-    """The mean of independent values with its 95 % confidence interval."""
+def chance_of(
+    name: str, unit: str, values: Sequence[float], count: int, over: str = "days", resolution: float = 0.0
+) -> DayChance:
+    """The mean of independent values with its 95 % confidence interval, not narrower than the values are known."""
     one = estimate(values)
-    return DayChance(
-        name, count, one.mean, unit, Interval(max(one.mean - one.half_width, 0.0), one.mean, one.mean + one.half_width), over
-    )
+    half = max(one.half_width, resolution * abs(one.mean))
+    return DayChance(name, count, one.mean, unit, Interval(max(one.mean - half, 0.0), one.mean, one.mean + half), over)

@@ -59,4 +59,5 @@ def test_the_cells_of_a_long_day_stand_for_days() -> None:
     assert {(line.days, line.over) for line in found.chance} == {(4, "cells")}
     late, rate = found.chance[0], found.chance[-1]
     assert late.value_interval.p05 <= found.ttft_s.p99 * 1.05
+    assert late.value_interval.p95 >= late.value * (1.0 + 1.0 / 128.0) * (1.0 - 1e-9)
     assert rate.value == pytest.approx(found.output_tokens_per_s, rel=0.01)
