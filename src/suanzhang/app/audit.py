@@ -11,7 +11,7 @@ from typing import Any
 from suanzhang.app.claims import read_claims
 from suanzhang.app.header import header
 from suanzhang.app.scenarios import run_scenario, significant
-from suanzhang.errors import InputError, nearest_names, unknown_name
+from suanzhang.errors import InputError, PlannerError, nearest_names, unknown_name
 from suanzhang.spec.audit import AuditResult, AuditRow, Claim, Scenario, Verdict
 from suanzhang.spec.result import Interval
 from suanzhang.spec.trust import Flag
@@ -69,10 +69,10 @@ def _row(claim: Claim) -> AuditRow:
             claim.id, claim.says, claim.quantity, claim.unit, claim.relation, None, None, None, None, None, None,
             "not checkable", claim.not_checkable,
         )  # fmt: skip
-    answer = run_scenario(claim.scenario, claim.id)
+    answer = _answer(claim.scenario, claim.id)
     computed, low, high = value_and_range(answer, claim.result_key, claim.id)
     for variant in claim.variants:
-        other = run_scenario(Scenario(claim.scenario.verb, {**claim.scenario.inputs, **variant}), claim.id)
+        other = _answer(Scenario(claim.scenario.verb, {**claim.scenario.inputs, **variant}), claim.id)
         _, variant_low, variant_high = value_and_range(other, claim.result_key, claim.id)
         low, high = min(low, variant_low), max(high, variant_high)
     verdict = judge(claim, computed, low, high)
@@ -85,6 +85,17 @@ def _row(claim: Claim) -> AuditRow:
         _explain(claim, (computed, low, high), verdict, words),
         claim.scenario.verb, dict(claim.scenario.inputs), span, verdict != "too wide to judge", exact,
     )  # fmt: skip
+
+
+def _answer(asked: Scenario, name: str) -> Mapping[str, Any]:
+    """The answer of a scenario; an error of what it asks for names the claim."""
+    try:
+        return run_scenario(asked, name)
+    except PlannerError as error:
+        if not error.message.startswith(name):
+            error.message = f"{name}: {error.message}"
+            error.args = (error.message,)
+        raise
 
 
 def value_and_range(answer: Mapping[str, Any], key: str, where: str) -> tuple[float, float, float]:

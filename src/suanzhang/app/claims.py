@@ -68,6 +68,10 @@ class ClaimsModel(_Part):
     claims: list[ClaimModel] = Field(min_length=1, description="The statements.")
 
 
+_OF_QUESTIONS = "`suanzhang plan --schema`"
+_OF_CLAIMS = "the guide on audits (docs/guides/audit.md)"
+
+
 def _refuse(message: str, fix: str) -> PydanticCustomError:
     return PydanticCustomError("refused", "{message}", {"message": message, "fix": fix})
 
@@ -86,7 +90,9 @@ def read_claims(path: Path) -> tuple[str, tuple[Claim, ...]]:
     try:
         model = ClaimsModel.model_validate(document.value)
     except ValidationError as error:
-        raise input_error(error, document, ClaimsModel) from None
+        found = input_error(error, document, ClaimsModel)
+        found.fix = found.fix.replace(_OF_QUESTIONS, _OF_CLAIMS)
+        raise found from None
     claims = tuple(_claim(part) for part in model.claims)
     ids = [claim.id for claim in claims]
     for twice in sorted({name for name in ids if ids.count(name) > 1}):

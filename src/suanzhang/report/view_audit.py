@@ -46,13 +46,12 @@ def _verdict(result: AuditResult) -> str:
     """The counts as one sentence."""
     agree, against, rest = result.consistent, result.inconsistent, result.not_checkable
     claims = "claim agrees" if agree == 1 else "claims agree"
-    words = (
-        f"{agree or 'No'} {claims} with our computation, {against or 'none'} {'does' if against == 1 else 'do'} not, "
-        f"{rest or 'none'} {'holds' if rest == 1 else 'hold'} no quantity that can be checked."
-    )
+    words = f"{agree or 'No'} {claims} with our computation"
+    words += f", {against} {'does' if against == 1 else 'do'} not" if against else ""
+    words += f", {rest} {'holds' if rest == 1 else 'hold'} no quantity that can be checked" if rest else ""
     if result.too_wide:
-        words += f" For {result.too_wide} our range is too wide to judge {'it' if result.too_wide == 1 else 'them'}."
-    return words
+        words += f". For {result.too_wide} our range is too wide to judge {'it' if result.too_wide == 1 else 'them'}"
+    return f"{words}."
 
 
 def _counts(result: AuditResult) -> tuple[tuple[str, int], ...]:

@@ -227,7 +227,7 @@ def test_counts_of_claims_keep_their_grammar() -> None:
     one = report(AuditResult(header(0), "x", (), 1, 1, 1)).verdict
     assert one == "1 claim agrees with our computation, 1 does not, 1 holds no quantity that can be checked."
     many = report(AuditResult(header(0), "x", (), 2, 0, 3)).verdict
-    assert many == "2 claims agree with our computation, none do not, 3 hold no quantity that can be checked."
+    assert many == "2 claims agree with our computation, 3 hold no quantity that can be checked."
 
 
 def test_figures_that_differ_do_not_read_the_same() -> None:
@@ -265,3 +265,32 @@ def test_a_scenario_is_of_the_day_of_its_market_unless_it_says_another() -> None
     assert days() == days(date="2026-10") == days(market="us-2026-10")
     assert days(market="us-2023-04") == days(date="2023-04") > 1.05 * days()
     assert days(market="us-2026-10", date="2023-04") == days(date="2023-04")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("document: x\n", "claims: is missing; add it; the guide on audits"),
+        ("claims: []\n", "at least 1 item"),
+        (
+            "claims:\n  - {id: P9, says: s, quantity: q, stated: 1, unit: days, result_key: days,\n"
+            "     scenario: {verb: train-size, inputs: {model: lama-9, chip: h100-sxm-80, deadline: 30 d}}}\n",
+            "P9: unknown model 'lama-9'",
+        ),
+    ],
+)
+def test_a_bad_claims_file_is_one_line_that_names_the_claim(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "claims.yaml"
+    path.write_text(text)
+    with pytest.raises(PlannerError) as failure:
+        audit(path)
+    assert words in str(failure.value) and "plan --schema" not in str(failure.value)
+
+
+def test_the_verdict_counts_only_what_there_is(tmp_path: Path) -> None:
+    path = tmp_path / "claims.yaml"
+    path.write_text(
+        "claims:\n  - {id: a, says: s, quantity: q, stated: 0.5, unit: fraction, result_key: fraction,\n"
+        "     scenario: {verb: change, inputs: {from: 1, to: 2}}}\n"
+    )
+    assert report_of(audit(path)).verdict == "No claims agree with our computation, 1 does not."
