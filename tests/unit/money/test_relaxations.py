@@ -110,6 +110,7 @@ def test_the_days_that_one_job_alone_needs_are_enough_and_a_day_less_is_not():
     failure = refused(case)
     days = failure.nearest["base_due_days_later"]
     assert 0 < days < 31 and any(f"due date of base: {days} more days" in line for line in failure.binding)
+    assert any("fewer chips for longer may do as well" in line for line in failure.binding)
     month = MONTH_S / DAY_S
     solve(replace(case, demands=(case.demands[0], replace(late, due_months=2.1 + days / month))))
     refused(replace(case, demands=(case.demands[0], replace(late, due_months=2.1 + (days - 1) / month))))

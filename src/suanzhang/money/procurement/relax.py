@@ -53,7 +53,9 @@ def _explained(problem: PurchaseProblem, watch: Watch) -> Infeasible:
         alone = _days_later(problem, watch)
         for name, days in alone.items():
             nearest[f"{name}_due_days_later"] = days
-            binding.append(f"due date of {name}: {days} more days would do with the chips that it is sized for")
+            run = any(demand.name == name and demand.kind == "train" for demand in problem.demands)
+            fewer = "; fewer chips for longer may do as well: ask again with a later deadline" if run else ""
+            binding.append(f"due date of {name}: {days} more days would do with the chips that it is sized for{fewer}")
         if not alone:
             words = "month" if later == 1 else "months"
             binding.append(f"due dates: all runs and services together would have to be allowed {later} more {words}")
