@@ -74,7 +74,14 @@ def _vllm(body: Mapping[str, Any]) -> list[Measured]:
 
 def _guide(body: Mapping[str, Any]) -> list[Measured]:
     """A GuideLLM report: one run per benchmark in it."""
-    return [_guide_run(one) for one in body["benchmarks"]]
+    whole = body.get("config") or {}
+    named = _named(body.get("args")) or _named((whole.get("spec") or {}).get("backend"))
+    return [_guide_run(one, named) for one in body["benchmarks"]]
+
+
+def _named(part: Any) -> str:
+    """The model that a part of a report names."""
+    return str(part.get("model") or "") if isinstance(part, dict) else ""
 
 
 def _mean(metrics: Mapping[str, Any], name: str) -> float | None:
@@ -82,10 +89,10 @@ def _mean(metrics: Mapping[str, Any], name: str) -> float | None:
     return _float(part.get("successful", {}).get("mean")) if isinstance(part, dict) else None
 
 
-def _guide_run(one: Mapping[str, Any]) -> Measured:
+def _guide_run(one: Mapping[str, Any], named: str) -> Measured:
     metrics = one.get("metrics", {})
     strategy = one.get("args", {}).get("strategy") or one.get("config", {}).get("strategy") or {}
-    kind = str(strategy.get("type_", ""))
+    kind = str(strategy.get("type_") or strategy.get("kind") or "")
     users = _float(strategy.get("streams")) or _mean(metrics, "request_concurrency")
     rate = _float(strategy.get("rate")) if kind in ("constant", "poisson") else None
     count = metrics.get("prompt_token_count", {}).get("successful", {}).get("count")
@@ -99,7 +106,7 @@ def _guide_run(one: Mapping[str, Any]) -> Measured:
     isl, osl = _mean(metrics, "prompt_token_count"), _mean(metrics, "output_token_count")
     return Measured(
         isl or 0.0, osl or 0.0, None if rate else users, rate, int(_float(count) or 0), _kept(values),
-        str(one.get("worker", {}).get("backend_model", "") or ""),
+        str((one.get("worker") or {}).get("backend_model") or "") or _named((one.get("config") or {}).get("backend")) or named,
     )  # fmt: skip
 
 

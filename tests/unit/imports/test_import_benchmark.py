@@ -78,6 +78,25 @@ def test_guidellm_gives_a_run_for_each_benchmark(tmp_path: Path) -> None:
     assert runs[0].values["e2e_s"] == pytest.approx(1.2)
 
 
+@pytest.mark.parametrize("place", ["worker", "benchmark", "arguments", "specification"])
+def test_guidellm_names_its_model_where_its_version_puts_it(tmp_path: Path, place: str) -> None:
+    (first, _) = GUIDE["benchmarks"]
+    run = {"config": {"strategy": {"kind": "constant", "rate": 6.0}}, "metrics": first["metrics"]}
+    body: dict[str, object] = {"benchmarks": [run]}
+    named = {"model": "Llama-3.1-8B"}
+    if place == "worker":
+        run["worker"] = {"backend_model": "Llama-3.1-8B"}
+    elif place == "benchmark":
+        run["config"] = {**run["config"], "backend": named}  # type: ignore[dict-item]
+    elif place == "arguments":
+        body["args"] = named
+    else:
+        body["config"] = {"spec": {"backend": named}}
+    _, (found,) = read_benchmark(_file(tmp_path, body))
+    assert found.model == "Llama-3.1-8B"
+    assert (found.concurrency, found.rate) == (None, 6.0)
+
+
 def test_aiperf_is_read_by_its_units(tmp_path: Path) -> None:
     kind, (run,) = read_benchmark(_file(tmp_path, AIPERF))
     assert kind == "aiperf"
