@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from suanzhang.app.buy import USUAL_SITE, site_in
 from suanzhang.app.outlook import with_outlook
+from suanzhang.app.serve_verb_lengths import hold_context
 from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.catalog.currency import rate
 from suanzhang.catalog.markets import market as find_market
@@ -187,9 +188,15 @@ def question_site(ask: SiteAsk, region: str, question: Question) -> Site:
 
 
 def service_spec(ask: ServeAsk) -> ServiceSpec:
-    """The service that an ask means."""
+    """The service that an ask means.
+
+    Raises:
+        InputError: the model is unknown, or its context is shorter than the mean request.
+    """
+    model = find_model(ask.model)
+    hold_context(model, ask.input_tokens, ask.output_tokens)
     return ServiceSpec(
-        ask.name, find_model(ask.model), ask.requests_per_s, ask.input_tokens, ask.output_tokens, ask.load, ask.slo,
+        ask.name, model, ask.requests_per_s, ask.input_tokens, ask.output_tokens, ask.load, ask.slo,
         ask.redundancy, ask.weight_dtype, ask.kv_dtype, ask.start, ask.lossy_precision,
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ from suanzhang.app.serve_size_way import Prepared, prepare
 from suanzhang.app.serve_spread import around, spread_refusal
 from suanzhang.app.serve_verb import DEFAULT_STACK
 from suanzhang.app.serve_verb_answer import rent_per_chip_h
-from suanzhang.app.serve_verb_lengths import spec_of_lengths
+from suanzhang.app.serve_verb_lengths import hold_context, spec_of_lengths
 from suanzhang.app.serve_weak import weak_ways
 from suanzhang.app.spread import factors_by_metric, grade_of, inverse
 from suanzhang.catalog.chips import chip as find_chip
@@ -254,8 +254,10 @@ def serve_kinds(
         raise InputError(f"rate: {rate:g} is not positive", fix="give requests per second")
     engine = serve_stack(stack or DEFAULT_STACK)
     lengths = spec_of_lengths(isl, osl, isl_p95, osl_p95)
+    shape = find_model(model)
+    hold_context(shape, *lengths)
     service = ServiceSpec(
-        "service", find_model(model), rate, *lengths, LoadSpec("flat" if peak_to_mean == 1.0 else "diurnal", peak_to_mean),
+        "service", shape, rate, *lengths, LoadSpec("flat" if peak_to_mean == 1.0 else "diurnal", peak_to_mean),
         SloSpec(ttft_p99_s=ttft_p99_s, tpot_p99_s=tpot_p99_s), weight_dtype=weight_dtype, kv_dtype=kv_dtype,
         lossy_precision=lossy and not weight_dtype,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from suanzhang.app.serve_input import parse_serve_layout, read_trace, request_ra
 from suanzhang.app.serve_size import serve_layouts, size_service
 from suanzhang.app.serve_verb_answer import answer_of
 from suanzhang.app.serve_verb_confirm import Ask, cheapest_confirmed, hashes_of, simulated, targets_missed
-from suanzhang.app.serve_verb_lengths import spec_of_lengths, trace_rate
+from suanzhang.app.serve_verb_lengths import hold_context, spec_of_lengths, trace_rate
 from suanzhang.app.serve_verb_replay import keep_simulated, replayed
 from suanzhang.app.serve_verb_way import estimator, levers_of, plain
 from suanzhang.catalog import chips as chip_catalog
@@ -197,6 +197,8 @@ def serve(
         if recorded
         else spec_of_lengths(isl, osl, isl_p95, osl_p95)
     )
+    if recorded is None:
+        hold_context(shape, *lengths)
     kept = _checked_file(requests_file, concurrency, len(recorded) if recorded else simulated_requests)
     levers = levers_of(draft_tokens, acceptance, prefix_share, offloaded, trace=bool(trace))
     ask = Ask(shape, kind, engine, weight, kv, *lengths, slo, seed, simulated_requests, hashes_of(trace, engine), *levers)

@@ -19,7 +19,7 @@ from suanzhang.app.serve_size_way import Prepared, carried_by, draw_demand, late
 from suanzhang.app.serve_spread import Off, around, off_of, percentiles_around, whole
 from suanzhang.app.serve_verb import DEFAULT_STACK
 from suanzhang.app.serve_verb_chance import by_cell, by_chance, days_of
-from suanzhang.app.serve_verb_lengths import spec_of_lengths, trace_rate
+from suanzhang.app.serve_verb_lengths import hold_context, spec_of_lengths, trace_rate
 from suanzhang.app.serve_verb_pools import PoolsAsk, pools_day
 from suanzhang.app.serve_verb_warm import checked_warmup, fleet_settled_s
 from suanzhang.app.serve_weak import weak_ways
@@ -166,6 +166,8 @@ def serve_day(
         if recorded is not None
         else spec_of_lengths(isl, osl, isl_p95, osl_p95)
     )
+    if recorded is None:
+        hold_context(shape, inputs, outputs)
     load = LoadSpec("flat" if peak_to_mean == 1.0 else "diurnal", peak_to_mean)
     service = ServiceSpec(
         "service", shape, mean, inputs, outputs, load, SloSpec(ttft_p99_s=ttft_p99_s, tpot_p99_s=tpot_p99_s),

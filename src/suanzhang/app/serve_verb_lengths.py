@@ -6,6 +6,7 @@ import math
 
 from suanzhang.errors import InputError
 from suanzhang.spec.job import LengthSpec
+from suanzhang.spec.model import ModelSpec
 from suanzhang.spec.sim import RequestBatch
 
 WIDEST = 3.8
@@ -32,7 +33,9 @@ def spec_of_length(name: str, mean: float, p95: float | None) -> LengthSpec:
         InputError: no such distribution exists.
     """
     if not 1.0 <= mean < math.inf:
-        raise InputError(f"{name} must be a finite number of at least 1 token, got {mean:g}", fix=f"give a {name} of 1 or more")
+        raise InputError(
+            f"{name} must be a finite number of at least 1 token, got {mean:g}", fix=f"give an {name} of 1 or more"
+        )
     if p95 is None:
         return LengthSpec("fixed", mean, mean)
     if not mean <= p95 <= WIDEST * mean:
@@ -41,6 +44,21 @@ def spec_of_length(name: str, mean: float, p95: float | None) -> LengthSpec:
             fix="give the 95th percentile of the length",
         )
     return LengthSpec("lognormal", mean, p95)
+
+
+def hold_context(model: ModelSpec, inputs: LengthSpec, outputs: LengthSpec) -> None:
+    """Refuses requests of which the mean one is longer than the context of the model; without attention there is no limit.
+
+    Raises:
+        InputError: prompt and answer together are too long.
+    """
+    recurrent = model.linear is not None and model.linear.layers == model.layers
+    if not recurrent and inputs.mean + outputs.mean > model.max_seq:
+        raise InputError(
+            f"a prompt of {inputs.mean:,.0f} and an answer of {outputs.mean:,.0f} tokens are longer than the context of"
+            f" {model.name}, {model.max_seq:,} tokens",
+            fix="shorten them, or give a config.json with a larger max_position_embeddings",
+        )
 
 
 def trace_rate(trace: RequestBatch) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import suanzhang
 from suanzhang.app.serve_args import host_age
 from suanzhang.app.serve_verb_lengths import spec_of_length
 from suanzhang.catalog.chips import chip
@@ -27,3 +28,16 @@ def test_percentiles_that_no_lognormal_has_are_refused(p95: float) -> None:
 
 def test_hosts_of_older_chips_are_slower() -> None:
     assert host_age(chip("v100-sxm2-32")) > host_age(chip("a100-sxm-80")) > host_age(chip("b200-sxm-180"))
+
+
+def test_requests_longer_than_the_context_are_refused() -> None:
+    long = {"isl": 131_000.0, "osl": 300.0, "rate": 1.0}
+    with pytest.raises(InputError, match=r"longer than the context of Llama .* 131,072 tokens"):
+        suanzhang.serve("llama-3.1-70b", "h100-sxm-80", **long)
+    with pytest.raises(InputError, match="longer than the context"):
+        suanzhang.serve_kinds("llama-3.1-70b", "h100-sxm-80,h200-sxm-141", **long)
+
+
+def test_a_model_without_attention_has_no_longest_context() -> None:
+    found = suanzhang.serve("mamba-2.8b", "h100-sxm-80", isl=100_000.0, osl=10.0, rate=0.1, simulated_requests=0)
+    assert found.replicas >= 1
