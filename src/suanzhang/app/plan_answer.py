@@ -23,7 +23,7 @@ from suanzhang.app.header import header
 from suanzhang.app.plan_binding import binding_words
 from suanzhang.app.plan_flips import find_flips
 from suanzhang.app.plan_risks import find_risks
-from suanzhang.app.plan_shares import carried, cost_by_demand
+from suanzhang.app.plan_shares import carried, cost_by_demand, held_for
 from suanzhang.app.plan_simulated import simulated_latencies
 from suanzhang.app.plan_sources import plan_sources
 from suanzhang.app.serve_spread import spread_refusal, spread_sized
@@ -170,7 +170,7 @@ def _service(
     cost, interval = _cost_of(name, sized, costs, factors)
     last = month_name(question.start, question.months - 1)
     fleet = tuple(
-        FleetShare(share.chip or TOKENS, round(share.chips), share.share)
+        FleetShare(share.chip or TOKENS, round(held_for(bought, share)), share.share)
         for share in bought.shares
         if share.demand == name and share.month == last and share.chip != "waiting"
     )

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from suanzhang.money.procurement.calendar import month_name
-from suanzhang.spec.buy import BuyResult
+from suanzhang.spec.buy import BuyResult, ServiceShare
 from suanzhang.spec.question import Question
 
 _MONTHLY = ("run", "rent", "spot", "instalment", "wait")
@@ -22,6 +22,15 @@ def chip_months(bought: BuyResult) -> dict[str, dict[str, float]]:
         if share.chip and share.chip != "waiting":
             used[share.demand][share.chip] += share.chips
     return {demand: dict(kinds) for demand, kinds in used.items()}
+
+
+def held_for(bought: BuyResult, share: ServiceShare) -> float:
+    """Chips that stand for a part of a service: all of their kind where nothing else uses it then, else those that it takes."""
+    users = chips_by_month(bought).get((share.month, share.chip), {})
+    month = next((state for state in bought.months if state.month == share.month), None)
+    if month is None or set(users) != {share.demand} or share.site:
+        return share.chips
+    return max(month.owned.get(share.chip, 0.0) + month.rented.get(share.chip, 0.0), share.chips)
 
 
 def carried(name: str, level: Sequence[float], question: Question, bought: BuyResult) -> list[float]:

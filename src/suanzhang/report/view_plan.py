@@ -163,6 +163,7 @@ def _facts(result: PlanResult) -> Facts:
         (
             Fact("market, site", f"{result.market}, {result.site}"),
             Fact("months", f"{result.months} from {result.start}"),
+            Fact("amounts", f"{result.currency}, prices of {result.start}", note="and as they are expected to move from there"),
             *(replace(fact, note=fact.note.removeprefix(f"prices of {result.start}; ")) for fact in money if fact.value),
             *_futures(result),
         ),

@@ -47,3 +47,12 @@ def test_tokens_belong_to_the_service_that_they_answer(question: Question) -> No
     assert bought > 0.0
     assert answer.serve[0].cost.amount >= 0.999 * bought
     assert answer.serve[0].cost_per_response.amount > 0.0
+
+
+def test_the_fleet_of_a_service_is_the_chips_that_stand_for_it(question: Question) -> None:
+    """Whole servers, as the schedule orders and rents them, not the fraction of them that the load takes."""
+    answer = plan(replace(question, market=MarketAsk("us-2026-10", exclude=("llama-3.1-70b-tokens",))))
+    last = answer.buy.months[-1]
+    for share in answer.serve[0].fleet:
+        assert share.chips == last.owned.get(share.chip, 0.0) + last.rented.get(share.chip, 0.0)
+        assert share.chips % 8 == 0
