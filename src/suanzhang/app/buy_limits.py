@@ -18,15 +18,12 @@ _STOCK = "stock of "
 
 def one_more(limit: Binding) -> str:
     """What one more unit of a limit is, in words."""
-    if limit.kind == "due":
-        return "a month in which none of it need be carried"
-    month = limit.limit.rpartition(" in ")[2] if " in 20" in limit.limit else ""
-    when = f" in {month}" if month else ""
     words = {
         "budget": f"1 {limit.unit} that may be paid",
-        "power": f"1 kW of peak draw{when}, cooling included",
-        "room": f"1 rack{when}",
-        "stock": f"1 chip more on offer{when}",
+        "power": "1 kW of peak draw",
+        "room": "1 rack",
+        "stock": "1 chip on offer",
+        "due": "a month in which it need not be carried",
     }
     return words.get(limit.kind, f"1 {limit.unit}")
 

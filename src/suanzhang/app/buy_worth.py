@@ -167,6 +167,7 @@ def _trend(problem: PurchaseProblem, factor: float) -> PurchaseProblem:
 _FACTS = (
     _Fact("purchase prices", "25 % lower", "25 % higher", lambda p, f: _offers(p, ("buy",), f)),
     _Fact("rents", "25 % lower", "25 % higher", lambda p, f: _offers(p, RENTED, f)),
+    _Fact("prices of tokens", "25 % lower", "25 % higher", lambda p, f: _offers(p, ("api",), f)),
     _Fact("size of the services", "25 % smaller", "25 % larger", _demand),
     _Fact("delivery", "25 % faster", "25 % slower", _delivery),
     _Fact("what used chips fetch", "25 % less", "25 % more", _resale, dearer=-1),
@@ -298,7 +299,8 @@ def swings(
 
     base = _Tried(plan, decision_of(plan))
     found = []
-    for fact in _FACTS:
+    sold = {offer.kind for offer in problem.offers}
+    for fact in (one for one in _FACTS if one.name != "prices of tokens" or "api" in sold):
         tell(f"what if: {fact.name}")
         found.append(_swing(problem, fact, base, *(again(fact.change(case, f)) for f in (1.0 - fact.step, 1.0 + fact.step))))
     found.sort(key=lambda swing: -_size(swing))

@@ -106,7 +106,8 @@ def cost_facts(result: BuyResult) -> Facts:
                 "value of waiting a month", result.value_of_waiting, "negative: waiting costs", result.value_of_waiting_interval
             ),
             *_optional(
-                "value of firm delivery dates", result.value_of_firm_delivery, "every order at its median",
+                "value of firm delivery dates", result.value_of_firm_delivery,
+                "every order at its median; negative: chances to come early are worth more",
                 result.value_of_firm_delivery_interval,
             ),
             Fact("solve", result.solve_s, "s"),

@@ -48,7 +48,7 @@ def test_a_due_month_is_worth_all_that_is_carried_in_it():
     due = {limit.limit: limit for limit in plan.binding if limit.kind == "due"}
     last = due["all of chat due in 2026-12"]
     assert last.worth == pytest.approx(150.0 * 730.5, rel=1e-6)
-    assert one_more(last) == "a month in which none of it need be carried"
+    assert one_more(last) == "a month in which it need not be carried"
 
 
 def test_more_stock_is_solved_again_and_saves_what_the_dearer_chips_cost():
@@ -57,7 +57,7 @@ def test_more_stock_is_solved_again_and_saves_what_the_dearer_chips_cost():
     limits = tried_again(problem, plan, QUIET, lambda _: None, one)
     stock = next(limit for limit in limits if limit.step == "10 % more of cheap")
     assert stock.step_saves is not None and stock.step_saves.amount == pytest.approx(9.0 * 1.0 * 730.5 * MONTHS, rel=1e-6)
-    assert stock.one_more.startswith("1 chip more on offer in 2026-")
+    assert stock.one_more == "1 chip on offer"
     again = solve(replace(problem, offers=(hourly("cheap", 1.0, stock_chips=99.0), hourly("dear", 2.0))))
     assert plan.cost - again.cost == pytest.approx(stock.step_saves.amount)
 
