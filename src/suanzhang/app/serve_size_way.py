@@ -9,8 +9,8 @@ import numpy as np
 from suanzhang.app.serve_args import front_factor, iteration_args
 from suanzhang.app.serve_estimate import MANY, estimate_serve, fitted
 from suanzhang.app.serve_sim import NOTHING, Extra, ahead_s, draw_lengths, later, pipeline_s
-from suanzhang.errors import InputError
-from suanzhang.perf.serving.precision import kv_bytes
+from suanzhang.errors import Infeasible, InputError
+from suanzhang.perf.serving.precision import kv_bytes, weight_format
 from suanzhang.perf.serving.table import iteration_table
 from suanzhang.sim.replica import simulate
 from suanzhang.spec.job import LengthSpec, SloSpec
@@ -62,8 +62,15 @@ def draw_demand(input_tokens: LengthSpec, output_tokens: LengthSpec, seed: int =
     )
 
 
-def draft_share(model: ModelSpec) -> float:
-    """Time of one drafted token over that of a decode iteration: a further layer and the head, both bound by their weights."""
+def draft_share(model: ModelSpec, draft: Draft | None = None) -> float:
+    """Time of one drafted token over that of a decode iteration, both bound by their weights.
+
+    It is that of a further layer and the head, of a small model, or nothing for a look-up.
+    """
+    if draft is not None and draft.by == "lookup":
+        return 0.0
+    if draft is not None and draft.model is not None:
+        return min(draft.model.matmul_params / model.matmul_params, 1.0)
     head = float(model.hidden * model.vocab)
     layer = (model.matmul_params - head) / model.layers
     return min((layer + head) / model.matmul_params, 1.0)
@@ -74,8 +81,9 @@ def drafted(table: IterationTable, model: ModelSpec, draft: Draft, max_seqs: int
 
     Model:
         A round drafts ``k`` tokens one after another with one further layer and the head, then verifies ``k + 1`` tokens of
-        each sequence at once: products see ``k + 1`` rows per sequence, while each cache is read once. Left out: trees of
-        drafts, and the launches of the drafting steps.
+        each sequence at once: products see ``k + 1`` rows per sequence, while each cache is read once. A small model drafts
+        in the time that its weights take of those of the large one, and reads each prompt too; a look-up drafts in no time.
+        Left out: trees of drafts, and the launches of the drafting steps.
 
     Args:
         table: of the plain engine, covering ``max_seqs * (k + 1)`` sequences.
@@ -86,15 +94,35 @@ def drafted(table: IterationTable, model: ModelSpec, draft: Draft, max_seqs: int
     k = draft.tokens
     batch = np.arange(max_seqs + 1)
     wide = np.minimum(batch * (k + 1), table.max_seqs)
-    drafting = k * draft_share(model) * np.maximum(table.decode_base_s[: max_seqs + 1], table.decode_base_s[1])
+    share = draft_share(model, draft)
+    drafting = k * share * np.maximum(table.decode_base_s[: max_seqs + 1], table.decode_base_s[1])
     typical = float(drafting[min(32, max_seqs)])
     return replace(
         table,
         decode_base_s=table.decode_base_s[wide] + drafting,
         decode_context_s=table.decode_context_s[: max_seqs + 1],
         mixed_context_s=table.mixed_context_s[: max_seqs + 1],
-        mixed_base_s=table.mixed_base_s + typical,
+        mixed_base_s=table.mixed_base_s * (1.0 + share if draft.model is not None else 1.0) + typical,
     )
+
+
+def beside_draft(way: Way, kv_tokens: float) -> float:
+    """Tokens that the cache of a replica holds beside the weights and the cache of a small model that drafts.
+
+    Raises:
+        Infeasible: the small model leaves no room.
+    """
+    small = way.draft.model
+    if small is None or not way.draft.tokens:
+        return kv_tokens
+    own = way.model.kv_bytes_per_token(kv_bytes(way.kv_dtype))
+    room = kv_tokens * own - small.params * weight_format(way.weight_dtype).bytes
+    left = room / (own + small.kv_bytes_per_token(kv_bytes(way.kv_dtype)))
+    if not left >= 1.0:
+        raise Infeasible(
+            f"{small.id} leaves no room for a cache beside {way.model.id}", binding=["memory"], fix="draft with a smaller model"
+        )
+    return left
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +172,7 @@ def prepare(way: Way, input_tokens: LengthSpec, output_tokens: LengthSpec) -> Pr
     if way.prefix.offloaded > 0.0:
         loaded = way.prefix.offloaded * way.model.kv_bytes_per_token(kv_bytes(way.kv_dtype)) / way.layout.chips
         table = replace(table, prefill_context_s=table.prefill_context_s + loaded / HOST_LINK_BYTES_PER_S)
-    tokens = full.memory.kv_tokens
+    tokens = beside_draft(way, full.memory.kv_tokens)
     settings = EngineSettings(
         max_batched_tokens=stack.max_batched_tokens * way.layout.dp,
         max_seqs=seqs,

@@ -82,6 +82,7 @@ def serve_day(
     offloaded: float = 0.0,
     draft_tokens: int = 0,
     acceptance: float = 0.75,
+    draft_model: str = "",
     urgent: float = 0.0,
     cancelled: float = 0.0,
     queue_timeout_s: float | None = None,
@@ -113,6 +114,7 @@ def serve_day(
             ``prefixes`` or a trace with hashes.
         prefix_share: share of each prompt that is found in the cache; ``offloaded`` of that in the memory of the host.
         draft_tokens, acceptance: speculative decoding.
+        draft_model: who drafts: "head" (EAGLE, MTP) when left out, "lookup" for n-grams of the prompt, or a small model.
         urgent: share of the requests that go before the others.
         cancelled: share of the answers that their reader stops on the way.
         queue_timeout_s: a request that waits longer for its first iteration is given up.
@@ -175,7 +177,7 @@ def serve_day(
     )  # fmt: skip
     way = Way(
         shape, kind, engine, parse_serve_layout(layout or "tp=1"), service.weight_dtype, service.kv_dtype,
-        Draft(draft_tokens, acceptance), Prefix(prefix_share, offloaded), router,
+        draft_of(draft_tokens, acceptance, draft_model), Prefix(prefix_share, offloaded), router,
     )  # fmt: skip
     if recorded is not None and (peak_to_mean != 1.0 or burstiness != 1.0):
         raise InputError("simulate: a peak or bursts together with a trace", fix="the trace has its own; leave them out")
@@ -186,6 +188,22 @@ def serve_day(
         workers, debug, seed, requests_file,
     )  # fmt: skip
     return follow_day(what, service, layout, follow, replications)
+
+
+def draft_of(tokens: int, acceptance: float, by: str) -> Draft:
+    """Speculative decoding as it was asked for.
+
+    Raises:
+        InputError: a drafter without tokens to draft.
+        CatalogError: no such model.
+    """
+    if by and not tokens:
+        raise InputError(f"draft model {by}: no tokens to draft", fix="give --draft-tokens too, for example 3")
+    if by in ("", "head"):
+        return Draft(tokens, acceptance)
+    if by in ("lookup", "ngram"):
+        return Draft(tokens, acceptance, "lookup")
+    return Draft(tokens, acceptance, "model", find_model(by))
 
 
 def follow_day(what: PoolsAsk, service: ServiceSpec, layout: str, follow: int, replications: int) -> DayResult:

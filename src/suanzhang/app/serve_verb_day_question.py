@@ -10,7 +10,7 @@ from suanzhang.app.plan_asks import engines_for, service_spec
 from suanzhang.app.question import read_question
 from suanzhang.app.serve_input import parse_serve_layout
 from suanzhang.app.serve_pools import PoolAsk, Rules
-from suanzhang.app.serve_verb_day import COLD_START_S, REPAIR_S, follow_day
+from suanzhang.app.serve_verb_day import COLD_START_S, REPAIR_S, draft_of, follow_day
 from suanzhang.app.serve_verb_pools import PoolsAsk
 from suanzhang.app.verbs_question import named_ask
 from suanzhang.catalog.chips import chip as find_chip
@@ -19,7 +19,7 @@ from suanzhang.perf.serving.precision import compute_dtype
 from suanzhang.sim.operations import Failures
 from suanzhang.spec.question import Question
 from suanzhang.spec.serve_day import DayResult
-from suanzhang.spec.serve_way import Draft, Prefix, Way
+from suanzhang.spec.serve_way import Prefix, Way
 
 Progress = Callable[[str], None]
 
@@ -38,6 +38,7 @@ def simulate_question(
     prefixes: int = 0,
     draft_tokens: int = 0,
     acceptance: float = 0.75,
+    draft_model: str = "",
     urgent: float = 0.0,
     cancelled: float = 0.0,
     queue_timeout_s: float | None = None,
@@ -61,9 +62,9 @@ def simulate_question(
         question: a question, or a file or text that holds one.
         name: which of its services; may be left out where there is one.
         chip: kind of chip of a fleet of equal replicas; needed where the service states no pools.
-        layout, replicas, follow, router, prefix_share, offloaded, prefixes, draft_tokens, acceptance, urgent, cancelled,
-            queue_timeout_s, mtbf_s, repair_s, autoscale, cold_start_s, burstiness, link_bytes_per_s, workers, requests_file,
-            debug, replications, warmup_s: as in :func:`suanzhang.simulate`.
+        layout, replicas, follow, router, prefix_share, offloaded, prefixes, draft_tokens, acceptance, draft_model, urgent,
+            cancelled, queue_timeout_s, mtbf_s, repair_s, autoscale, cold_start_s, burstiness, link_bytes_per_s, workers,
+            requests_file, debug, replications, warmup_s: as in :func:`suanzhang.simulate`.
         seed: of everything random; that of the question when 0.
         progress: called with a line for each step.
 
@@ -89,7 +90,7 @@ def simulate_question(
     service = replace(spec, weight_dtype=spec.weight_dtype or half, kv_dtype=spec.kv_dtype or half)
     way = Way(
         service.model, kind, engines_for(ask, asked)[0], parse_serve_layout(layout or "tp=1"), service.weight_dtype,
-        service.kv_dtype, Draft(draft_tokens, acceptance), Prefix(prefix_share, offloaded), router,
+        service.kv_dtype, draft_of(draft_tokens, acceptance, draft_model), Prefix(prefix_share, offloaded), router,
     )  # fmt: skip
     failures = Failures(mtbf_s, repair_s) if mtbf_s is not None else None
     what = PoolsAsk(

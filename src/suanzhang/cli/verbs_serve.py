@@ -108,6 +108,9 @@ def simulate(
     offloaded: Annotated[float, typer.Option("--offloaded", help="Share of that which lies in host memory.")] = 0.0,
     draft_tokens: Annotated[int, typer.Option("--draft-tokens", min=0, help="Drafted per round of decoding.")] = 0,
     acceptance: Annotated[float, typer.Option("--acceptance", help="Chance that a drafted token is accepted.")] = 0.75,
+    draft_model: Annotated[
+        str, typer.Option("--draft-model", help="Who drafts: head (EAGLE, MTP), lookup (n-grams), or a small model.")
+    ] = "",
     urgent: Annotated[float, typer.Option("--urgent", help="Share of requests that go before the others.")] = 0.0,
     cancelled: Annotated[float, typer.Option("--cancelled", help="Share of answers that readers stop.")] = 0.0,
     timeout: Annotated[str, typer.Option("--timeout", help="A request that waits longer is given up, such as 30s.")] = "",
@@ -153,7 +156,8 @@ def simulate(
         "tpot_p99_s": positive(tpot_p99, "time", "--tpot-p99"), "replicas": replicas or None,
         "follow": follow if follow != 8 else None, "router": router if router != "least-loaded" else None,
         "prefix_share": prefix_share or None, "offloaded": offloaded or None, "draft_tokens": draft_tokens or None,
-        "acceptance": acceptance if draft_tokens else None, "urgent": urgent or None, "cancelled": cancelled or None,
+        "acceptance": acceptance if draft_tokens else None, "draft_model": draft_model,
+        "urgent": urgent or None, "cancelled": cancelled or None,
         "queue_timeout_s": positive(timeout, "time", "--timeout"), "mtbf_s": positive(mtbf, "time", "--mtbf"),
         "repair_s": positive(repair, "time", "--repair"), "autoscale": autoscale,
         "cold_start_s": positive(cold_start, "time", "--cold-start"), "burstiness": burstiness if burstiness != 1.0 else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.layout import ServeLayout
@@ -13,15 +14,20 @@ from suanzhang.spec.stack import ServeStack
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """Speculative decoding with a small head that drafts a chain of tokens.
+    """Speculative decoding of a chain of tokens.
 
     Args:
         tokens: drafted per round; 0 for none.
         acceptance: chance that a drafted token is accepted after all before it.
+        by: who drafts: "head" for a further layer and a head on the model itself (EAGLE, MTP), "lookup" for the words of the
+            prompt itself (n-grams), which costs no time, or "model" for a small one beside it.
+        model: that small one; None for the others.
     """
 
     tokens: int = 0
     acceptance: float = 0.0
+    by: Literal["head", "lookup", "model"] = "head"
+    model: ModelSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
