@@ -89,12 +89,21 @@ def bounds(ready: Prepared, service: ServiceSpec) -> tuple[float, float]:
     return prompts, float(rates.max())
 
 
+def router_for(service: ServiceSpec) -> str:
+    """The router that keeps the latencies of a service low.
+
+    Answers of equal length that began together end together; a router by load then sends the next ones all to the replica that
+    has just emptied, and these waves keep themselves going for a whole day. Dealing in turn breaks them up.
+    """
+    return "round-robin" if service.output_tokens.kind == "fixed" else "least-loaded"
+
+
 def _pools(service: ServiceSpec, chip: ChipSpec, stack: ServeStack) -> list[_Pool]:
     """Every layout and format of a kind with its bounds."""
     found = []
     for layout in serve_layouts(service.model, chip):
         for weight, cache in precisions(service, chip):
-            way = Way(service.model, chip, stack, layout, weight, cache, router="least-loaded")
+            way = Way(service.model, chip, stack, layout, weight, cache, router=router_for(service))
             try:
                 ready = prepare(way, service.input_tokens, service.output_tokens)
             except PlannerError:
@@ -113,7 +122,8 @@ def _together(judge: Judge, chip: ChipSpec, stack: ServeStack) -> tuple[Deployed
     best: Deployed | None = None
     reasons = []
     for layout, dtype in options[:TOGETHER]:
-        found = judge.deploy(Way(judge.service.model, chip, stack, layout, dtype, caches[dtype], router="least-loaded"))
+        way = Way(judge.service.model, chip, stack, layout, dtype, caches[dtype], router=router_for(judge.service))
+        found = judge.deploy(way)
         if isinstance(found, str):
             reasons.append(found)
         elif best is None or found.cost < best.cost:
@@ -293,7 +303,7 @@ def serve_kinds(
     return KindsResult(
         header=header(seed), model=service.model.id, engine=engine.id, requests_per_s=judge.peak, options=tuple(options),
         refused=told, front=tuple(front), ways_evaluated=tried, requests_simulated=judge.simulated,
-        wall_s=time.perf_counter() - started, by_money=by_money, warnings=_warnings(by_money), weak_inputs=weak,
+        wall_s=time.perf_counter() - started, by_money=by_money, warnings=_warnings(by_money, service), weak_inputs=weak,
         sources=tuple(dict.fromkeys((service.model.source, engine.source, *(key for kind in kinds for key in kind.sources)))),
     )  # fmt: skip
 
@@ -307,8 +317,14 @@ def _judge(service: ServiceSpec, kinds: list[ChipSpec], seed: int) -> tuple[Judg
     return Judge(service, rents, units.pop() if by_money else "", date, seed), by_money
 
 
-def _warnings(by_money: bool) -> tuple[str, ...]:
-    return () if by_money else ("not every kind has a rent in one currency: options are ranked by chips",)
+def _warnings(by_money: bool, service: ServiceSpec) -> tuple[str, ...]:
+    found = [] if by_money else ["not every kind has a rent in one currency: options are ranked by chips"]
+    if router_for(service) == "round-robin":
+        found.append(
+            "all answers are equally long: dealt to the replicas in turn, as a router by load would send them in waves; give"
+            " 95th percentiles of the lengths where they differ"
+        )
+    return tuple(found)
 
 
 def _counts(item: KindOption) -> dict[str, int]:

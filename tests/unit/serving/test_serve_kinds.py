@@ -3,6 +3,8 @@
 import pytest
 
 import suanzhang
+from suanzhang.app.serve_size_kinds import router_for
+from suanzhang.app.serve_verb_lengths import spec_of_lengths
 from suanzhang.app.serve_weak import weak_ways
 from suanzhang.catalog.chips import chip
 from suanzhang.catalog.models import model
@@ -40,8 +42,8 @@ def test_a_pair_of_pools_may_mix_kinds() -> None:
 
 
 def test_the_front_falls_and_has_one_knee_for_each_kind(found: KindsResult) -> None:
-    for chip in {point.chip for point in found.front}:
-        own = [point for point in found.front if point.chip == chip]
+    for kind in {point.chip for point in found.front}:
+        own = [point for point in found.front if point.chip == kind]
         speeds = [point.tokens_per_s_per_user for point in own]
         rates = [point.tokens_per_s_per_chip for point in own]
         assert speeds == sorted(speeds, reverse=True)
@@ -73,3 +75,18 @@ def test_a_way_whose_queue_grows_at_four_fifths_of_its_capacity_is_still_judged(
     tokens = (LengthSpec("fixed", 1000.0, 1000.0), LengthSpec("fixed", 300.0, 300.0))
     found = weak_ways([(way, 13.0)], ServiceSpec("chat", way.model, 13.0, *tokens), {})
     assert any("first token" in flag.answer for flag in found)
+
+
+@pytest.mark.parametrize("lengths", [{}, {"isl_p95": 1600.0, "osl_p95": 500.0}])
+def test_a_day_of_the_answer_keeps_its_targets(lengths: dict[str, float]) -> None:
+    answer = suanzhang.serve_kinds("llama-3.1-8b", "h100-sxm-80", **(SMALL | {"rate": 120.0} | lengths))
+    together = next(item for item in answer.options if not item.apart)
+    service = ServiceSpec(
+        "chat", model("llama-3.1-8b"), 120.0, *spec_of_lengths(800.0, 200.0, *map(lengths.get, ("isl_p95", "osl_p95")))
+    )
+    day = suanzhang.simulate(
+        "llama-3.1-8b", "h100-sxm-80", isl=800.0, osl=200.0, rate=120.0, ttft_p99_s=1.0, tpot_p99_s=0.04,
+        layout=together.deployment.words.split()[1], replicas=together.deployment.replicas, router=router_for(service),
+        replications=1, **lengths,
+    )  # fmt: skip
+    assert day.meets_targets
