@@ -146,11 +146,20 @@ def schedule(
     usual = (
         RiskOptions(DEEP_SCENARIOS, question.seed, cvar_weight=0.1, values=True, gap=5e-3) if deep else RiskOptions(gap=1e-3)
     )
-    return plan_purchases(
+    found = plan_purchases(
         sized.demands, world.market, world.site, budget=question.budget, months=question.months, start=question.start,
         currency=question.currency, have=_holdings(question), risk=risk or usual, watch=watch, progress=progress,
         budget_by_month=question.budget_by_month, sites=placed_sites(question, world), moving=moving_of(question),
     )  # fmt: skip
+    return replace(found, warnings=(*found.warnings, *_line_notes(found)))
+
+
+def _line_notes(found: BuyResult) -> tuple[str, ...]:
+    """What a line of the total that looks odd is made of."""
+    hosts = found.lines.get("hosts")
+    if hosts is None or hosts.amount >= 0.0:
+        return ()
+    return ("hosts are an income: what the servers of sold chips fetch with their fabric and storage is counted there",)
 
 
 def _holdings(question: Question) -> tuple[Holding, ...]:

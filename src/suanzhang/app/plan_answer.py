@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -216,6 +216,19 @@ def _power(sized: Sized, bought: BuyResult) -> tuple[PowerRow, ...]:
     )  # fmt: skip
 
 
+def _batch_lines(trainings: Sequence[SizedTraining]) -> list[str]:
+    """Which batches are assumed, with one line for all trainings that have the same."""
+    alike: dict[str, list[str]] = {}
+    for one in trainings:
+        if not one.ask.global_batch:
+            words = f"planned with batches of {one.job.global_batch} sequences of {one.job.seq_len} tokens"
+            alike.setdefault(words, []).append(one.ask.name)
+    return [
+        f"training {names[0]} is {words}" if len(names) == 1 else f"trainings {', '.join(names)} are {words}"
+        for words, names in alike.items()
+    ]
+
+
 def _warnings(sized: Sized, bought: BuyResult, *, deep: bool) -> tuple[str, ...]:
     lines = [
         f"service {one.ask.name} starts when training {one.after} must be done; give it a start month of its own to change that"
@@ -228,11 +241,7 @@ def _warnings(sized: Sized, bought: BuyResult, *, deep: bool) -> tuple[str, ...]
         for one in sized.services
         if not one.ask.stack
     ]
-    lines += [
-        f"training {one.ask.name} is planned with batches of {one.job.global_batch} sequences of {one.job.seq_len} tokens"
-        for one in sized.trainings
-        if not one.ask.global_batch
-    ]
+    lines += _batch_lines(sized.trainings)
     if not deep:
         lines.append(
             "sized by formulas, for one future in which prices and dates are as expected; `buy` plans the same demands and "

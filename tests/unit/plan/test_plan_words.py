@@ -2,9 +2,12 @@
 
 import io
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
+from suanzhang.app.plan import _line_notes
+from suanzhang.app.plan_answer import _batch_lines
 from suanzhang.app.plan_binding import binding_words
 from suanzhang.app.plan_flips import LONGEST_EFFECT, eight_bit_of, first_clause
 from suanzhang.app.plan_sizing import MOST_TIMES_THE_BEST, split_wasteful
@@ -138,3 +141,21 @@ def test_a_change_that_cannot_be_solved_in_time_does_not_end_the_plan(answer: Pl
 
     flip = _solved("x", None, fails)  # type: ignore[arg-type]
     assert isinstance(flip, Flip) and "ran out of time" in flip.effect
+
+
+def test_trainings_with_the_same_batches_are_one_line() -> None:
+    def sized(name: str, seq: int, batch: int | None = None) -> SimpleNamespace:
+        ask, job = SimpleNamespace(name=name, global_batch=batch), SimpleNamespace(global_batch=2048, seq_len=seq)
+        return SimpleNamespace(ask=ask, job=job)
+
+    lines = _batch_lines([sized("a", 2048), sized("b", 4096), sized("c", 2048), sized("d", 2048, 512)])  # type: ignore[list-item]
+    assert lines == [
+        "trainings a, c are planned with batches of 2048 sequences of 2048 tokens",
+        "training b is planned with batches of 2048 sequences of 4096 tokens",
+    ]
+
+
+@pytest.mark.parametrize(("amount", "count"), [(-5.0, 1), (0.0, 0), (5.0, 0)])
+def test_a_line_of_hosts_that_is_an_income_says_why(amount: float, count: int) -> None:
+    found = SimpleNamespace(lines={"hosts": SimpleNamespace(amount=amount)})
+    assert len(_line_notes(found)) == count  # type: ignore[arg-type]
