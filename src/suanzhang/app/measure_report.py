@@ -57,7 +57,7 @@ def compare_measured(path: str | Path, *, chip: str = "") -> MeasuredResult:
         rows = [row for row in body["rows"] if float(row["seconds"]) > 0.0]
         kind = find_chip(chip) if chip else _known(body) if body["kind"] == "cuda" else None
         kinds = [_kind(op, [row for row in rows if row["op"] == op], kind) for op in dict.fromkeys(row["op"] for row in rows)]
-        kinds += [_whole(name, float(body[key]), kind, body) for name, key in _WHOLE.items()]
+        kinds += [_whole(name, float(body[key]), kind, body) for name, key in _WHOLE.items() if body[key] is not None]
         warnings = _warnings(body, kind)
         device, software = str(body["device"]), str(body["software"])
         slow, took = bool(body["slow"]), float(body["measured_s"])
@@ -172,6 +172,7 @@ def _warnings(body: Mapping[str, Any], chip: ChipSpec | None) -> tuple[str, ...]
         found.append(f"{body['device']} is no chip of the catalog: nothing to predict; name one with --chip")
     else:
         found.append("the small model runs plain PyTorch: no engine, no fused kernels, every launch from the host")
+    found += [f"the {name} was left out: no memory left" for name, key in _WHOLE.items() if body[key] is None]
     for kind, count in body["left_out"].items():
         found.append(f"{count} shapes of {kind} were left out: no time or no memory left")
     return tuple(found)

@@ -55,8 +55,9 @@ def collective_rows(device: Device, budget_s: float) -> tuple[list[Row], int]:
         workers = [context.Process(target=_work, args=(rank, *given), daemon=True) for rank in range(ranks)]
         for worker in workers:
             worker.start()
+        until = time.monotonic() + budget_s + _PATIENCE_S  # for all together: eight that hang must not wait eight times
         for worker in workers:
-            worker.join(budget_s + _PATIENCE_S)
+            worker.join(max(until - time.monotonic(), 0.0))
         stuck = [worker for worker in workers if worker.is_alive()]
         for worker in stuck:
             worker.terminate()
@@ -105,15 +106,21 @@ def _call(torch: Any, group: Any, name: str, size: int, ranks: int, kind: str) -
     if name == "all_reduce":
         return lambda: group.all_reduce(whole)
     if name == "all_gather":
-        parts = [torch.empty(count // ranks, device=kind) for _ in range(ranks)]
         own = torch.ones(count // ranks, device=kind)
-        return lambda: group.all_gather(parts, own)
+        gather = _named(group, "all_gather_single", "all_gather_into_tensor")  # lists of tensors would be copied besides
+        return lambda: gather(whole, own)
     if name == "reduce_scatter":
         mine = torch.empty(count // ranks, device=kind)
-        pieces = list(whole.chunk(ranks))
-        return lambda: group.reduce_scatter(mine, pieces)
+        scatter = _named(group, "reduce_scatter_single", "reduce_scatter_tensor")
+        return lambda: scatter(mine, whole)
     received = torch.empty_like(whole)
     return lambda: group.all_to_all_single(received, whole)
+
+
+def _named(group: Any, now: str, before: str) -> Callable[..., object]:
+    """A collective by the name that this version of PyTorch has for it."""
+    found: Callable[..., object] = getattr(group, now, None) or getattr(group, before)
+    return found
 
 
 def _seconds(torch: Any, group: Any, kind: str, call: Callable[[], object]) -> float:

@@ -7,10 +7,11 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from suanzhang.errors import InputError
 
+_T = TypeVar("_T")
 _REPEATS = 3
 _LEAST_S = 0.02
 _MOST_CALLS = 200
@@ -67,6 +68,23 @@ class Device:
             work()
         return (time.perf_counter() - begin) / calls
 
+    def try_or_none(self, work: Callable[[], _T]) -> _T | None:
+        """What the work gives; None when the device has too little memory, or no kernel, for it.
+
+        Memory that PyTorch keeps for later is given back afterwards, to other processes on the same GPU too.
+        """
+        try:
+            return work()
+        except RuntimeError:  # running out of memory is one, under every version of PyTorch
+            return None
+        finally:
+            self.give_back()
+
+    def give_back(self) -> None:
+        """Return the memory that PyTorch keeps for later."""
+        if self.kind == "cuda":
+            self.torch.cuda.empty_cache()
+
     def random(self, *shape: int) -> Any:
         """Normal numbers in the dtype of the products."""
         return self.torch.randn(*shape, device=self.kind, dtype=self.dtype_of_torch)
@@ -93,8 +111,15 @@ def find_device(kind: str = "") -> Device:
         raise InputError("PyTorch sees no GPU", fix="use --device cpu, or install a build of PyTorch for your GPU")
     if chosen == "cpu":
         return Device(torch, "cpu", f"CPU {platform.machine()}", "fp32", f"torch {torch.__version__}", True)
-    dtype = "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    dtype = _dtype_of(torch)
     runtime = torch.version.cuda or torch.version.hip or ""
     memory = float(torch.cuda.get_device_properties(0).total_memory)
     name = str(torch.cuda.get_device_name(0))
     return Device(torch, "cuda", name, dtype, f"torch {torch.__version__}, CUDA {runtime}", False, memory)
+
+
+def _dtype_of(torch: Any) -> str:
+    """bf16 where the GPU multiplies it itself: PyTorch also says yes to Volta and Turing, which only emulate it, slowly."""
+    if torch.version.hip:
+        return "bf16"
+    return "bf16" if tuple(torch.cuda.get_device_capability(0)) >= (8, 0) else "fp16"

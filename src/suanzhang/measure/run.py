@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -46,14 +47,12 @@ def measure(
         raise InputError(f"a budget of {budget_s:g} s measures nothing", fix="give some minutes, such as 5min")
     found = find_device(device)
     target = Path(folder)
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make {target} ({error.strerror})", fix="name a folder that can be written") from None
+    _check_folder(target)
     begin = time.monotonic()
     tell = progress or (lambda _: None)
     rows, left_out = _sweep(found, begin, budget_s * (1.0 - _TRANSFORMER_SHARE - _COLLECTIVE_SHARE), tell)
     tell("time collectives")
+    found.give_back()
     more, missed = collective_rows(found, budget_s * _COLLECTIVE_SHARE)
     rows += more
     left_out |= {"collectives": missed} if missed else {}
@@ -66,8 +65,8 @@ def measure(
         "slow": found.slow,
         "memory_bytes": found.memory_bytes,
         "model": asdict(shape),
-        "train_step_s": train_step_s(found, shape),
-        "decode_token_s": decode_token_s(found, shape),
+        "train_step_s": found.try_or_none(lambda: train_step_s(found, shape)),
+        "decode_token_s": found.try_or_none(lambda: decode_token_s(found, shape)),
         "left_out": left_out,
         "measured_s": 0.0,
         "rows": rows,
@@ -77,6 +76,16 @@ def measure(
     path = target / "measured.json"
     _whole(path, json.dumps(body, indent=1) + "\n")
     return path
+
+
+def _check_folder(target: Path) -> None:
+    """Make the folder and write into it once, before minutes are spent on what could not be kept."""
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target):
+            pass
+    except OSError as error:
+        raise InputError(f"cannot write into {target} ({error.strerror})", fix="name a folder that can be written") from None
 
 
 def _sweep(device: Device, begin: float, budget_s: float, progress: Callable[[str], None]) -> tuple[list[Row], dict[str, int]]:

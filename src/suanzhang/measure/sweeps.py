@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 from suanzhang.measure.device import Device
 
@@ -128,7 +127,11 @@ def _graph(device: Device, kernels: int) -> Callable[[], object]:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         chain()
-    replay: Callable[[], object] = graph.replay
+
+    def replay(kept: object = chain) -> None:
+        """The graph writes where the chain's number lies: whoever replays it keeps that memory."""
+        graph.replay()
+
     return replay
 
 
@@ -143,16 +146,11 @@ SWEEPS: tuple[Callable[[Device], Iterator[Point]], ...] = (
 
 
 def timed(device: Device, point: Point) -> Row | None:
-    """The row with its time; None when the device has too little memory for the shape."""
+    """The row with its time; None when the device has too little memory, or no kernel, for the shape."""
     row, prepare = point
     try:
         seconds = device.seconds(prepare())
-    except _out_of_memory(device):
+    except RuntimeError:  # running out of memory is one, under every version of PyTorch
+        device.give_back()
         return None
     return {**row, "dtype": device.dtype, "seconds": seconds}
-
-
-def _out_of_memory(device: Device) -> type[BaseException]:
-    found: Any = getattr(device.torch, "OutOfMemoryError", None) or device.torch.cuda.OutOfMemoryError
-    kind: type[BaseException] = found
-    return kind

@@ -5,7 +5,11 @@ import importlib.util
 import json
 import os
 import sys
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +24,7 @@ from suanzhang.evidence.calibration.readers import read_timings
 from suanzhang.measure.collectives import KINDS, collective_rows, sizes_of
 from suanzhang.measure.device import Device, find_device
 from suanzhang.measure.run import CALIBRATED, _write_csv, measure
-from suanzhang.measure.sweeps import SWEEPS
+from suanzhang.measure.sweeps import SWEEPS, _graph, timed
 from suanzhang.report.views import report_of
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
@@ -161,6 +165,103 @@ def test_collectives_of_two_processes_are_timed_on_a_cpu() -> None:
 def test_without_time_no_process_is_started() -> None:
     device = find_device("cpu")
     assert collective_rows(device, 0.0) == ([], len(KINDS) * len(sizes_of(device)))
+
+
+class FakeCuda:
+    """As much of PyTorch's CUDA as finding a device asks for."""
+
+    def __init__(self, capability: tuple[int, int], hip: str | None = None) -> None:
+        self.capability, self.given_back = capability, 0
+        self.cuda, self.version = self, SimpleNamespace(cuda="13.0", hip=hip)
+        self.__version__ = "2.13.0"
+
+    def is_available(self) -> bool:
+        return True
+
+    def is_bf16_supported(self) -> bool:
+        return True  # what PyTorch says of every GPU: it emulates
+
+    def get_device_capability(self, _: int) -> tuple[int, int]:
+        return self.capability
+
+    def get_device_properties(self, _: int) -> SimpleNamespace:
+        return SimpleNamespace(total_memory=8 << 30)
+
+    def get_device_name(self, _: int) -> str:
+        return "a GPU"
+
+    def empty_cache(self) -> None:
+        self.given_back += 1
+
+
+@pytest.mark.parametrize(
+    ("capability", "hip", "dtype"),
+    [((7, 0), None, "fp16"), ((7, 5), None, "fp16"), ((9, 0), None, "bf16"), ((9, 4), "6.2", "bf16")],
+)
+def test_a_gpu_that_only_emulates_bf16_is_measured_in_fp16(
+    capability: tuple[int, int], hip: str | None, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", FakeCuda(capability, hip))
+    assert find_device().dtype == dtype
+
+
+def test_what_does_not_fit_in_a_small_card_is_left_out_and_its_memory_given_back() -> None:
+    fake = FakeCuda((8, 6))
+    device = Device(fake, "cuda", "a GPU", "bf16", "torch 0", False, 8e9)
+
+    def too_large() -> Any:
+        raise RuntimeError("CUDA out of memory")
+
+    assert timed(device, ({"op": "gemm"}, too_large)) is None
+    assert device.try_or_none(too_large) is None
+    assert device.try_or_none(lambda: 3.0) == 3.0
+    assert fake.given_back == 3
+
+
+def test_a_training_step_that_did_not_fit_is_told(measured: Path) -> None:
+    body = json.loads(measured.read_text())
+    measured.write_text(json.dumps({**body, "train_step_s": None}))
+    result = suanzhang.compare_measured(measured)
+    assert "training step" not in {kind.kind for kind in result.kinds}
+    assert "the training step was left out: no memory left" in result.warnings
+
+
+def test_a_replayed_graph_keeps_the_memory_that_it_writes_to() -> None:
+    alive = []
+
+    class Number:
+        def add_(self, _: float) -> None: ...
+
+    @contextmanager
+    def scope(*_: object) -> Iterator[None]:
+        yield
+
+    def zeros(*_: object, **__: object) -> Number:
+        alive.append(weakref.ref(number := Number()))
+        return number
+
+    stream = SimpleNamespace(wait_stream=lambda _: None)
+    graph = SimpleNamespace(replay=lambda: None)
+    cuda = SimpleNamespace(
+        Stream=lambda: stream, current_stream=lambda: stream, stream=scope, CUDAGraph=lambda: graph, graph=scope
+    )
+    fake = SimpleNamespace(cuda=cuda, zeros=zeros)
+    replay = _graph(Device(fake, "cuda", "a GPU", "bf16", "torch 0", False), 4)
+    replay()
+    assert alive[0]() is not None
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_timed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", FakeCuda((9, 0)))  # can time nothing: timing would fail otherwise
+
+    def refuse(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    with pytest.raises(InputError, match="cannot write into"):
+        measure(tmp_path)
 
 
 def test_collectives_are_predicted_for_a_chip_of_the_catalog() -> None:
