@@ -79,14 +79,14 @@ def test_a_way_whose_queue_grows_at_four_fifths_of_its_capacity_is_still_judged(
 
 @pytest.mark.parametrize("lengths", [{}, {"isl_p95": 1600.0, "osl_p95": 500.0}])
 def test_a_day_of_the_answer_keeps_its_targets(lengths: dict[str, float]) -> None:
-    answer = suanzhang.serve_kinds("llama-3.1-8b", "h100-sxm-80", **(SMALL | {"rate": 120.0} | lengths))
-    together = next(item for item in answer.options if not item.apart)
+    asked = {"isl": 1000.0, "osl": 300.0, "rate": 100.0, "ttft_p99_s": 1.0, "tpot_p99_s": 0.05}
+    answer = suanzhang.serve_kinds("llama-3.1-70b", "b200-sxm-180", **asked, **lengths, weight_dtype="fp4", kv_dtype="fp8")
+    together = next(item.deployment for item in answer.options if not item.apart)
     service = ServiceSpec(
-        "chat", model("llama-3.1-8b"), 120.0, *spec_of_lengths(800.0, 200.0, *map(lengths.get, ("isl_p95", "osl_p95")))
+        "chat", model("llama-3.1-70b"), 100.0, *spec_of_lengths(1000.0, 300.0, *map(lengths.get, ("isl_p95", "osl_p95")))
     )
     day = suanzhang.simulate(
-        "llama-3.1-8b", "h100-sxm-80", isl=800.0, osl=200.0, rate=120.0, ttft_p99_s=1.0, tpot_p99_s=0.04,
-        layout=together.deployment.words.split()[1], replicas=together.deployment.replicas, router=router_for(service),
-        replications=1, **lengths,
+        "llama-3.1-70b", "b200-sxm-180", **asked, **lengths, weight_dtype="fp4", kv_dtype="fp8",
+        layout=together.words.split()[1], replicas=together.replicas, router=router_for(service), replications=1,
     )  # fmt: skip
     assert day.meets_targets
