@@ -50,6 +50,8 @@ _CROSSING_MONTHS = 1.0
 """Chips that take longer to come are not in the country yet."""
 _NO_GAP = 1e-9
 """A gap below the rounding of the solver is none."""
+_SAME = 1e-4
+"""Plans whose costs differ by a smaller share than this cost the same."""
 USUAL_SITE = {"CN": "cn-east", "US": "us-virginia"}
 """The site of a market when none is named."""
 
@@ -551,8 +553,13 @@ def _apart(problem: PurchaseProblem, plan: ProcurementPlan, expected: Solved, vs
     return (
         f"a plan for the expected future alone, as `plan` and --scenarios 1 make it, orders {words}; over these futures, in "
         f"which rents follow prices, orders cannot and ordered chips are not sold before the end, ordering {here} costs "
-        f"{format_figure(max(vss, 0.0), problem.currency)} less on average",
+        f"{_less(vss, plan.cost, problem.currency)} on average",
     )
+
+
+def _less(saved: float, cost: float, currency: str) -> str:
+    """How much less a plan costs in words; what is within a ten-thousandth of its cost is the same."""
+    return f"{format_figure(saved, currency)} less" if saved > _SAME * abs(cost) else "the same"
 
 
 def waiting_value(

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from suanzhang.app.buy import _less
 from suanzhang.app.verbs import buy
 from suanzhang.report.text import print_report
 from suanzhang.report.views import report_of
@@ -31,3 +32,8 @@ def test_many_futures_say_how_a_plan_for_one_differs():
     line = next(line for line in lines if line.startswith("a plan for the expected future alone"))
     assert "chips of b200-order" in line and "less on average" in line
     assert not any("expected future alone" in line for line in buy(QUESTION, scenarios=1).warnings)
+
+
+def test_a_plan_that_saves_nothing_costs_the_same():
+    assert _less(40_017.0, 5.38e6, "USD") == "40,017 USD less"
+    assert _less(-3.0, 5.38e6, "USD") == _less(0.0, 5.38e6, "USD") == "the same"
