@@ -266,11 +266,13 @@ def _other_model(facing: _Facing, name: str) -> tuple[str, str, Deployed | str]:
     good = [item for item in able if item[0].quoted.value >= own] or [max(able, key=lambda item: item[0].quoted.value)]
     best: tuple[str, Deployed | str] = ("", f"no {kind} meets the targets")
     for score, other in good:
-        way = replace(facing.base, model=other)
-        found = cheapest([facing.judge.deploy(replace(way, layout=layout)) for layout in facing.judge.layouts(way)[:2]])
-        words = f"{other.name}: {score.quoted.value:g} % on MMLU against {own:g} % of {base.name}"
-        if isinstance(found, Deployed) and (not isinstance(best[1], Deployed) or found.cost < best[1].cost):
-            best = (words, found)
+        for weights in dict.fromkeys((score.weights or facing.base.weight_dtype, facing.base.weight_dtype)):
+            way = replace(facing.base, model=other, weight_dtype=weights)
+            found = cheapest([facing.judge.deploy(replace(way, layout=layout)) for layout in facing.judge.layouts(way)[:2]])
+            form = f" in {weights}, as it is published" if weights == score.weights else ""
+            words = f"{other.name}{form}: {score.quoted.value:g} % on MMLU against {own:g} % of {base.name}"
+            if isinstance(found, Deployed) and (not isinstance(best[1], Deployed) or found.cost < best[1].cost):
+                best = (words, found)
     return name, best[0] or f"a smaller {kind}", best[1]
 
 

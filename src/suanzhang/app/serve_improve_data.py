@@ -35,11 +35,12 @@ class LeverFact:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The published score of a model on one test, and the month in which it came out."""
+    """The published score of a model on one test, its month, and the format of its weights where that is not 16 bit."""
 
     model: str
     quoted: Quoted
     released: str
+    weights: str = ""
 
 
 @functools.cache
@@ -81,7 +82,7 @@ def scores() -> dict[str, Score]:
     unit = rows.pop("unit")
     found = {}
     for name, row in rows.items():
-        plain = {key: value for key, value in row.items() if key != "released"}
+        plain = {key: value for key, value in row.items() if key not in ("released", "weights")}
         value = read_quoted({"unit": unit, **plain}, f"{_FILE.name}: scores.{name}", lever_sources())
-        found[str(name)] = Score(str(name), value, str(row["released"]))
+        found[str(name)] = Score(str(name), value, str(row["released"]), str(row.get("weights", "")))
     return found

@@ -89,3 +89,13 @@ def test_every_fact_has_its_source() -> None:
 def test_the_answer_is_json(found: ImproveResult) -> None:
     shown = json.loads(json.dumps(suanzhang.to_json(found)))
     assert shown["levers"][0]["saving_fraction"] == found.levers[0].saving_fraction
+
+
+def test_a_model_published_in_8_bits_is_served_in_them() -> None:
+    large = QUESTION.replace("llama-3.1-8b", "llama-3.1-405b").replace("h100-sxm-80, a100-sxm-80", "b200-sxm-180")
+    answer = suanzhang.improve(large.replace("requests_per_s: 100", "requests_per_s: 10"))
+    assert scores()["deepseek-v3"].weights == "fp8"
+    lever = next(item for item in answer.levers if item.name == "moe-model")
+    assert lever.deployment is not None
+    assert "in fp8, as it is published" in lever.words
+    assert "fp8/" in lever.deployment.words
