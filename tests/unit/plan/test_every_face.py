@@ -48,6 +48,7 @@ LISTED: dict[str, dict[str, str]] = {
         "chip-hours": DECIDED,
         "chip-months": DECIDED,
         "share": DECIDED,
+        "carbon of the grid": GIVEN,
         **dict.fromkeys(("cost", "prices", "rents", "delivery", "demand", "rented by the hour"), "of one drawn future"),
     },
     "improve": {
