@@ -13,6 +13,9 @@ from suanzhang.spec.layout import ServeLayout
 from suanzhang.spec.sim import RequestBatch
 from suanzhang.units import DAY_S
 
+LEAST_REQUESTS_PER_S = 1e-6
+"""Below it the times of arrival outgrow the microseconds that a 64-bit number of seconds keeps."""
+
 
 def parse_serve_layout(text: str) -> ServeLayout:
     """``"tp=8,pp=2"`` as a layout.
@@ -37,13 +40,15 @@ def request_rate(rate: float | None, visits_per_day: float | None) -> float | No
     """Requests per second from whichever of the two was given; None for neither.
 
     Raises:
-        InputError: both were given, or the value is not positive.
+        InputError: both were given, or the value is not positive or too small for a clock in seconds.
     """
     if rate is not None and visits_per_day is not None:
         raise InputError("rate and visits per day are both given", fix="give one of them")
     value = rate if rate is not None else visits_per_day / DAY_S if visits_per_day is not None else None
     if value is not None and not value > 0.0:
         raise InputError(f"the request rate must be positive, got {value:g}", fix="give a rate above zero")
+    if value is not None and value < LEAST_REQUESTS_PER_S:
+        raise InputError(f"{value:g} requests per second are less than one in eleven days", fix="give a larger rate")
     return value
 
 

@@ -71,7 +71,7 @@ def _deployment(result: ServeResult) -> Facts:
                 "simulated requests",
                 result.requests_simulated,
                 "requests",
-                note="0: analytic steady state, no events simulated",
+                note="" if result.requests_simulated else "steady state by formulas, no events simulated",
             ),
         ),
     )
