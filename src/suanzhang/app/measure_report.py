@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from suanzhang.app.calibrate import device_is
+from suanzhang.app.calibrate import calibrate, device_is
 from suanzhang.app.header import header
 from suanzhang.app.physics import operator_args
 from suanzhang.app.serve_estimate import estimate_serve
@@ -40,12 +40,13 @@ _STACK_YEAR = 2025
 _ENGINE = "vllm-0.12"
 
 
-def compare_measured(path: str | Path, *, chip: str = "") -> MeasuredResult:
+def compare_measured(path: str | Path, *, chip: str = "", profiles: str | Path | None = None) -> MeasuredResult:
     """What a measurement says beside what is predicted.
 
     Args:
         path: ``measured.json`` that ``suanzhang measure`` wrote.
         chip: catalog id or alias of the chip; found by the name of the device when left out.
+        profiles: folder for the profile that is fitted to the timings beside the measurement; none is fitted when left out.
 
     Raises:
         InputError: the file is no measurement.
@@ -59,7 +60,7 @@ def compare_measured(path: str | Path, *, chip: str = "") -> MeasuredResult:
         kinds = [_kind(op, [row for row in rows if row["op"] == op], kind) for op in dict.fromkeys(row["op"] for row in rows)]
         kinds += [_whole(name, float(body[key]), kind, body) for name, key in _WHOLE.items() if body[key] is not None]
         warnings = _warnings(body, kind)
-        device, software = str(body["device"]), str(body["software"])
+        device, software, day = str(body["device"]), str(body["software"]), str(body.get("date", ""))
         slow, took = bool(body["slow"]), float(body["measured_s"])
     except OSError as error:
         raise InputError(
@@ -69,6 +70,7 @@ def compare_measured(path: str | Path, *, chip: str = "") -> MeasuredResult:
         raise InputError(
             f"{source}: is no measurement ({error!r:.60})", fix="give measured.json of `suanzhang measure`"
         ) from None
+    profile, why = _fitted(source, kind, software, Path(profiles), day) if profiles is not None else ("", ())
     return MeasuredResult(
         header(),
         device,
@@ -78,8 +80,21 @@ def compare_measured(path: str | Path, *, chip: str = "") -> MeasuredResult:
         took,
         tuple(kinds),
         "timings.csv",
-        warnings,
+        (*warnings, *why),
+        profile,
     )
+
+
+def _fitted(source: Path, kind: ChipSpec | None, software: str, folder: Path, date: str) -> tuple[str, tuple[str, ...]]:
+    """The profile that the timings give, by the name of its file; or empty, and why there is none."""
+    if kind is None:
+        return "", ("no profile was written: a profile belongs to a chip of the catalog",)
+    stack = software.partition(",")[0].replace(" ", "-")
+    try:
+        found = calibrate([source.parent / "timings.csv"], kind, stack, folder, date=date)
+    except InputError as error:
+        return "", (f"no profile was written: {error}",)
+    return (found.path.name if found.path else ""), tuple(f"not in the profile: {reason}" for reason in found.skipped)
 
 
 _WHOLE = {"training step": "train_step_s", "decode loop": "decode_token_s"}

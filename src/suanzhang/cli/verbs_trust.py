@@ -110,7 +110,9 @@ def called(verb: str, flags: list[str]) -> Call:
 
 
 def measure(
-    folder: Annotated[Path, typer.Option("--folder", help="Where timings.csv and measured.json go.")] = Path("measured"),
+    folder: Annotated[
+        Path, typer.Option("--folder", help="Where timings.csv, measured.json and the chip's profile go.")
+    ] = Path("measured"),
     device: Annotated[str, typer.Option("--device", help="cuda or cpu; the GPU where there is one when left out.")] = "",
     chip: Annotated[str, typer.Option("--chip", help="Catalog id of the chip; found by the device's name when left out.")] = "",
     budget: Annotated[str, typer.Option("--budget", help="Longest time of the sweeps.")] = "7min",
@@ -119,8 +121,8 @@ def measure(
 
     Products, attention of prompts and of decoding, memory and launches over many shapes, then one training step and one
     decode loop of a small transformer: under 8 minutes on one GPU. A CPU is measured with small shapes and marked as slow.
-    No setting of the device is changed. Needs PyTorch: pip install 'suanzhang[measure]'. timings.csv is what
-    `suanzhang calibrate` reads.
+    No setting of the device is changed. Needs PyTorch: pip install 'suanzhang[measure]'. A profile of
+    the chip is fitted to timings.csv, as `suanzhang calibrate` would.
     """
     from suanzhang.cli.progress import working
     from suanzhang.measure.run import measure as run
@@ -128,4 +130,6 @@ def measure(
     seconds = parse_quantity(budget, "time", "--budget")
     with working("measuring") as progress:
         path = run(folder, device=device, budget_s=seconds, progress=progress)
-    return Call("compare_measured", (path,), {"chip": chip}, "comparing with predictions")
+    return Call(
+        "compare_measured", (path,), {"chip": chip, "profiles": folder}, "fitting a profile, comparing with predictions"
+    )

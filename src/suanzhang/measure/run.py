@@ -62,6 +62,7 @@ def measure(
         "kind": found.kind,
         "dtype": found.dtype,
         "software": found.software,
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "slow": found.slow,
         "memory_bytes": found.memory_bytes,
         "model": asdict(shape),

@@ -19,11 +19,13 @@ def measured(result: MeasuredResult) -> Report:
         for k in result.kinds
     )
     facts = (Fact("device", result.device), Fact("software", result.software), Fact("timings", result.timings))
+    facts += (Fact("profile", result.profile),) if result.profile else ()
     fix = f"suanzhang calibrate {result.timings} --chip {result.chip or 'CHIP'} --stack torch-VERSION --folder profiles"
+    following = (f"fit a profile: {fix}",) if not result.profile else ()
     sections = (
         Section("Measured against predicted", (Table("Measured against predicted", columns, rows),)),
         Section("What was measured", (Facts("What was measured", facts),)),
         Section("Warnings", (Notes("Warnings", result.warnings),) if result.warnings else ()),
-        Section("Next", (Notes("Next", (f"fit a profile: {fix}",)),)),
+        Section("Next", (Notes("Next", following),) if following else ()),
     )
     return Report(f"Measurement of {result.device}", verdict, sections)

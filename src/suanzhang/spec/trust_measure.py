@@ -44,6 +44,7 @@ class MeasuredResult:
         kinds: measured against predicted.
         timings: name of the file for ``calibrate``, beside the measurement.
         warnings: what a reader must know.
+        profile: name of the fitted profile's file; empty when none was written.
     """
 
     header: Header
@@ -55,3 +56,4 @@ class MeasuredResult:
     kinds: tuple[MeasuredKind, ...]
     timings: str
     warnings: tuple[str, ...] = ()
+    profile: str = ""

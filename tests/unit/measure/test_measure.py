@@ -62,7 +62,8 @@ def measured(tmp_path: Path) -> Path:
     rows = rows_of(gpu(), 1.25)
     model = {"layers": 8, "hidden": 2048, "heads": 16, "ffn": 8192, "vocab": 32000, "batch": 4, "seq_len": 2048, "prompt": 1024}
     body = {
-        "device": gpu().name, "kind": "cuda", "dtype": "bf16", "software": "torch 0", "slow": False, "memory_bytes": 85e9,
+        "device": gpu().name, "kind": "cuda", "dtype": "bf16", "software": "torch 0", "slow": False,
+        "date": "2026-11-20", "memory_bytes": 85e9,
         "model": {**model, "answer": 64}, "train_step_s": 0.08, "decode_token_s": 0.004, "left_out": {"gemm": 2},
         "measured_s": 300.0, "rows": rows,
     }  # fmt: skip
@@ -95,6 +96,24 @@ def test_timings_are_what_calibrate_reads(measured: Path) -> None:
     profile = suanzhang.calibrate([measured.parent / "timings.csv"], "h100-sxm-80", "torch-0").profile
     assert {surface.op for surface in profile.surfaces} == set(CALIBRATED)
     assert max(surface.median_abs_pct for surface in profile.surfaces) < 15.0
+
+
+def test_a_measured_chip_gets_a_profile_beside_its_report(measured: Path) -> None:
+    result = suanzhang.compare_measured(measured, profiles=measured.parent)
+    assert result.profile == "h100-sxm-80--torch-0.json"
+    fitted = json.loads((measured.parent / result.profile).read_text())
+    assert (fitted["device"], fitted["date"]) == (gpu().name, "2026-11-20")
+    assert not any("no profile" in line for line in result.warnings)
+
+
+def test_why_there_is_no_profile_is_told(measured: Path) -> None:
+    before = sorted(measured.parent.iterdir())
+    other = suanzhang.compare_measured(measured, chip="a100-sxm-80", profiles=measured.parent)
+    assert other.profile == ""
+    assert any("no profile was written: the timings are of NVIDIA H100" in line for line in other.warnings)
+    measured.write_text(json.dumps({**json.loads(measured.read_text()), "kind": "cpu"}))
+    assert suanzhang.compare_measured(measured, profiles=measured.parent).profile == ""
+    assert sorted(measured.parent.iterdir()) == before
 
 
 def test_timings_of_another_chip_are_refused(measured: Path) -> None:
