@@ -91,7 +91,7 @@ LAUNCHED = ("launch_train", "launch_serve")
 """Verbs that write the files which start a plan; here their text is the answer."""
 SENT: Mapping[str, str] = {"compare_benchmark": "file", "compare_measured": "path", "examine": "file", "validate": "truth"}
 """Verbs that read a file, by the argument that names it: here the text of the file takes the place of its name."""
-_NOT_SENT = frozenset(("progress", "workers", "folder", "requests_file"))
+_NOT_SENT = frozenset(("progress", "workers", "folder", "profiles", "requests_file"))
 _NAMED = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$"
 MAX_RESULT_BYTES = 1 << 23
 
@@ -190,7 +190,7 @@ def _results_in(raw: bytes, names: Sequence[str], further: Sequence[str]) -> dic
 
 
 _FILES = frozenset(
-    ("truth", "folder", "offers", "have", "actuals", "focus", "resume", "replan", "file", "path", "paths", "runs",
+    ("truth", "folder", "profiles", "offers", "have", "actuals", "focus", "resume", "replan", "file", "path", "paths", "runs",
      "calibration", "before", "after", "result")
 )  # fmt: skip
 """Arguments that name a file or folder, to read or to write."""

@@ -26,6 +26,7 @@ from suanzhang.measure.device import Device, find_device
 from suanzhang.measure.run import CALIBRATED, _write_csv, measure
 from suanzhang.measure.sweeps import SWEEPS, _graph, timed
 from suanzhang.report.views import report_of
+from suanzhang.rest.bodies import body_of
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 
@@ -289,3 +290,7 @@ def test_collectives_are_predicted_for_a_chip_of_the_catalog() -> None:
     small, large = predicted_s({**row, "bytes": 4096.0}, args), predicted_s(row, args)
     assert small is not None and large is not None and 0.0 < small < large < 0.01
     assert predicted_s({"op": "graph", "kernels": 64.0}, args) is None
+
+
+def test_no_profile_is_written_for_who_asks_over_http() -> None:
+    assert set(body_of("compare_measured").model_fields) == {"path", "name", "chip"}
