@@ -69,11 +69,12 @@ def fitted() -> ServeCoefficients:
     return load_coefficients()
 
 
-def _quantile(length: LengthSpec, z: float) -> float:
+def length_quantile(length: LengthSpec, z: float) -> float:
+    """Tokens that a share of the requests does not exceed, by its standard score: 0 for half, 2.3263 for 99 %."""
     if length.kind == "fixed":
         return length.mean
     if length.kind == "uniform":
-        share = {1.2816: 0.9, 2.3263: 0.99}[z]
+        share = {0.0: 0.5, 1.2816: 0.9, 2.3263: 0.99}[z]
         half = (length.p95 - length.mean) / 0.45
         return length.mean + half * (share - 0.5)
     sigma = lognormal_sigma(length.p95 / length.mean)
@@ -92,7 +93,7 @@ def _cv2(length: LengthSpec) -> float:
 def traffic_of(work: OpenLoop) -> Traffic:
     """Lengths of an open loop as the steady-state formulas take them."""
     i, o = work.input, work.output
-    return Traffic(i.mean, o.mean, _cv2(i), _cv2(o), _quantile(i, 1.2816), _quantile(i, 2.3263))
+    return Traffic(i.mean, o.mean, _cv2(i), _cv2(o), length_quantile(i, 1.2816), length_quantile(i, 2.3263))
 
 
 def _terms(load: tuple[float, float, float, float, float], args: IterationArgs) -> tuple[Term, ...]:
@@ -169,6 +170,17 @@ def _steady(workload: Workload, rules: BatchRules, args: IterationArgs) -> tuple
     return s, ttft_p, Percentiles(s.tpot_s, t.tpot_p50, t.tpot_p90, t.tpot_p99), full, False
 
 
+def _end_to_end(ttft: Percentiles, tpot: Percentiles, workload: Workload, osl: float) -> Percentiles:
+    """From arrival to the last token. Where lengths differ, they and not the pace decide who waits longest."""
+    mean = ttft.mean + tpot.mean * (osl - 1.0)
+    if isinstance(workload, OpenLoop) and workload.output.kind != "fixed":
+        p50, p90, p99 = (max(length_quantile(workload.output, z) - 1.0, 0.0) for z in (0.0, 1.2816, 2.3263))
+        first, pace = ttft.mean, tpot.mean
+        return Percentiles(mean, first + pace * p50, first + pace * p90, first + pace * p99)
+    steps = osl - 1.0
+    return Percentiles(mean, ttft.p50 + tpot.p50 * steps, ttft.p90 + tpot.p90 * steps, ttft.p99 + tpot.p99 * steps)
+
+
 def estimate_serve(
     model: ModelSpec,
     chip: ChipSpec,
@@ -212,12 +224,7 @@ def estimate_serve(
     front = front_factor(coefficients or fitted(), stack)
     rules, by = batch_rules(stack, memory, layout, isl, osl, spread, front)
     s, ttft, tpot, capacity, saturated = _steady(workload, rules, args)
-    e2e = Percentiles(
-        ttft.mean + tpot.mean * (osl - 1.0),
-        ttft.p50 + tpot.p50 * (osl - 1.0),
-        ttft.p90 + tpot.p90 * (osl - 1.0),
-        ttft.p99 + tpot.p99 * (osl - 1.0),
-    )
+    e2e = _end_to_end(ttft, tpot, workload, osl)
     context = s.decoding * (isl + 0.5 * osl)
     terms = _terms((0.0, 0.0, 0.0, s.decoding, context), args)
     first = float(workload.batch) if isinstance(workload, StaticBatch) else 1.0

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from suanzhang.app.serve_args import batch_rules, front_factor, iteration_args, memory_bytes
-from suanzhang.app.serve_estimate import MANY, estimate_serve, fitted, traffic_of
+from suanzhang.app.serve_estimate import MANY, estimate_serve, fitted, length_quantile, traffic_of
 from suanzhang.errors import OutOfDomain
 from suanzhang.perf.serving.args import IterationArgs
 from suanzhang.perf.serving.memory import replica_memory
@@ -23,7 +23,7 @@ from suanzhang.perf.serving.steady import (
     open_loop_tail,
 )
 from suanzhang.spec.chip import ChipSpec
-from suanzhang.spec.job import ServiceSpec, SloSpec
+from suanzhang.spec.job import LengthSpec, ServiceSpec, SloSpec
 from suanzhang.spec.layout import ServeLayout
 from suanzhang.spec.model import ModelSpec
 from suanzhang.spec.serve import ChipCount, OpenLoop, Refusal, ServeCoefficients, ServeEstimate, SizedService
@@ -32,6 +32,8 @@ from suanzhang.spec.stack import ServeStack
 LEAST_USE = 0.15
 """Share of its capacity below which a replica counts as unable to meet the targets: it would idle to be fast enough."""
 LOSSY = ("fp8", "int8", "int4", "fp4")
+_Z99 = 2.3263
+"""Standard score that 99 % do not exceed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +82,29 @@ def precisions(service: ServiceSpec, chip: ChipSpec) -> tuple[tuple[str, str], .
     return tuple(pairs)
 
 
-def _limits(slo: SloSpec) -> tuple[float, float, float, float, float]:
-    """The targets, infinite where there is none."""
+def _limits(service: ServiceSpec, floor: dict[str, float]) -> tuple[float, float, float, float, float]:
+    """The targets, infinite where there is none.
+
+    Where answers differ in length, the longest of a hundred decides when 99 % are complete: a limit of its pace stands for one
+    of the whole, which the formulas would hold against the mean length.
+    """
+    slo = service.slo
     values = (slo.ttft_p50_s, slo.ttft_p99_s, slo.tpot_p50_s, slo.tpot_p99_s, slo.e2e_p99_s)
     a, b, c, d, e = (math.inf if value is None else value for value in values)
+    if slo.e2e_p99_s is not None and service.output_tokens.kind != "fixed":
+        pace = (slo.e2e_p99_s - floor["ttft_p50_s"]) / max(length_quantile(service.output_tokens, _Z99) - 1.0, 1.0)
+        return a, b, min(c, pace), d, math.inf
     return a, b, c, d, e
 
 
-def _floor(traffic: Traffic, rules: BatchRules, args: IterationArgs) -> dict[str, float]:
+def _floor(traffic: Traffic, output: LengthSpec, rules: BatchRules, args: IterationArgs) -> dict[str, float]:
     """The latencies of a replica that is almost idle: nothing can be faster on it."""
     rate = 1e-6
     s = open_loop(rate, math.inf, traffic, rules, args)
     t = open_loop_tail(rate, traffic, s, rules, args)
     e2e = t.ttft_p99 + (traffic.osl - 1.0) * t.tpot_p99
+    if output.kind != "fixed":
+        e2e = t.ttft_p50 + max(length_quantile(output, _Z99) - 1.0, 0.0) * t.tpot_p50
     return {
         "ttft_p50_s": t.ttft_p50,
         "ttft_p99_s": t.ttft_p99,
@@ -143,7 +155,7 @@ def _try(
     args, _ = iteration_args(service.model, chip, layout, stack, weight, cache, coefficients)
     front = front_factor(coefficients, stack)
     rules, _ = batch_rules(stack, memory, layout, traffic.isl, traffic.osl, traffic.isl_cv2, front)
-    floor = _floor(traffic, rules, args)
+    floor = _floor(traffic, service.output_tokens, rules, args)
     for name, value in floor.items():
         search.nearest[name] = min(value, search.nearest.get(name, math.inf))
     missed = _missed(floor, service.slo)
@@ -152,7 +164,7 @@ def _try(
     capacity = closed_loop(MANY, traffic.isl, traffic.osl, rules, args).requests_per_s
     within = 0.0
     if not missed:
-        within = best_open_rate(capacity, *_limits(service.slo), traffic, rules, args)
+        within = best_open_rate(capacity, *_limits(service, floor), traffic, rules, args)
     search.options.append(_Option(layout, weight, cache, capacity, within))
 
 

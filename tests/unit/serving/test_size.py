@@ -3,6 +3,7 @@
 import pytest
 from serving_shapes import H100, LLAMA_70B, VLLM
 
+import suanzhang
 from suanzhang.app.serve import size_service
 from suanzhang.spec.job import LengthSpec, LoadSpec, Redundancy, ServiceSpec, SloSpec
 from suanzhang.spec.serve import Refusal, ServeCoefficients, SizedService
@@ -84,3 +85,17 @@ def test_targets_that_only_an_idle_replica_meets_are_refused() -> None:
     found = size_service(_service(slo=barely), H100, VLLM, PLAIN)
     assert isinstance(found, Refusal)
     assert "below 15% of its capacity" in found.reason
+
+
+def test_the_longest_answers_decide_the_end_to_end_target() -> None:
+    """The formulas' 99th percentile of whole answers is that of the simulated ones, and a fleet is sized for it."""
+    asked = {"isl": 1000.0, "osl": 300.0, "isl_p95": 3000.0, "osl_p95": 900.0, "rate": 5.0, "layout": "tp=4"}
+    formulas = suanzhang.serve("llama-3.1-70b", "h100-sxm-80", **asked, simulated_requests=0)
+    followed = suanzhang.serve("llama-3.1-70b", "h100-sxm-80", **asked)
+    for name in ("mean", "p50", "p90", "p99"):
+        assert getattr(formulas.e2e_s, name) == pytest.approx(getattr(followed.e2e_s, name), rel=0.15)
+    chips = []
+    for limit in (20.0, 60.0, 300.0):
+        found = size_service(_service(50.0, slo=SloSpec(e2e_p99_s=limit)), H100, VLLM, PLAIN)
+        chips.append(10**9 if isinstance(found, Refusal) else found.chips)
+    assert chips[0] > chips[1] > chips[2]
