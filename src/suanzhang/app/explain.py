@@ -144,7 +144,10 @@ def _trees(verb: str, body: Mapping[str, Any], inputs: Mapping[str, Any], where:
         found: tuple[list[Node], list[str]] = getattr(importlib.import_module(home), name)(body, inputs)
         return found
     if verb == "audit":
-        return audit_trees(body), []
+        from suanzhang.app.explain_audit import deepened
+
+        computed = [row for row in body["claims"] if row["computed"] is not None]
+        return [deepened(tree, row) for tree, row in zip(audit_trees(body), computed, strict=True)], []
     return _plan(body, question_of(inputs, where))
 
 

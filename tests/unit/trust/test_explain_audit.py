@@ -1,10 +1,14 @@
 """Each computed claim names the function that computed it and what that was given, in words."""
 
 import json
+from collections.abc import Iterator
+
+import pytest
 
 import suanzhang
-from suanzhang.app.explain_tree import find_formula
+from suanzhang.app.explain_tree import find_formula, made_of
 from suanzhang.report.jsonable import to_text
+from suanzhang.spec.trust import Node
 
 
 def test_every_computed_claim_says_how_and_from_what() -> None:
@@ -15,3 +19,21 @@ def test_every_computed_claim_says_how_and_from_what() -> None:
         assert callable(find_formula(tree.formula)), tree.name
         assert tree.inputs, tree.name
         assert not any("{" in str(given.value) or "[" in str(given.value) for given in tree.inputs), tree.name
+
+
+def test_terms_of_a_claim_go_below_its_function_and_make_its_value() -> None:
+    found = suanzhang.audit("examples/audit-2026/claims.yaml")
+    trees = {tree.name: tree for tree in suanzhang.explain(json.loads(to_text(found))).trees}
+
+    def walked(node: Node) -> Iterator[Node]:
+        yield node
+        for part in node.parts:
+            yield from walked(part)
+
+    for name, least in {"B01-h100-rent-rise": 3, "B05-b300-server": 3, "B08-h20-against-h100": 5, "B09-token-price": 4}.items():
+        tree = trees[name]
+        computed = tree.parts[-1]
+        assert computed.value == pytest.approx(tree.value, rel=1e-9), name
+        assert len(list(walked(computed))) >= least, name
+        assert all(made_of(node) for node in walked(computed)), name
+    assert any("step_total_s" in node.formula for node in walked(trees["B08-h20-against-h100"]))
