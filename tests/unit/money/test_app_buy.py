@@ -155,7 +155,7 @@ def test_everything_that_people_act_on_stands_in_text_page_and_json():
         assert ("Worth of limits" in printed) == bool(found.binding)
     body = json.loads(to_text(found))
     assert all(body[key] is not None for key in ("vss", "evpi", "value_of_waiting", "value_of_firm_delivery"))
-    assert len(body["outcomes"]) == 5 and len(body["two_way"]) == 9 and len(body["swings"]) == 9
+    assert len(body["outcomes"]) == 5 and len(body["two_way"]) == 9 and len(body["swings"]) == 10
     assert all({"utilisation", "month"} <= set(row) for row in body["rent_or_buy"]) and body["rent_or_buy"]
 
 
