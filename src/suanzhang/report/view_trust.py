@@ -155,7 +155,9 @@ def diff(result: DiffResult) -> Report:
         else "The two answers are the same."
     )
     told: set[str] = set()
-    sections = [Section("What was asked otherwise", (_moved("Inputs", result.inputs, told),) if result.inputs else ())]
+    front = _front(result)
+    first = [Section("What matters most", (_moved("What matters most", front),))] if front else []
+    sections = [*first, Section("What was asked otherwise", (_moved("Inputs", result.inputs, told),) if result.inputs else ())]
     sections += [Section("Why else", (Notes("Why else", result.why),) if result.why else ())]
     sections += [
         Section(name.capitalize(), (_moved(name.capitalize(), moved, told),)) for name, moved in result.answers.items()
@@ -164,6 +166,24 @@ def diff(result: DiffResult) -> Report:
     return Report(f"Two answers of {result.verb}", verdict, tuple(sections))
 
 
+def _front(result: DiffResult) -> tuple[Moved, ...]:
+    """The two figures of each subject that stand highest in the answer and moved most; none where little differs."""
+    if sum(len(moved) for moved in result.answers.values()) <= _FEW:
+        return ()
+    numbers = {
+        name: [item for item in moved if item.change is not None and _depth(item) < 2] for name, moved in result.answers.items()
+    }
+    known = {item.key for moved in numbers.values() for item in moved}
+    kept = ([item for item in moved if not _beside(item.key, known)][:2] for moved in numbers.values())
+    return tuple(item for moved in kept for item in moved)
+
+
+def _depth(item: Moved) -> int:
+    return item.key.count(".") + item.key.count("[")
+
+
+_FEW = 12
+"""Values that a reader sees at one glance."""
 _MOST_ROWS = 6
 """Rows of one list that a report shows one by one; of more it shows the largest move."""
 _ENTRIES = ("train", "serve", "costs")

@@ -10,10 +10,13 @@ from suanzhang.app.question import read_question
 from suanzhang.app.replay import TIMINGS, reasons_between
 from suanzhang.app.replay_inputs import given_back, inputs_of
 from suanzhang.errors import InputError
+from suanzhang.report.blocks import Table
 from suanzhang.report.jsonable import to_json, to_text
+from suanzhang.report.views import report_of
 from suanzhang.spec.layout import ServeLayout
 from suanzhang.spec.question import Question
 from suanzhang.spec.result import Header
+from suanzhang.spec.trust import DiffResult, Moved
 from suanzhang.spec.trust_plain import plain, rebuilt
 
 
@@ -178,3 +181,17 @@ def test_rows_that_only_one_answer_has_are_counted_and_not_taken_apart() -> None
     ]
     assert [row[0] for row in tables["Times"].rows] == ["days"]
     assert "2 more values" in tables["Times"].note
+
+
+def test_a_long_difference_begins_with_the_few_figures_that_matter() -> None:
+    moved = tuple(Moved(f"row.{number}.days", 1.0, 2.0, 1.0) for number in range(20))
+    days = (Moved("days", 10.0, 20.0, 1.0), Moved("days_interval.p05", 9.0, 18.0, 1.0), Moved("step_s", 1.0, 2.0, 1.0))
+    chips = (Moved("chip", "a", "b"), Moved("riskier.layout.dp", 1.0, 9.0, 8.0), Moved("chips", 512.0, 256.0, -0.5))
+    result = DiffResult(Header("1", "2026", 0), "train", (), (), {"chips": chips, "times": (*days, *moved)}, ())
+    first = report_of(result).sections[0]
+    assert first.title == "What matters most"
+    (table,) = first.blocks
+    assert isinstance(table, Table)
+    assert [row[0] for row in table.rows] == ["chips", "days", "step s"]
+    short = DiffResult(Header("1", "2026", 0), "train", (), (), {"chips": chips, "times": days}, ())
+    assert all(section.title != "What matters most" for section in report_of(short).sections)
