@@ -104,11 +104,11 @@ def size_training(ask: TrainAsk, question: Question, world: World, progress: Pro
 def _on_chip(job: TrainJob, chip: ChipSpec, ask: TrainAsk, question: Question) -> list[TrainOption] | ChipRefusal:
     stack = software_of(ask, question, chip)
     try:
-        found = train_options_within(job, chip, stack, 3, ask.offload)
+        found = train_options_within(job, chip, stack, 3, ask.offload, ask.fit_confidence)
         if found:
             return found
         counts = counts_for(job, chip)
-        largest = train_options(job, chip, counts[-1:], stack, ask.offload)
+        largest = train_options(job, chip, counts[-1:], stack, ask.offload, ask.fit_confidence)
     except (OutOfDomain, Infeasible) as error:
         return ChipRefusal(chip.id, error.message)
     if not largest:
@@ -117,7 +117,7 @@ def _on_chip(job: TrainJob, chip: ChipSpec, ask: TrainAsk, question: Question) -
 
 
 def train_options_within(
-    job: TrainJob, chip: ChipSpec, stack: TrainStack, most: int, offload: bool = False
+    job: TrainJob, chip: ChipSpec, stack: TrainStack, most: int, offload: bool = False, confidence: float | None = None
 ) -> list[TrainOption]:
     """Options that meet the deadline of a job: the fewest chips, then each at least 1.4 times as many, at most ``most``.
 
@@ -129,7 +129,7 @@ def train_options_within(
     for count in counts_for(job, chip):
         if found and count < 1.4 * found[-1].chips:
             continue
-        options = train_options(job, chip, (count,), stack, offload)
+        options = train_options(job, chip, (count,), stack, offload, confidence)
         found += [option for option in options if option.days * DAY_S <= job.deadline_s]
         if len(found) >= most:
             break

@@ -281,6 +281,7 @@ def _train(part: schema.TrainModel) -> TrainAsk:
         overlap=part.overlap.text if part.overlap else "",
         routing=part.routing.text if part.routing else "",
         offload=part.offload,
+        fit_confidence=part.fit_confidence,
         team=part.team or "",
     )
 

@@ -60,6 +60,7 @@ Duration = Annotated[float, _quantity("time", 0.0, 1e11, open_low=True), _writte
 DurationOrZero = Annotated[float, _quantity("time", 0.0, 1e11, open_low=False), _written("60 d")]
 Power = Annotated[float, _quantity("power", 0.0, 1e13, open_low=True), _written("60 MW")]
 Share = Annotated[float, _quantity("fraction", 0.0, 1.0, open_low=False), _written("5%")]
+Confidence = Annotated[float, _quantity("fraction", 0.0, 0.99, open_low=False), _written("90%")]
 Growth = Annotated[float, _quantity("fraction", -0.99, 10.0, open_low=False), _written("5%")]
 Spread = Annotated[float, _quantity("fraction", 0.0, 3.0, open_low=False), _written("30%")]
 Ratio = Annotated[float, _quantity("fraction", 1.0, 1000.0, open_low=False), _written("2")]
@@ -328,6 +329,9 @@ class TrainModel(_Part):
     )
     routing: Routing | None = Field(None, description="How tokens reach the experts of the model; dropless if left out.")
     offload: bool = Field(False, description="Whether optimizer states and activations may live in host memory.")
+    fit_confidence: Confidence | None = Field(
+        None, description="Share of cases in which a layout must fit the memory of its chips; 0.9 if left out."
+    )
     team: Name | None = Field(None, description="Who is charged for it.")
 
     @model_validator(mode="after")

@@ -223,7 +223,11 @@ def _night(ask: TrainAsk, days: list[Today], asked: Question) -> SharingWay:
     counts = [2**k for k in range(3, 15) if 2**k <= least]
     cannot = SharingWay(name, "not possible", (ask.name,), 0, 0, 0, None, False, f"the night leaves {least} chips idle")
     try:
-        options = [option for count in counts[::-1] for option in train_options(job, kind, (count,), stack, ask.offload)][:1]
+        options = [
+            option
+            for count in counts[::-1]
+            for option in train_options(job, kind, (count,), stack, ask.offload, ask.fit_confidence)
+        ][:1]
     except PlannerError as error:
         return replace(cannot, note=error.message)
     if not options:

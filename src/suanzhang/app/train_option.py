@@ -78,8 +78,9 @@ def inverse_of(factors: Interval, value: float) -> Interval:
 
 
 def train_options(
-    job: TrainJob, chip: ChipSpec, counts: tuple[int, ...], stack: TrainStack | None = None, offload: bool = False
-) -> tuple[TrainOption, ...]:
+    job: TrainJob, chip: ChipSpec, counts: tuple[int, ...], stack: TrainStack | None = None, offload: bool = False,
+    confidence: float | None = None,
+) -> tuple[TrainOption, ...]:  # fmt: skip
     """The best way to run a job on each number of chips, for a plan that prices them.
 
     Args:
@@ -88,6 +89,7 @@ def train_options(
         counts: numbers of chips to look at.
         stack: generation of software; that of the job's start when left out.
         offload: optimizer states and activations may live in host memory.
+        confidence: share of cases in which a layout must fit; the usual one when left out.
 
     Returns:
         One option per count that has a feasible layout; a count without one is left out.
@@ -99,7 +101,9 @@ def train_options(
     packed = pack(job, chip, stack)
     options = []
     for count in counts:
-        searched = search(packed, job, chip, stack, count, offload)
+        searched = search(
+            packed, job, chip, stack, count, offload, confidence=FIT_CONFIDENCE if confidence is None else confidence
+        )
         if searched.layouts:
             options.append(option_of(job, chip, stack, estimate_packed(packed, searched.layouts[0], chip)))
     return tuple(options)

@@ -33,6 +33,7 @@ class TrainAsk:
         overlap: share of each communication that may hide behind compute, as ``"dp=0.5,tp=0"``.
         routing: how tokens reach the experts, as ``"capacity=1.25,pad,imbalance=1.3"``.
         offload: whether optimizer states and activations may live in host memory.
+        fit_confidence: share of cases in which a layout must fit the memory of its chips; None for the usual one.
         team: who is charged; empty when not said.
     """
 
@@ -51,6 +52,7 @@ class TrainAsk:
     overlap: str = ""
     routing: str = ""
     offload: bool = False
+    fit_confidence: float | None = None
     team: str = ""
 
 

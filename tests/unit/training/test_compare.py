@@ -18,7 +18,8 @@ def test_a_cut_link_costs_time_and_a_first_chip_is_its_own_measure():
     first, cut = compare_variants(JOB, ("a100-sxm-80", "a800-sxm-80"), 256, STACK)
     assert (first.time_ratio, first.same_layout_ratio, first.even_price) == (1.0, 1.0, 1.0)
     assert 1.0 <= cut.time_ratio < 1.3
-    assert cut.same_layout_ratio >= cut.time_ratio * 0.999
+    # A layout that surely fits the first may not surely fit the second, whose memory is known less well: 1 % is left for that.
+    assert cut.same_layout_ratio >= cut.time_ratio * 0.99
     assert cut.even_price == pytest.approx(1.0 / cut.time_ratio)
 
 
