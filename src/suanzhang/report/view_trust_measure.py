@@ -18,8 +18,8 @@ def measured(result: MeasuredResult) -> Report:
         (k.kind, k.shapes, k.median_measured_s, k.median_predicted_s, k.median_abs_pct, k.ratio_p05, k.ratio_p95)
         for k in result.kinds
     )
-    facts = (Fact("device", result.device), Fact("software", result.software), Fact("timings", result.timings))
-    facts += (Fact("profile", result.profile),) if result.profile else ()
+    profile = (Fact("profile", result.profile),) if result.profile else ()
+    facts = (Fact("device", result.device), Fact("software", result.software), Fact("timings", result.timings), *profile)
     fix = f"suanzhang calibrate {result.timings} --chip {result.chip or 'CHIP'} --stack torch-VERSION --folder profiles"
     following = (f"fit a profile: {fix}",) if not result.profile else ()
     sections = (
