@@ -82,7 +82,7 @@ DAY = {
     "DayResult.replicas_followed": "a setting",
     "DayChance.days": "a setting",
     "DayResult.cells": "a setting",
-    **dict.fromkeys((f"DayResult.{name}" for name in ("requests_per_s", "isl", "osl", "peak_to_mean")), "the traffic that was asked about"),
+    **dict.fromkeys((f"DayResult.{name}" for name in ("requests_per_s", "isl", "osl", "peak_to_mean")), "traffic asked about"),
     **dict.fromkeys(
         (f"DayResult.{name}" for name in ("requests", "finished", "timed_out", "rejected", "unfinished", "failures", "moved",
                                           "preemptions")), _EVENT
