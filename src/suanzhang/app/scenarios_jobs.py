@@ -227,11 +227,11 @@ def _fewer(sized: SizedService, inputs: Inputs, own: str = "") -> Floats:
 @scenario("portfolio")
 def portfolio(inputs: Inputs) -> Answer:
     """Trainings that fit a year or a budget: inputs model, tokens, chip, chips_per_run, and runs with months, or budget
-    with market, and overlap (as in ``suanzhang train``); answers days_per_run, chip_hours_per_run, chips_busy or
+    with market, and stack and overlap (as in ``suanzhang train``); answers days_per_run, chip_hours_per_run, chips_busy or
     runs_affordable."""
     chip, count = find_chip(inputs.text("chip")), inputs.whole("chips_per_run")
     job = _job(inputs, chip)
-    stack = with_overlap(stack_for(job, "", chip), inputs.text("overlap", ""))
+    stack = with_overlap(stack_for(job, inputs.text("stack", ""), chip), inputs.text("overlap", ""))
     run = _best(train_options(job, chip, (count,), stack), chip, count, inputs)
     hours = run.days * DAY_S / HOUR_S * count
     factors = run.days_interval.scaled(1.0 / run.days)

@@ -122,7 +122,7 @@ def test_no_claim_of_the_examples_is_tested_against_what_cannot_fail(path):
             assert claim.stated_low > 0.0, f"{claim.id}: a share is never below zero"
 
 
-@pytest.mark.parametrize(("rent", "words"), [(3000, "to never"), (1, "never"), ("1e300", "months"), ("1e-300", "never")])
+@pytest.mark.parametrize(("rent", "words"), [(2400, "to never"), (1, "never"), ("1e300", "months"), ("1e-300", "never")])
 def test_rents_beyond_all_measure_get_a_verdict(tmp_path, rent, words):
     text = (ROOT / "examples/gpu-rush-2023/scenarios/S22-dgx-cloud.yaml").read_text(encoding="utf-8")
     path = tmp_path / "claims.yaml"
