@@ -5,7 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from suanzhang.app.launch_megatron import FSDP_STRATEGY, ends_count, moe_pattern, uneven_stages
+from suanzhang.app.launch_megatron import (
+    FSDP_STRATEGY,
+    chunk_layers,
+    ends_count,
+    even_stages,
+    moe_pattern,
+    uneven_stages,
+)
 from suanzhang.spec.launch import LaunchFile, Target, TrainPlan
 from suanzhang.spec.layout import TrainLayout
 from suanzhang.spec.model import ModelSpec
@@ -142,6 +149,7 @@ def _bridge_settings(plan: TrainPlan) -> list[str]:
         lines.append("cfg.comm_overlap = CommOverlapConfig(tp_comm_overlap=True)")
     if layout.offload_optimizer:
         lines.append("cfg.optimizer.optimizer_cpu_offload = True")
+        lines.append("cfg.optimizer.use_precision_aware_optimizer = True")
     return lines
 
 
@@ -192,6 +200,18 @@ def nemo(plan: TrainPlan) -> Written:
     return (LaunchFile("nemo_recipe.py", text),), start, unsaid
 
 
+def _titan_chunks(layout: TrainLayout, model: ModelSpec) -> list[list[str]]:
+    """The modules of every chunk in the order that a micro-batch meets them."""
+    found: list[list[str]] = []
+    first = 0
+    for count in chunk_layers(layout, model):
+        found.append([f"layers.{layer}" for layer in range(first, first + count)])
+        first += count
+    found[0].insert(0, "tok_embeddings")
+    found[-1] += ["norm", "output"]
+    return found
+
+
 def _titan_parallelism(plan: TrainPlan, unsaid: list[str]) -> dict[str, Any]:
     layout = plan.layout
     shard = 1 if layout.zero_stage == 0 else layout.shard_ranks or layout.dp
@@ -213,12 +233,12 @@ def _titan_parallelism(plan: TrainPlan, unsaid: list[str]) -> dict[str, Any]:
             name = "1F1B"
         body |= {"pipeline_parallel_schedule": name, "pipeline_parallel_microbatch_size": layout.micro_batch}
         chunks = layout.pp * layout.vpp
-        if plan.model.layers % chunks == 0:
+        if even_stages(layout, plan.model):
             body["pipeline_parallel_layers_per_stage"] = plan.model.layers // chunks
             body["pipeline_parallel_first_stage_less_layers"] = 0
             body["pipeline_parallel_last_stage_less_layers"] = 0
         else:
-            unsaid.append(f"{plan.model.layers} layers over {chunks} chunks: split by torchtitan itself")
+            body["module_fqns_per_model_part"] = _titan_chunks(layout, plan.model)
     unsaid += ["ZeRO 1: FSDP shards gradients too (stage 2)"] if layout.zero_stage == 1 and layout.dp > 1 else []
     unsaid += ["without sequence parallelism: tensor parallel always shards norms"] if layout.tp > 1 and not layout.sp else []
     return body

@@ -100,17 +100,26 @@ def _mixture(model: ModelSpec) -> Args:
 def ends_count(layout: TrainLayout, model: ModelSpec) -> bool:
     """Whether embedding and head count as a layer each, so that the chunks of a pipeline come out equal."""
     chunks = layout.pp * layout.vpp
-    return layout.pp > 1 and bool(model.layers % chunks) and (model.layers + 2) % chunks == 0
+    return layout.pp > 1 and not layout.head_layers and bool(model.layers % chunks) and (model.layers + 2) % chunks == 0
+
+
+def chunk_layers(layout: TrainLayout, model: ModelSpec) -> list[int]:
+    """The layers of every chunk in the order that a micro-batch meets them: the first chunk of each stage, then the second."""
+    shape, row = shape_args(model), layout_args(layout)
+    held = [int(stage_layers(shape, row, float(stage))) for stage in range(layout.pp)]
+    return [own // layout.vpp + (chunk < own % layout.vpp) for chunk in range(layout.vpp) for own in held]
+
+
+def even_stages(layout: TrainLayout, model: ModelSpec) -> bool:
+    """Whether every stage and chunk holds the same number of layers."""
+    return layout.pp == 1 or (not layout.head_layers and model.layers % (layout.pp * layout.vpp) == 0)
 
 
 def uneven_stages(layout: TrainLayout, model: ModelSpec) -> str:
     """The layers of every stage and chunk as the plan spreads them, as ``Ettt|tttt|tttL``; empty where they divide."""
-    if layout.pp == 1 or model.layers % (layout.pp * layout.vpp) == 0 or ends_count(layout, model):
+    if even_stages(layout, model) or ends_count(layout, model):
         return ""
-    shape, row = shape_args(model), layout_args(layout)
-    held = [int(stage_layers(shape, row, float(stage))) for stage in range(layout.pp)]
-    spread = [[own // layout.vpp + (chunk < own % layout.vpp) for own in held] for chunk in range(layout.vpp)]
-    stages = ["t" * count for chunk in spread for count in chunk]
+    stages = ["t" * count for count in chunk_layers(layout, model)]
     stages[0] = "E" + stages[0]
     stages[-1] += "m" * model.mtp_layers + "L"
     return "|".join(stages)
@@ -160,7 +169,8 @@ def _sharding(layout: TrainLayout) -> tuple[Args, list[str]]:
         args += [("overlap-grad-reduce", "")]
         args += [("overlap-param-gather", "")] if layout.zero_stage else []
     if layout.offload_optimizer:
-        args += [("optimizer-cpu-offload", ""), ("optimizer-offload-fraction", "1.0")]
+        args += [("optimizer-cpu-offload", ""), ("optimizer-offload-fraction", "1.0"), ("use-precision-aware-optimizer", "")]
+        unsaid += [] if layout.zero_stage else ["the optimizer on the host without sharding it: Megatron-LM may refuse it"]
     return args, unsaid
 
 

@@ -35,7 +35,8 @@ MEGATRON_NAMES = _names(
     num-virtual-stages-per-pipeline-rank tp-comm-overlap use-megatron-fsdp
     data-parallel-sharding-strategy
     use-distributed-optimizer ckpt-format num-distributed-optimizer-instances overlap-grad-reduce overlap-param-gather
-    optimizer-cpu-offload optimizer-offload-fraction recompute-granularity recompute-method recompute-num-layers
+    optimizer-cpu-offload optimizer-offload-fraction use-precision-aware-optimizer
+    recompute-granularity recompute-method recompute-num-layers
     micro-batch-size global-batch-size train-iters bf16 fp16 fp8-format fp8-recipe fp4-format
     fp4-recipe cp-comm-type account-for-embedding-in-pipeline-split account-for-loss-in-pipeline-split
     optimizer tokenizer-type mock-data
@@ -55,7 +56,7 @@ TITAN_NAMES = {
         "enable_async_tensor_parallel", "pipeline_parallel_degree", "context_parallel_degree", "expert_parallel_degree",
         "expert_tensor_parallel_degree", "pipeline_parallel_schedule", "pipeline_parallel_microbatch_size",
         "pipeline_parallel_layers_per_stage", "pipeline_parallel_first_stage_less_layers",
-        "pipeline_parallel_last_stage_less_layers",
+        "pipeline_parallel_last_stage_less_layers", "module_fqns_per_model_part",
     },
     "activation_checkpoint": {"mode", "selective_ac_option"},
     "compile": {"enable"},
@@ -234,3 +235,32 @@ def test_the_capacity_of_experts_is_written() -> None:
     launched = launch_train("mixtral-8x7b", "1T", "h100-sxm-80:64", "megatron", routing="capacity=1.5", global_batch=512)
     assert "--moe-expert-capacity-factor 1.5" in launched.files[0].text
     assert "--moe-pad" not in launched.files[0].text
+
+
+@pytest.mark.parametrize(("stages", "chunks"), [(4, 1), (8, 1), (4, 4)])
+def test_layers_that_the_last_stage_leaves_to_the_others_are_written(stages: int, chunks: int) -> None:
+    shape = model("llama-3-8b")  # its 32 layers divide, so that nothing but the head makes stages unequal
+    layout = TrainLayout(pp=stages, dp=8, vpp=chunks, schedule="interleaved" if chunks > 1 else "1f1b", head_layers=2)
+    cut = dict(megatron.layout_arguments(layout, shape)[0])["pipeline-model-parallel-layout"].split("|")
+    counts = [part.count("t") for part in cut]
+    assert len(cut) == stages * chunks and sum(counts) == shape.layers
+    assert sum(counts[stages - 1 :: stages]) == shape.layers // stages - 2
+    plan = TrainPlan(shape, layout, 8, 4096, 512, 10)
+    (file,), _, unsaid = frameworks.torchtitan(plan)
+    place = tomllib.loads(file.text)["parallelism"]
+    parts = place["module_fqns_per_model_part"]
+    assert [sum(name.startswith("layers.") for name in part) for part in parts] == counts
+    inside = [name for part in parts for name in part]
+    assert inside == ["tok_embeddings", *(f"layers.{layer}" for layer in range(shape.layers)), "norm", "output"]
+    assert "pipeline_parallel_layers_per_stage" not in place
+    assert not any("split by torchtitan" in line for line in unsaid)
+
+
+def test_an_optimizer_on_the_host_comes_with_what_megatron_asks_of_it() -> None:
+    plan = TrainPlan(model("llama-3-8b"), TrainLayout(dp=8, offload_optimizer=True), 8, 4096, 512, 10)
+    args, unsaid = megatron.megatron_arguments(plan)
+    assert {"optimizer-cpu-offload", "use-precision-aware-optimizer", "use-distributed-optimizer"} <= dict(args).keys()
+    assert not any("without sharding" in line for line in unsaid)
+    assert "use_precision_aware_optimizer = True" in frameworks.nemo(plan)[0][0].text
+    whole = replace(plan, layout=replace(plan.layout, zero_stage=0))
+    assert any("without sharding" in line for line in megatron.megatron_arguments(whole)[1])
