@@ -33,7 +33,8 @@ _SILENT = frozenset(
     min-lr lr-decay-style lr-warmup-iters lr-warmup-fraction lr-decay-iters weight-decay adam-beta1 adam-beta2 clip-grad
     init-method-std attention-dropout hidden-dropout eval-interval eval-iters distributed-backend tensorboard-dir
     max-position-embeddings normalization position-embedding-type rotary-base use-mcore-models transformer-impl seed
-    ckpt-format optimizer-offload-fraction moe-grouped-gemm moe-token-dispatcher-type group-query-attention node-rank node_rank
+    ckpt-format optimizer-offload-fraction use-precision-aware-optimizer moe-grouped-gemm moe-token-dispatcher-type
+    group-query-attention node-rank node_rank
     master-addr master_addr master-port master_port job-name ntasks-per-node exclusive output no-masked-softmax-fusion
     use-flash-attn attention-softmax-in-fp32 distributed-timeout-minutes rdzv-endpoint rdzv-backend rdzv-id""".split()  # noqa: SIM905
 )

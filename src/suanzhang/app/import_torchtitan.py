@@ -30,7 +30,7 @@ _READ = {
         "enable_async_tensor_parallel", "pipeline_parallel_degree", "pipeline_parallel_schedule", "context_parallel_degree",
         "pipeline_parallel_layers_per_stage", "pipeline_parallel_microbatch_size", "expert_parallel_degree",
         "expert_tensor_parallel_degree", "pipeline_parallel_first_stage_less_layers",
-        "pipeline_parallel_last_stage_less_layers",
+        "pipeline_parallel_last_stage_less_layers", "module_fqns_per_model_part",
     },
     "activation_checkpoint": {"mode", "selective_ac_option"},
     "compile": {"enable", "components"},
@@ -69,6 +69,7 @@ def _model(body: dict[str, Any], model: str) -> ModelSpec:
         ) from error
 
 
+_MODES = ("none", "selective", "full", "memory_budget")
 _DEGREES = (
     "tensor_parallel_degree", "pipeline_parallel_degree", "context_parallel_degree", "expert_parallel_degree",
     "expert_tensor_parallel_degree", "data_parallel_replicate_degree", "pipeline_parallel_microbatch_size",
@@ -100,8 +101,10 @@ def _layout(body: dict[str, Any], model: ModelSpec, assumed: list[str]) -> Train
         assumed.append("recompute by memory budget: taken as selective")
     schedule = _SCHEDULES.get(str(place.get("pipeline_parallel_schedule", "1F1B")).lower(), "1f1b")
     layers = _whole(place, "pipeline_parallel_layers_per_stage", 0)
+    parts = place.get("module_fqns_per_model_part") or []
     looped = schedule in ("interleaved", "zero-bubble")
     vpp = max(1, model.layers // (pp * layers)) if layers and pp > 1 else 2 if looped and pp > 1 else 1
+    vpp = max(1, len(parts) // pp) if parts and pp > 1 else vpp
     local = _whole(training, "local_batch_size", 8)
     micro = _whole(place, "pipeline_parallel_microbatch_size", 1) if pp > 1 else local
     ours: Any = schedule if pp > 1 else "1f1b"
@@ -130,6 +133,9 @@ def _clashes(body: dict[str, Any], layout: TrainLayout, model: ModelSpec) -> lis
     """What of the file contradicts itself, each with what to change."""
     place, training = _part(body, "parallelism"), _part(body, "training")
     found = []
+    mode = str(_part(body, "activation_checkpoint").get("mode", "selective"))
+    if mode not in _MODES:
+        found.append((f"activation_checkpoint.mode of {mode!r}: there is none", f"write one of {', '.join(_MODES)}"))
     if layout.pp == 1 and "pipeline_parallel_schedule" in place:
         found.append(("a pipeline schedule without pipeline stages", "raise pipeline_parallel_degree, or leave it out"))
     micro, local = layout.micro_batch, _whole(training, "local_batch_size", 8)

@@ -268,3 +268,16 @@ def test_the_command_takes_a_quoted_line_and_standard_input(monkeypatch, capsys)
     quoted = answer(LINE)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(LINE.encode())))
     assert answer("-") == quoted
+
+
+def test_our_torchtitan_file_comes_back_with_its_uneven_chunks() -> None:
+    layout = TrainLayout(pp=4, dp=8, vpp=4, schedule="interleaved", head_layers=2)
+    (file,), _, _ = launch_frameworks.torchtitan(TrainPlan(model("llama-3-8b"), layout, 8, 4096, 512, 10))
+    job = read_torchtitan(file.text)
+    assert (job.layout.pp, job.layout.vpp, job.unread) == (4, 4, ())
+
+
+def test_a_recompute_mode_that_torchtitan_lacks_is_found() -> None:
+    text = '[model]\nname="llama3"\nflavor="8B"\n[training]\nseq_len=4096\n[parallelism]\n[activation_checkpoint]\nmode="{}"\n'
+    assert any("'ful'" in what for what, _ in read_torchtitan(text.format("ful")).clashes)
+    assert not read_torchtitan(text.format("full")).clashes
