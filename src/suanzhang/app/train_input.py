@@ -82,12 +82,19 @@ def parse_layout(text: str) -> dict[str, object]:
         key, equals, value = (item.strip() for item in part.partition("="))
         key = ALIASES.get(key.lower(), key.lower())
         if not equals or key not in kinds:
+            if not equals and key in kinds:
+                raise InputError(f"layout: {part.strip()!r} has no value", fix=f"write {key}={_shown(kinds[key])}")
             near = nearest_names(key, [*kinds, *ALIASES])
             raise InputError(f"layout: cannot read {part.strip()!r}", fix=f"did you mean {' or '.join(near) or 'tp=8'}?")
         if key in found:
             raise InputError(f"layout: {key} is given twice", fix="keep one of them")
         found[key] = _value(key, value, kinds[key])
     return found
+
+
+def _shown(default: object) -> str:
+    """A value of the kind of a default, as an example."""
+    return "on" if isinstance(default, bool) else "8" if isinstance(default, int) else str(default)
 
 
 def _value(key: str, value: str, default: object) -> object:

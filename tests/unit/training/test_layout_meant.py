@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from suanzhang.app.train import train, train_options
+from suanzhang.app.train_input import parse_layout
 from suanzhang.app.train_run import goodput
 from suanzhang.catalog.chips import chip
 from suanzhang.catalog.models import model
@@ -85,3 +86,11 @@ def test_chips_without_work_are_named() -> None:
     )
     whole = train("gpt3-175b", "300B", "a100-sxm-80:1024", global_batch=1536, stack="megatron-lm-2024")
     assert not any("idle" in note for note in whole.warnings)
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"), [("tp=8,sp", "write sp=on"), ("tp", "write tp=8"), ("schedule", "write schedule=1f1b")]
+)
+def test_a_key_without_a_value_is_told_how_to_be_written(text: str, fix: str) -> None:
+    with pytest.raises(InputError, match=fix):
+        parse_layout(text)
