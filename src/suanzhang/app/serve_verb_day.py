@@ -181,13 +181,20 @@ def serve_day(
     )  # fmt: skip
     if recorded is not None and (peak_to_mean != 1.0 or burstiness != 1.0):
         raise InputError("simulate: a peak or bursts together with a trace", fix="the trace has its own; leave them out")
-    failures = Failures(mtbf_s, repair_s) if mtbf_s is not None else None
-    rules = Rules(queue_timeout_s, failures, cold_start_s if autoscale else None)
+    rules = rules_of(queue_timeout_s, mtbf_s, repair_s, autoscale, cold_start_s)
     what = PoolsAsk(
         named, way, replicas, recorded, prefixes, burstiness, urgent, cancelled, rules, link_bytes_per_s or 0.0, warmup_s,
         workers, debug, seed, requests_file,
     )  # fmt: skip
     return follow_day(what, service, layout, follow, replications)
+
+
+def rules_of(
+    queue_timeout_s: float | None, mtbf_s: float | None, repair_s: float, autoscale: bool, cold_start_s: float
+) -> Rules:
+    """What happens to replicas and to requests that wait, as it was asked for."""
+    failures = Failures(mtbf_s, repair_s) if mtbf_s is not None else None
+    return Rules(queue_timeout_s, failures, cold_start_s if autoscale else None)
 
 
 def draft_of(tokens: int, acceptance: float, by: str) -> Draft:

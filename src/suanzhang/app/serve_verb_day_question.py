@@ -9,14 +9,13 @@ from pathlib import Path
 from suanzhang.app.plan_asks import engines_for, service_spec
 from suanzhang.app.question import read_question
 from suanzhang.app.serve_input import parse_serve_layout
-from suanzhang.app.serve_pools import PoolAsk, Rules
-from suanzhang.app.serve_verb_day import COLD_START_S, REPAIR_S, draft_of, follow_day
+from suanzhang.app.serve_pools import PoolAsk
+from suanzhang.app.serve_verb_day import COLD_START_S, REPAIR_S, draft_of, follow_day, rules_of
 from suanzhang.app.serve_verb_pools import PoolsAsk
 from suanzhang.app.verbs_question import named_ask
 from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.errors import InputError
 from suanzhang.perf.serving.precision import compute_dtype
-from suanzhang.sim.operations import Failures
 from suanzhang.spec.question import Question
 from suanzhang.spec.serve_day import DayResult
 from suanzhang.spec.serve_way import Prefix, Way
@@ -92,10 +91,9 @@ def simulate_question(
         service.model, kind, engines_for(ask, asked)[0], parse_serve_layout(layout or "tp=1"), service.weight_dtype,
         service.kv_dtype, draft_of(draft_tokens, acceptance, draft_model), Prefix(prefix_share, offloaded), router,
     )  # fmt: skip
-    failures = Failures(mtbf_s, repair_s) if mtbf_s is not None else None
     what = PoolsAsk(
         pools, way, replicas, None, prefixes, burstiness, urgent, cancelled,
-        Rules(queue_timeout_s, failures, cold_start_s if autoscale else None), link_bytes_per_s or 0.0, warmup_s, workers,
+        rules_of(queue_timeout_s, mtbf_s, repair_s, autoscale, cold_start_s), link_bytes_per_s or 0.0, warmup_s, workers,
         debug, seed or asked.seed, requests_file,
     )  # fmt: skip
     if progress is not None:
