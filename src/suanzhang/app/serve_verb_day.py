@@ -38,7 +38,7 @@ from suanzhang.spec.result import Interval
 from suanzhang.spec.serve import OpenLoop, Percentiles, Refusal
 from suanzhang.spec.serve_day import DayHour, DayResult
 from suanzhang.spec.serve_way import Draft, Prefix, Way
-from suanzhang.spec.sim import LatencySummary, SimResult, Timeline
+from suanzhang.spec.sim import LatencySummary, SimResult
 from suanzhang.units import DAY_S, HOUR_S
 
 REPAIR_S = 1800.0
@@ -325,7 +325,7 @@ def _answer(fleet: _Fleet, service: ServiceSpec, found: SimResult, router: str, 
         urgent_ttft_s=_urgent(found, front, off), output_tokens_per_s=found.output_tokens_per_s,
         overloaded=found.overloaded, capacity_requests_per_s=found.completed_per_s * scale,
         meets_targets=not found.overloaded and not misses(*plain, service.slo), failures=found.failures, moved=found.moved,
-        preemptions=found.preemptions, on_fraction=_on(found, fleet), hours=_hours(found.timeline, fleet.followed, off),
+        preemptions=found.preemptions, on_fraction=_on(found, fleet), hours=_hours(found, fleet, off),
         requests_simulated=found.requests, simulated_s=found.simulated_s, wall_s=0.0, warnings=tuple(warnings),
         replicas_interval=_needed(fleet, off), output_tokens_per_s_interval=around(found.output_tokens_per_s, off.rate),
         capacity_requests_per_s_interval=around(
@@ -371,15 +371,17 @@ def _on(found: SimResult, fleet: _Fleet) -> float:
     return min(found.replica_on_s / whole, 1.0) if found.replica_on_s > 0.0 else 1.0
 
 
-def _hours(line: Timeline | None, replicas: int, off: Off) -> tuple[DayHour, ...]:
-    """Batch and queue by the hour; by Little's law they err as the time per token and to the first token do."""
+def _hours(found: SimResult, fleet: _Fleet, off: Off) -> tuple[DayHour, ...]:
+    """Batch and queue by the hour until the end; by Little's law they err as the time per token and to the first token do."""
+    line, replicas = found.timeline, fleet.followed
     if line is None:
         return ()
+    most = float(fleet.ready.settings.max_seqs)
     rows = zip(line.start_s, line.running, line.waiting, strict=True)
     return tuple(
         DayHour(
             f"{int(at // HOUR_S) % 24:02d}:00", float(running) / replicas, float(waiting) / replicas,
-            around(float(running) / replicas, off.tpot), around(float(waiting) / replicas, off.ttft),
+            around(float(running) / replicas, off.tpot, most), around(float(waiting) / replicas, off.ttft),
         )
-        for at, running, waiting in list(rows)[:24]
+        for at, running, waiting in list(rows)[:24] if at <= found.simulated_s
     )  # fmt: skip

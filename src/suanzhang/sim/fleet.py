@@ -18,7 +18,7 @@ from suanzhang.sim.arrivals import Traffic, joined, stream
 from suanzhang.sim.cell import FOREVER, NO_CACHE, ROUTERS, drain, feed, scratch
 from suanzhang.sim.histogram import summarise
 from suanzhang.sim.operations import Autoscaler, Failures, Operations, spans_between
-from suanzhang.sim.replica import outstanding, result, stop_if_broken, urgent_first
+from suanzhang.sim.replica import capacity_per_s, outstanding, result, stop_if_broken, urgent_first
 from suanzhang.sim.state import Engine, State, Times, engine, new_state, times
 from suanzhang.spec.sim import EngineSettings, Floats, Ints, IterationTable, RequestBatch, RequestRecord, SimResult, Timeline
 
@@ -132,7 +132,7 @@ def run_cell(
     bins = int((start_s + expected_s) / bin_s) + 1 if bin_s > 0.0 else 0
     st = new_state(en, replicas, traffic.max_tokens, count if records else 0, bins)
     given: list[RequestBatch] = []
-    todo, taken, half = scratch(replicas), 0, (0, 0, 0.0)
+    todo, taken, half = scratch(replicas), 0, (start_s, 0, 0)
     planned = None
     if failures is not None or scaler is not None:
         draws = np.random.Generator(np.random.SFC64(np.random.SeedSequence(entropy=key[0], spawn_key=(key[1], 3))))
@@ -150,20 +150,19 @@ def run_cell(
         if st.tally[f.FULL]:
             break
         if taken <= count // 2:
-            half = (int(st.tally[f.FINISHED]), outstanding(st), float(st.spent[f.LAST_END]))
+            half = (float(st.spent[f.LAST_END]), int(st.tally[f.FINISHED]), outstanding(st))
     full = bool(st.tally[f.FULL])
-    done, left, now = int(st.tally[f.FINISHED]), outstanding(st), float(st.spent[f.LAST_END])
+    left, now = outstanding(st), float(st.spent[f.LAST_END])
     growing = full or (
-        traffic.load.shape == "flat" and left - half[1] > 4.0 * (taken / 2.0) ** 0.5 * max(traffic.burstiness, 0.1)
+        traffic.load.shape == "flat" and left - half[2] > 4.0 * (taken / 2.0) ** 0.5 * max(traffic.burstiness, 0.1)
     )
-    rate = (done - half[0]) / max(now - half[2], 1e-12)
+    able = capacity_per_s(st, en, tb, [half, (now, int(st.tally[f.FINISHED]), left)]) if growing else 0.0
     if not full:
         drain(st, en, tb, FOREVER)
     if debug:
         stop_if_broken(st, en, taken)
     end_s = float(st.spent[f.LAST_END]) - start_s
-    if not growing:
-        rate = int(st.tally[f.FINISHED]) / max(end_s, 1e-12)
+    rate = able if growing else int(st.tally[f.FINISHED]) / max(end_s, 1e-12)
     whole = replace(result(st, en, taken, growing, rate, 0.0, joined(given) if records else None), simulated_s=end_s)
     if planned is None:
         return whole

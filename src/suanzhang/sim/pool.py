@@ -13,7 +13,7 @@ from suanzhang.sim import state as f
 from suanzhang.sim.cell import CHOSEN, FOREVER, NO_CACHE, ROUTERS, drain, feed, scratch
 from suanzhang.sim.operations import Autoscaler, Failures, Operations, spans_between
 from suanzhang.sim.prefix import Steering
-from suanzhang.sim.replica import DEBUG_PIECE, is_growing, outstanding, rate_of, result, stop_if_broken
+from suanzhang.sim.replica import DEBUG_PIECE, capacity_per_s, is_growing, outstanding, result, stop_if_broken
 from suanzhang.sim.state import engine, new_state, times
 from suanzhang.spec.sim import EngineSettings, Ints, IterationTable, RequestBatch, SimResult
 
@@ -133,14 +133,15 @@ def run_cell(
         if st.tally[f.FULL]:
             break
     full, now = bool(st.tally[f.FULL]), float(st.spent[f.LAST_END])
+    endless = math.isinf(settings.queue_timeout_s) and is_growing(arrivals[half:], marks[0][2], marks[-1][2])
+    growing = full or endless
+    able = capacity_per_s(st, en, tb, marks) if growing else 0.0
     if not full:
         drain(st, en, tb, FOREVER)
     if debug:
         stop_if_broken(st, en, taken)
-    endless = math.isinf(settings.queue_timeout_s) and is_growing(arrivals[half:], marks[0][2], marks[-1][2])
-    growing = full or endless
     spent = float(st.spent[f.LAST_END]) - float(arrivals[0])
-    rate = rate_of(marks) if growing else float(st.tally[f.FINISHED]) / max(spent, 1e-12)
+    rate = able if growing else float(st.tally[f.FINISHED]) / max(spent, 1e-12)
     run = replace(result(st, en, taken, growing, rate, origin_s, batch), simulated_s=spent)
     if planned is not None:
         planned.end(now)

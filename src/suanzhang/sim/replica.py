@@ -12,7 +12,7 @@ from suanzhang.sim import state as f
 from suanzhang.sim.cell import FOREVER, NO_CACHE, ROUTERS, drain, feed, scratch
 from suanzhang.sim.histogram import summarise
 from suanzhang.sim.invariants import broken
-from suanzhang.sim.state import Engine, State, engine, new_state, times
+from suanzhang.sim.state import Engine, State, Times, engine, new_state, times
 from suanzhang.spec.sim import (
     EngineSettings,
     Floats,
@@ -27,6 +27,13 @@ from suanzhang.spec.sim import (
 
 GROWTH_SIGMAS = 4.0
 """A queue grows when it gained more in the second half of the arrivals than this many deviations of their number."""
+
+ENOUGH_BATCHES = 8
+"""Answers, in batches that run at once, that show what a replica is able to."""
+LEFT_OF_QUEUE = 0.25
+"""Of the queue at which a run stopped that is still there when its capacity has been seen."""
+FIRST_STEP_S, STEP_GROWTH = 1e-3, 1.2
+"""How far a full cell is worked off at a time: growing steps, since an iteration may take a millisecond or a minute."""
 
 DEBUG_PIECE = 1000
 
@@ -96,12 +103,13 @@ def simulate(
         if st.tally[f.FULL]:
             break
     full = bool(st.tally[f.FULL])
+    growing = full or is_growing(arrivals[half:], marks[0][2], marks[-1][2])
+    able = capacity_per_s(st, en, tb, marks) if growing else 0.0
     if not full:
         drain(st, en, tb, FOREVER)
     if debug:
         stop_if_broken(st, en, taken)
-    growing = full or is_growing(arrivals[half:], marks[0][2], marks[-1][2])
-    rate = rate_of(marks) if growing else float(st.tally[f.FINISHED]) / max(float(st.spent[f.LAST_END]), 1e-12)
+    rate = able if growing else float(st.tally[f.FINISHED]) / max(float(st.spent[f.LAST_END]), 1e-12)
     return result(st, en, taken, growing, rate, start, requests if records else None)
 
 
@@ -163,6 +171,41 @@ def rate_of(marks: list[tuple[float, int, int]]) -> float:
     begin = marks[0] if len(marks) > 1 and marks[1][0] > marks[0][0] else (0.0, 0, 0)
     end = marks[-1]
     return (end[1] - begin[1]) / max(end[0] - begin[0], 1e-12)
+
+
+def capacity_per_s(st: State, en: Engine, tb: Times, marks: list[tuple[float, int, int]]) -> float:
+    """Requests that an overloaded cell answers per second.
+
+    A queue that fills up before many answers are out says nothing about that yet: then nothing more arrives, and the cell
+    goes on as long as each open replica still has much of its queue.
+
+    Args:
+        st: memory of the cell.
+        en: settings of the engine.
+        tb: iteration times.
+        marks: time, answers and unanswered requests in the middle of the arrivals and at their end.
+    """
+    first = marks[0][1] if len(marks) > 1 else 0
+    if marks[-1][1] - first >= ENOUGH_BATCHES * int(st.ri[:, f.RUNNING].sum()):
+        return rate_of(marks)
+    return max(rate_of(marks), _worked_off_per_s(st, en, tb))
+
+
+def _worked_off_per_s(st: State, en: Engine, tb: Times) -> float:
+    """Requests answered per second in the second half of the time that it takes to work off most of the queues."""
+    open_ones = st.ri[:, f.CLOSED] == 0
+    least = LEFT_OF_QUEUE * st.ri[open_ones, f.QUEUE]
+    until, step, marks = float(st.rf[open_ones, f.CLOCK].max(initial=0.0)), FIRST_STEP_S, list[tuple[float, int]]()
+    while open_ones.any() and bool((st.ri[open_ones, f.QUEUE] > least).all()):
+        marks.append((until, int(st.tally[f.FINISHED])))
+        until += step
+        step *= STEP_GROWTH
+        drain(st, en, tb, until)
+    if len(marks) < 2:
+        return 0.0
+    (end, done), middle = marks[-1], 0.5 * (marks[0][0] + marks[-1][0])
+    begin, before = next(mark for mark in marks if mark[0] >= middle or mark is marks[-2])
+    return (done - before) / (end - begin)
 
 
 def urgent_first(histograms: Ints, moments: Floats) -> LatencySummary | None:

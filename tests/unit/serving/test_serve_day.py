@@ -72,6 +72,18 @@ def test_overload_is_answered_with_the_capacity() -> None:
     assert any("overloaded" in line for line in found.warnings)
 
 
+def test_a_flood_has_the_capacity_of_a_slow_overload_and_ends_its_hours_where_it_stopped() -> None:
+    slow, flood = (
+        serve_day("llama-3.1-8b", "h100-sxm-80", isl=200, osl=300, rate=rate, replicas=2, replications=1)
+        for rate in (120.0, 5000.0)
+    )
+    assert flood.overloaded
+    assert flood.finished > 0
+    assert flood.capacity_requests_per_s == pytest.approx(slow.capacity_requests_per_s, rel=0.1)
+    assert len(flood.hours) == 1
+    assert flood.hours[0].running_interval.p95 <= 1024
+
+
 def test_a_timeout_sheds_load_instead() -> None:
     found = day(rate=150.0, replicas=1, queue_timeout_s=2.0, follow=1, peak_to_mean=1.0)
     assert not found.overloaded

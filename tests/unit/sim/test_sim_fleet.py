@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from suanzhang.errors import InputError, SolverError
-from suanzhang.sim.arrivals import Traffic
+from suanzhang.sim.arrivals import Traffic, draw
 from suanzhang.sim.fleet import simulate_fleet
 from suanzhang.sim.operations import Autoscaler, Failures
+from suanzhang.sim.replica import simulate
 from suanzhang.spec.job import LengthSpec, LoadSpec
 from suanzhang.spec.sim import EngineSettings, IterationTable
 
@@ -81,6 +82,19 @@ def test_overload_is_answered():
     assert run.requests < 20_000
     assert run.finished + run.unfinished == run.requests
     assert 0.0 < run.completed_per_s < 4_000.0
+
+
+def test_the_capacity_is_seen_when_queues_fill_before_the_first_answer():
+    engine = EngineSettings(1024, 32, 3000, max_queue=500)
+    flood, crowd = (Traffic(rate, *LENGTHS, max_tokens=4000) for rate in (4e6, 400.0))
+    once, long = (simulate_fleet(one, 1_000_000, TABLE, engine, 4, cell_size=2) for one in (flood, crowd))
+    assert once.overloaded
+    assert long.overloaded
+    assert once.completed_per_s == pytest.approx(long.completed_per_s, rel=0.15)
+    assert once.finished + once.unfinished == once.requests
+    assert once.finished > 0
+    alone = simulate(draw(flood, 20_000, 1), TABLE, engine, replicas=4)
+    assert alone.completed_per_s == pytest.approx(long.completed_per_s, rel=0.15)
 
 
 @pytest.mark.parametrize("bad", [{"replicas": 0}, {"requests": 0}, {"workers": 0}, {"failures": Failures(0.0, 1.0)}])
