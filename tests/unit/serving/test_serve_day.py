@@ -74,7 +74,7 @@ def test_overload_is_answered_with_the_capacity() -> None:
 
 def test_a_flood_has_the_capacity_of_a_slow_overload_and_ends_its_hours_where_it_stopped() -> None:
     slow, flood = (
-        serve_day("llama-3.1-8b", "h100-sxm-80", isl=200, osl=300, rate=rate, replicas=2, replications=1)
+        suanzhang.simulate("llama-3.1-8b", "h100-sxm-80", isl=200, osl=300, rate=rate, replicas=2, replications=1)
         for rate in (120.0, 5000.0)
     )
     assert flood.overloaded
