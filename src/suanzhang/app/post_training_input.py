@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Literal, cast
 from suanzhang.app.post_training_costs import rl_costs, untuned
 from suanzhang.app.serve_input import parse_serve_layout
 from suanzhang.app.train_input import complete_layout, default_precision, parse_chips, parse_layout
+from suanzhang.app.train_option import software_note
 from suanzhang.catalog import CATALOG_DATE
 from suanzhang.catalog.chips import chip as chip_of
 from suanzhang.catalog.models import model as model_of
-from suanzhang.catalog.stacks import default_train_stack, serve_stack, train_stack
+from suanzhang.catalog.stack_defaults import default_train_stack_on
+from suanzhang.catalog.stacks import serve_stack, train_stack
 from suanzhang.errors import InputError, nearest_names
 from suanzhang.perf.serving.precision import compute_dtype
 from suanzhang.spec.chip import ChipSpec
@@ -142,8 +144,8 @@ def checked(
     if rollout_chips and placement == "colocated":
         raise InputError("rollout_chips together with a colocated fleet", fix="leave one of them out")
     shape = model if isinstance(model, ModelSpec) else model_of(str(model))
-    software = train_stack(stack) if stack else default_train_stack(int(CATALOG_DATE[:4]))
-    notes = [] if stack else [f"software assumed: {software.title}"]
+    software = train_stack(stack) if stack else default_train_stack_on(chip, CATALOG_DATE).stack
+    notes = [] if stack else [software_note(software, CATALOG_DATE, chip)]
     serving = serve_stack(engine or DEFAULT_ENGINE)
     rollout = _rollout(
         method,

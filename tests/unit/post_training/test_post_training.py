@@ -9,6 +9,9 @@ import pytest
 
 from suanzhang.app.post_training import post_train
 from suanzhang.app.post_training_lengths import bins, lengths
+from suanzhang.catalog import CATALOG_DATE
+from suanzhang.catalog.chips import chip
+from suanzhang.catalog.stack_defaults import default_train_stack_on
 from suanzhang.errors import Infeasible, InputError
 from suanzhang.perf.post_training import forward_pass_s
 from suanzhang.perf.training.args import StepTerms
@@ -204,3 +207,12 @@ def test_a_model_larger_than_a_node_samples_over_several() -> None:
         "deepseek-v3", "h100-sxm-80:256", prompts=32, response_tokens=700, response_max=1400, placement="colocated"
     )
     assert found.best.rollout is not None and found.best.rollout.chips > 8
+
+
+@pytest.mark.parametrize(("kind", "maker"), [("mi300x-192", "amd"), ("ascend-910b3", "huawei"), ("h100-sxm-80", "nvidia")])
+def test_the_software_is_that_of_the_maker_of_the_chip(kind: str, maker: str) -> None:
+    found = post_train("qwen2.5-7b", f"{kind}:8", method="sft", examples="100K")
+    usual = default_train_stack_on(chip(kind), CATALOG_DATE)
+    assert chip(kind).vendor.lower() == maker
+    assert found.stack == usual.stack.id
+    assert any(usual.stack.title in note and usual.note in note for note in found.warnings)
