@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -20,18 +20,22 @@ import yaml
 from numpy.typing import NDArray
 
 from suanzhang.errors import CatalogError, InputError
-from suanzhang.evidence.metrics import Residual, sources_weights
-from suanzhang.evidence.spread import GRADE_TRAITS, Floats, Spread, Standard, design_of, fit_spread
+from suanzhang.evidence.metrics import Residual, sources_weights, weighted_quantile
+from suanzhang.evidence.spread import GRADE_TRAITS, Design, Floats, Spread, Standard, design_of, fit_spread
 from suanzhang.spec.result import Interval
 
 Grade = Literal["calibrated", "relative", "physics-only"]
 GRADES: tuple[Grade, ...] = ("calibrated", "relative", "physics-only")
 
 _TABLE = Path(__file__).resolve().parent / "data" / "intervals.yaml"
-_FEWEST_ROWS, _FEWEST_SOURCES = 30, 3
+_FEWEST_ROWS, _FEWEST_SOURCES, _FEWEST_FOR_LIMITS = 30, 3, 5
+BOUNDLESS = (-math.inf, math.inf)
 LEVELS = tuple(0.80 + 0.005 * step for step in range(37))
 """Shares of the evidence between the ends that are tried, the narrowest first."""
 NOMINAL = 0.90
+OUTERMOST = 0.01
+"""Share of the evidence on each side that may lie beyond any interval: widening by several traits at once would otherwise reach
+errors that no published run has ever shown."""
 FIRM = frozenset({"A", "B"})
 """Qualities of rows that intervals are drawn from; the others are only judged."""
 _DERIVED: Mapping[str, tuple[str, str, bool]] = {
@@ -79,11 +83,13 @@ class Entry:
         spread: how the scatter depends on what is known before the run.
         ends: grade to the lower and upper quantile of the standard errors.
         counts: grade to rows and sources that it was drawn from.
+        limits: grade to the least and the largest logarithm of measured over predicted that an interval may reach.
     """
 
     spread: Spread
     ends: Mapping[str, tuple[float, float]]
     counts: Mapping[str, tuple[int, int]]
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +115,11 @@ class IntervalTable:
         scale = found.spread.at(grade, distance, traits or {})
         low, high = found.ends[grade]
         middle = found.spread.middle_at(grade, distance, traits or {})
+        least, most = found.limits.get(grade, BOUNDLESS)
         return Multipliers(
-            p05=math.exp(middle + low * scale),
+            p05=math.exp(min(max(middle + low * scale, least), middle)),
             p50=math.exp(middle),
-            p95=math.exp(middle + high * scale),
+            p95=math.exp(max(min(middle + high * scale, most), middle)),
             rows=found.counts[grade][0],
             sources=found.counts[grade][1],
             grade=grade,
@@ -128,13 +135,16 @@ class _LeftOut:
     scale: Floats
     fold: NDArray[np.int64]
     standards: Sequence[Standard]
+    limits: tuple[Floats, Floats]
 
     def ends(self, level: float) -> tuple[Floats, Floats]:
         """Ends of the logarithm of each residual at a level."""
         half = 0.5 * (1.0 - level)
         low = np.array([min(found.quantile(half), 0.0) for found in self.standards])
         high = np.array([max(found.quantile(1.0 - half), 0.0) for found in self.standards])
-        return self.middle + low[self.fold] * self.scale, self.middle + high[self.fold] * self.scale
+        lower = np.maximum(self.middle + low[self.fold] * self.scale, self.limits[0])
+        upper = np.minimum(self.middle + high[self.fold] * self.scale, self.limits[1])
+        return np.minimum(lower, self.middle), np.maximum(upper, self.middle)
 
     def covered(self, level: float) -> NDArray[np.bool_]:
         """Whether each residual lies between its ends."""
@@ -150,14 +160,32 @@ def _left_out(residuals: Sequence[Residual]) -> _LeftOut | None:
     names = sorted(set(design.sources.tolist()))
     if any(not (firm & (design.sources != name)).any() for name in names):
         return None
-    middle, scale = np.zeros(len(residuals)), np.zeros(len(residuals))
+    grades = np.array(_grades(residuals))
+    middle, scale, least, most = (np.zeros(len(residuals)) for _ in range(4))
     fold, standards = np.zeros(len(residuals), dtype=np.int64), []
     for index, name in enumerate(names):
         own = design.sources == name
         spread, standard = fit_spread(design, firm & ~own)
         standards.append(standard)
         middle[own], scale[own], fold[own] = spread.middle_of(design, own), spread.of(design, own), index
-    return _LeftOut(residuals, middle, scale, fold, standards)
+        limits = _limits(design, grades, firm & ~own)
+        least[own], most[own] = (np.array([limits.get(grade, BOUNDLESS)[side] for grade in grades[own]]) for side in range(2))
+    return _LeftOut(residuals, middle, scale, fold, standards, (least, most))
+
+
+def _limits(design: Design, grades: NDArray[np.str_], rows: NDArray[np.bool_]) -> dict[str, tuple[float, float]]:
+    """For each grade the outermost errors on chips of that grade and better ones, where enough sources tell."""
+    found: dict[str, tuple[float, float]] = {}
+    for place, grade in enumerate(GRADES):
+        own = rows & np.isin(grades, GRADES[: place + 1])
+        if len(set(design.sources[own].tolist())) < _FEWEST_FOR_LIMITS:
+            continue
+        weights = sources_weights(design.sources[own].tolist())
+        values = design.values[own]
+        low, high = (weighted_quantile(values, weights, share) for share in (OUTERMOST, 1.0 - OUTERMOST))
+        better = found.get(GRADES[max(place - 1, 0)], (low, high))
+        found[grade] = (min(low, better[0]), max(high, better[1]))
+    return found
 
 
 def _by_name(residuals: Iterable[Residual]) -> dict[str, list[Residual]]:
@@ -232,7 +260,7 @@ def _entry(residuals: Sequence[Residual], levels: Mapping[str, float]) -> Entry:
         ends[grade] = (low, high)
         own = grades == grade
         counts[grade] = (int(own.sum()), len(set(design.sources[own].tolist())))
-    return Entry(spread, ends, counts)
+    return Entry(spread, ends, counts, _limits(design, grades, np.ones(len(residuals), dtype=bool)))
 
 
 def _levels(residuals: Sequence[Residual]) -> dict[str, float]:
@@ -285,6 +313,7 @@ def table_to_yaml(table: IntervalTable, date: str) -> str:
                 "shifts": rounded(found.spread.shifts),
                 "ends": {grade: [round(value, 5) for value in found.ends[grade]] for grade in GRADES},
                 "counts": {grade: list(found.counts[grade]) for grade in GRADES},
+                "limits": {grade: [round(value, 5) for value in ends] for grade, ends in found.limits.items()},
             }
             for (phase, metric), found in sorted(table.entries.items())
         ],
@@ -313,7 +342,8 @@ def table_from_yaml(text: str) -> IntervalTable:
         if any(item["slopes"][trait] < 0.0 for trait in GRADE_TRAITS):
             raise CatalogError(f"intervals.yaml: {name} grows narrower with a worse grade or with distance")
         spread = Spread(item["middle"], item["base"], item["slopes"], item["means"], item.get("shifts", {}))
-        entries[(item["phase"], item["metric"])] = Entry(spread, ends, counts)
+        limits = {grade: (float(low), float(high)) for grade, (low, high) in item.get("limits", {}).items()}
+        entries[(item["phase"], item["metric"])] = Entry(spread, ends, counts, limits)
     return IntervalTable(entries, body["level"])
 
 

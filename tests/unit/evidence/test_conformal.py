@@ -169,3 +169,24 @@ def test_traits_never_move_the_median_beyond_a_factor():
     assert endless.p50 / usual.p50 < 1.6
     again = table_from_yaml(table_to_yaml(table, "2026-01-01"))
     assert again.get("training", "step_s", "calibrated", traits={"slow": 50.0}).p50 == pytest.approx(endless.p50, rel=1e-3)
+
+
+def test_traits_together_never_reach_beyond_what_evidence_has_shown():
+    rows = []
+    for item in evidence(sources=16, rows=60):
+        source, row = int(item.source[1:]), int(item.row_id)
+        hot = {f"t{k}": float(row % 4 == k) for k in range(4)}
+        wide = 4.0 if any(hot.values()) and source % 2 else 1.0
+        rows.append(replace(item, measured=math.exp(item.log_ratio * wide), traits=hot))
+    table = fit_intervals({"training": rows})
+    everything = table.get("training", "step_s", "calibrated", traits={f"t{k}": 3.0 for k in range(4)})
+    seen = np.array([item.log_ratio for item in rows])
+    assert seen.min() <= math.log(everything.p05) < everything.p50
+    assert math.log(everything.p95) <= seen.max()
+    worse = table.get("training", "step_s", "physics-only", traits={f"t{k}": 3.0 for k in range(4)})
+    assert width(worse) >= width(everything)
+
+
+def test_a_few_sources_set_no_limits():
+    table = fit_intervals({"training": evidence(sources=4)})
+    assert not table.entries["training", "step_s"].limits
