@@ -176,8 +176,10 @@ def _plan(body: Mapping[str, Any], question: Question) -> tuple[list[Node], list
     warnings: list[str] = []
     asks = {ask.name: ask for ask in question.train}
     for one in body.get("train", ()):
-        job, stack = plan_job(asks[one["name"]], question, str(one["option"]["chip"]))
-        found, words = explain_option(str(one["name"]), job, one["option"], stack)
+        ask, option = asks[one["name"]], one["option"]
+        job, stack = plan_job(ask, question, str(option["chip"]), int(option.get("global_batch") or 0))
+        given = {"batch_given": bool(ask.global_batch), "seq_given": bool(ask.seq_len)}
+        found, words = explain_option(str(one["name"]), job, option, stack, **given)
         trees, warnings = trees + found, warnings + words
     services = {ask.name: ask for ask in question.serve}
     for one in body.get("serve", ()):

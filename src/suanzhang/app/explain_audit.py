@@ -13,7 +13,7 @@ from suanzhang.app.scenario_inputs import Inputs
 from suanzhang.app.scenario_owning import rent_per_chip_h
 from suanzhang.app.scenarios_jobs import _best, _job, _size_service, _size_training
 from suanzhang.app.train import train_options
-from suanzhang.app.train_option import stack_for
+from suanzhang.app.train_option import as_sized, stack_for
 from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.catalog.markets import market as find_market
 from suanzhang.errors import PlannerError
@@ -68,7 +68,9 @@ def _ratio(inputs: Inputs) -> list[Node]:
 def _days(inputs: Inputs, chip_key: str, precision_key: str, name: str) -> Node:
     """Days of a training of a claim on one of its chips, in its best layout; the software is that of the first chip."""
     chip, first = find_chip(inputs.text(chip_key)), find_chip(inputs.text("chip"))
-    job, count = _job(inputs, chip, precision_key), inputs.whole("chips")
+    count = inputs.whole("chips")
+    fleet = [(find_chip(inputs.text(key)), count) for key in ("chip", "other") if inputs.has(key)]
+    job = _job(inputs, chip, precision_key, fleet)
     stack = stack_for(_job(inputs, first), "", first)
     option = _best(train_options(job, chip, (count,), stack), chip, count, inputs)
     return _days_of(inputs, run_on(job, chip, stack, option.layout), name)
@@ -89,7 +91,8 @@ def _compare(inputs: Inputs) -> list[Node]:
 
 def _train_size(inputs: Inputs) -> list[Node]:
     chip = find_chip(inputs.text("chip"))
-    option, job = _size_training(inputs, chip), _job(inputs, chip)
+    option = _size_training(inputs, chip)
+    job = as_sized(_job(inputs, chip), option)
     days = _days_of(inputs, run_on(job, chip, stack_for(job, "", chip), option.layout), "days")
     limit = named("deadline", inputs.number("deadline", "time") / DAY_S, "days")
     chips = Node("fewest chips in time", float(option.chips), "chips", "formula", parts=(days, limit))

@@ -52,7 +52,8 @@ def job_asked(body: Mapping[str, Any], inputs: Mapping[str, Any], precision: str
     model = spec if isinstance(spec, ModelSpec) else model_of(str(spec))
     chips = str(inputs.get("chips") or "")
     fleet = [(chip_of(name), count) for name, count in parse_chips(chips)] if ":" in chips and "+" not in chips else []
-    seq, batch = sizes_of(model, int(inputs.get("seq_len") or 0), int(inputs.get("global_batch") or 0), fleet)
+    given = int(inputs.get("global_batch") or body.get("global_batch") or 0)
+    seq, batch = sizes_of(model, int(inputs.get("seq_len") or 0), given, fleet)
     tokens = tokens_of(inputs.get("tokens", 0.0), seq * batch)
     optimizer = str(inputs.get("optimizer") or "adam")
     job = TrainJob(model.id, model, tokens, seq, batch, precision, optimizer, start=str(inputs.get("start") or ""))
@@ -208,9 +209,8 @@ def explain_variants(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> Tree
     trees: list[Node] = []
     warnings: list[str] = []
     rows = {str(row["chip"]): row for row in body["rows"] if row["option"]}
-    runs = {
-        name: _run(body, inputs, name, row["option"]["layout"], str(row["precision"])) for name, row in rows.items()
-    }  # fmt: skip
+    runs = {name: _run({**body, **_batch(row)}, inputs, name, row["option"]["layout"], str(row["precision"]))
+            for name, row in rows.items()}  # fmt: skip
     for name, run in runs.items():
         words = f"days on {body['chips']:,} {name}"
         trees.append(days_tree(run, **_given(inputs), name=words))
@@ -220,6 +220,10 @@ def explain_variants(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> Tree
         if name != base and name in runs and base in runs:
             trees += _beside(row, rows, runs, inputs)
     return trees, warnings
+
+
+def _batch(row: Mapping[str, Any]) -> dict[str, int]:
+    return {"global_batch": int(row["option"].get("global_batch") or 0)}
 
 
 def _beside(row: Mapping[str, Any], rows: Mapping[str, Any], runs: Mapping[str, Run], inputs: Mapping[str, Any]) -> list[Node]:

@@ -129,7 +129,7 @@ def _behind(row: Mapping[str, Any], inputs: Mapping[str, Any]) -> Run | None:
     for vocab in _VOCABULARIES:
         shape = shape_of(int(row["layers"]), int(row["hidden"]), vocab)
         precision = str(inputs.get("precision") or default_precision(chip))
-        job = TrainJob("sized", shape, 1e12, seq, batch_for(shape, seq, int(row["chips"])), precision,
+        job = TrainJob("sized", shape, 1e12, seq, batch_for(shape, seq, chip, int(row["chips"])), precision,
                        start=str(inputs.get("start") or ""))  # fmt: skip
         try:
             run = run_on(

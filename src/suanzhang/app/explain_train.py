@@ -35,7 +35,7 @@ def run_of(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> Run:
     if "question" in inputs:
         asked_for, name = read_question(str(inputs["question"])), str(inputs.get("name", ""))
         ask = next(item for item in asked_for.train if not name or item.name == name)
-        job, _ = plan_job(ask, asked_for, str(body["chip"]))
+        job, _ = plan_job(ask, asked_for, str(body["chip"]), int(body.get("global_batch") or 0))
         job = replace(job, precision=str(body["precision"]))
         software = with_overlap(train_stack(body["stack"]), ask.overlap)
         return run_on(job, chip_of(body["chip"]), software, rebuilt(TrainLayout, body["layout"], "layout"))
@@ -71,7 +71,9 @@ def explain_train(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> tuple[l
     return trees, warnings
 
 
-def explain_option(name: str, job: TrainJob, option: Mapping[str, Any], stack: TrainStack) -> tuple[list[Node], list[str]]:
+def explain_option(
+    name: str, job: TrainJob, option: Mapping[str, Any], stack: TrainStack, *, batch_given: bool = True, seq_given: bool = True
+) -> tuple[list[Node], list[str]]:
     """Tree of the days of one training of a plan.
 
     Args:
@@ -79,22 +81,25 @@ def explain_option(name: str, job: TrainJob, option: Mapping[str, Any], stack: T
         job: what is trained.
         option: the chosen chip, count and layout, as the plan holds it.
         stack: generation of software.
+        batch_given, seq_given: whether the question says them.
     """
     run = run_on(job, chip_of(option["chip"]), stack, rebuilt(TrainLayout, option["layout"], "layout"))
     warnings = moved_words(f"days of {name}", option, "days", run.option.days)
-    return [days_tree(run, batch_given=True, seq_given=True, name=f"days of {name}")], warnings
+    return [days_tree(run, batch_given=batch_given, seq_given=seq_given, name=f"days of {name}")], warnings
 
 
-def plan_job(ask: TrainAsk, question: Question, chip: str) -> tuple[TrainJob, TrainStack]:
+def plan_job(ask: TrainAsk, question: Question, chip: str, batch: int = 0) -> tuple[TrainJob, TrainStack]:
     """The job and the software that a plan sized an ask with, on one kind of chip.
 
     Args:
         ask: the training that was asked.
         question: the whole question.
         chip: catalog id.
+        batch: sequences of a step that it was sized with; the usual ones for 0 where the ask gives none.
     """
     kind = chip_of(chip)
-    return job_of(ask, question, kind), software_of(ask, question, kind)
+    job = job_of(ask, question, kind)
+    return replace(job, global_batch=batch or job.global_batch), software_of(ask, question, kind)
 
 
 __all__ = ["Run", "explain_option", "explain_train", "plan_job", "run_of", "run_on"]

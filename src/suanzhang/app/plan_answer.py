@@ -29,6 +29,8 @@ from suanzhang.app.plan_sources import plan_sources
 from suanzhang.app.serve_spread import spread_refusal, spread_sized
 from suanzhang.app.serve_weak import weak_plan
 from suanzhang.app.spread import sum_interval
+from suanzhang.app.train_input import busy_words
+from suanzhang.app.train_option import as_sized
 from suanzhang.app.unit_costs import responses, unit_costs
 from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.money.figures import figure
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
     from suanzhang.app.plan import Sized
     from suanzhang.app.plan_flips import Solve
     from suanzhang.app.plan_sizing import SizedAsk, SizedTraining
+    from suanzhang.spec.job import TrainJob
+    from suanzhang.spec.question import TrainAsk
 
 _WHOLE = 0.9999
 _GRADED = {"tax shield": "tax_shield"}
@@ -216,13 +220,20 @@ def _power(sized: Sized, bought: BuyResult) -> tuple[PowerRow, ...]:
     )  # fmt: skip
 
 
-def _batch_lines(trainings: Sequence[SizedTraining]) -> list[str]:
+def _as_run(one: SizedTraining, bought: BuyResult) -> TrainJob:
+    """The job of a training as the schedule runs it."""
+    run = next(run for run in bought.runs if run.demand == one.ask.name)
+    return as_sized(one.job, option_for(one, run))
+
+
+def _batch_lines(trainings: Sequence[tuple[TrainAsk, TrainJob]]) -> list[str]:
     """Which batches are assumed, with one line for all trainings that have the same."""
     alike: dict[str, list[str]] = {}
-    for one in trainings:
-        if not one.ask.global_batch:
-            words = f"planned with batches of {one.job.global_batch} sequences of {one.job.seq_len} tokens"
-            alike.setdefault(words, []).append(one.ask.name)
+    for ask, job in trainings:
+        if not ask.global_batch:
+            why = busy_words(job.model, job.seq_len, job.global_batch)
+            words = f"planned with batches of {job.global_batch} sequences of {job.seq_len} tokens{why}"
+            alike.setdefault(words, []).append(ask.name)
     return [
         f"training {names[0]} is {words}" if len(names) == 1 else f"trainings {', '.join(names)} are {words}"
         for words, names in alike.items()
@@ -241,7 +252,7 @@ def _warnings(sized: Sized, bought: BuyResult, *, deep: bool) -> tuple[str, ...]
         for one in sized.services
         if not one.ask.stack
     ]
-    lines += _batch_lines(sized.trainings)
+    lines += _batch_lines([(one.ask, _as_run(one, bought)) for one in sized.trainings])
     if not deep:
         lines.append(
             "sized by formulas, for one future in which prices and dates are as expected; `buy` plans the same demands and "

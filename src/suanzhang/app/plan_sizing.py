@@ -40,7 +40,7 @@ class SizedTraining:
 
     Args:
         ask: what was asked.
-        job: the job; its precision is chosen per chip.
+        job: the job; its precision is chosen per chip, and its batch grows with the chips of an option where none was given.
         first_month: earliest month in which it may start.
         options: feasible ways, several counts per kind of chip.
         refused: kinds of chip that cannot do it in time.
@@ -104,11 +104,12 @@ def size_training(ask: TrainAsk, question: Question, world: World, progress: Pro
 def _on_chip(job: TrainJob, chip: ChipSpec, ask: TrainAsk, question: Question) -> list[TrainOption] | ChipRefusal:
     stack = software_of(ask, question, chip)
     try:
-        found = train_options_within(job, chip, stack, 3, ask.offload, ask.fit_confidence)
+        free = not ask.global_batch
+        found = train_options_within(job, chip, stack, 3, ask.offload, ask.fit_confidence, assumed_batch=free)
         if found:
             return found
         counts = counts_for(job, chip)
-        largest = train_options(job, chip, counts[-1:], stack, ask.offload, ask.fit_confidence)
+        largest = train_options(job, chip, counts[-1:], stack, ask.offload, ask.fit_confidence, assumed_batch=free)
     except (OutOfDomain, Infeasible) as error:
         return ChipRefusal(chip.id, error.message)
     if not largest:
@@ -117,9 +118,10 @@ def _on_chip(job: TrainJob, chip: ChipSpec, ask: TrainAsk, question: Question) -
 
 
 def train_options_within(
-    job: TrainJob, chip: ChipSpec, stack: TrainStack, most: int, offload: bool = False, confidence: float | None = None
-) -> list[TrainOption]:
-    """Options that meet the deadline of a job: the fewest chips, then each at least 1.4 times as many, at most ``most``.
+    job: TrainJob, chip: ChipSpec, stack: TrainStack, most: int, offload: bool = False, confidence: float | None = None,
+    *, assumed_batch: bool = False,
+) -> list[TrainOption]:  # fmt: skip
+    """Options that meet the deadline of a job: the fewest chips, then more of them, looked for 1.4 times further on each time.
 
     Raises:
         OutOfDomain: the chip lacks the arithmetic.
@@ -129,8 +131,9 @@ def train_options_within(
     for count in counts_for(job, chip):
         if found and count < 1.4 * found[-1].chips:
             continue
-        options = train_options(job, chip, (count,), stack, offload, confidence)
-        found += [option for option in options if option.days * DAY_S <= job.deadline_s]
+        options = train_options(job, chip, (count,), stack, offload, confidence, assumed_batch=assumed_batch)
+        more = [option for option in options if not found or option.chips > found[-1].chips]  # others leave the rest idle
+        found += [option for option in more if option.days * DAY_S <= job.deadline_s]
         if len(found) >= most:
             break
     return found

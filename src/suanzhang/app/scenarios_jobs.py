@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from suanzhang.app.plan_asks import engines_of
@@ -15,7 +16,7 @@ from suanzhang.app.serve_futures import COMMON_SHARE
 from suanzhang.app.spread import inverse, serving_interval
 from suanzhang.app.train import train_options
 from suanzhang.app.train_asked import with_overlap
-from suanzhang.app.train_input import default_batch, default_precision
+from suanzhang.app.train_input import default_precision, sizes_of
 from suanzhang.app.train_model import estimate_train
 from suanzhang.app.train_option import stack_for
 from suanzhang.app.train_spread import Errors, against, errors_of
@@ -36,11 +37,14 @@ _MONTHS_TO_ENGINE = 6
 """A service is not built on the day of the statement: engines of half a year later may run it, as in a plan of a year."""
 
 
-def _job(inputs: Inputs, chip: ChipSpec, precision_key: str = "precision") -> TrainJob:
+def _job(
+    inputs: Inputs, chip: ChipSpec, precision_key: str = "precision", fleet: Sequence[tuple[ChipSpec, int]] = ()
+) -> TrainJob:
+    """The training of a claim; the global batch that it leaves out is the usual one, for the fleet where one is given."""
     model = find_model(inputs.text("model"))
     seq = inputs.whole("seq_len", min(model.max_seq, 8192))
     precision = inputs.text(precision_key, default_precision(chip))
-    batch = inputs.whole("global_batch", default_batch(model, seq))
+    _, batch = sizes_of(model, seq, inputs.whole("global_batch") if inputs.has("global_batch") else 0, fleet)
     tokens = inputs.number("tokens", "count", 300e9)
     return TrainJob("claim", model, tokens, seq, batch, precision, start=dated(inputs))
 
@@ -48,7 +52,7 @@ def _job(inputs: Inputs, chip: ChipSpec, precision_key: str = "precision") -> Tr
 def _size_training(inputs: Inputs, chip: ChipSpec) -> TrainOption:
     """The fewest chips that meet the deadline."""
     job = replace(_job(inputs, chip), deadline_s=inputs.number("deadline", "time"))
-    options = train_options_within(job, chip, stack_for(job, "", chip), 1)
+    options = train_options_within(job, chip, stack_for(job, "", chip), 1, assumed_batch=not inputs.has("global_batch"))
     if not options:
         counts = counts_for(job, chip)
         raise Infeasible(
@@ -83,7 +87,8 @@ def compare_training(inputs: Inputs) -> Answer:
     answers time_ratio (other over chip), cost_ratio, days and days_other."""
     chip, other = find_chip(inputs.text("chip")), find_chip(inputs.text("other"))
     count = inputs.whole("chips")
-    job, other_job = _job(inputs, chip), _job(inputs, other, "other_precision")
+    fleet = [(chip, count), (other, count)]
+    job, other_job = _job(inputs, chip, fleet=fleet), _job(inputs, other, "other_precision", fleet)
     stack = stack_for(job, "", chip)
     first = _best(train_options(job, chip, (count,), stack), chip, count, inputs)
     second = _best(train_options(other_job, other, (count,), stack), other, count, inputs)
@@ -230,7 +235,7 @@ def portfolio(inputs: Inputs) -> Answer:
     with market, and stack and overlap (as in ``suanzhang train``); answers days_per_run, chip_hours_per_run, chips_busy or
     runs_affordable."""
     chip, count = find_chip(inputs.text("chip")), inputs.whole("chips_per_run")
-    job = _job(inputs, chip)
+    job = _job(inputs, chip, fleet=[(chip, count)])
     stack = with_overlap(stack_for(job, inputs.text("stack", ""), chip), inputs.text("overlap", ""))
     run = _best(train_options(job, chip, (count,), stack), chip, count, inputs)
     hours = run.days * DAY_S / HOUR_S * count

@@ -191,7 +191,7 @@ def _demands(body: Mapping[str, Any], question: Question, total: float) -> list[
     asks = {ask.name: ask for ask in question.train}
     for one in body["train"]:
         option = one["option"]
-        job, stack = plan_job(asks[one["name"]], question, str(option["chip"]))
+        job, stack = plan_job(asks[one["name"]], question, str(option["chip"]), int(option.get("global_batch") or 0))
         run = run_on(job, chip_of(str(option["chip"])), stack, rebuilt(TrainLayout, option["layout"], "layout"))
         share = float(one["cost"]["amount"]) / total
         found.append(_Demand(str(one["name"]), share, tuple(run_inputs(run, asked=False)), _training(training_ratios(run))))

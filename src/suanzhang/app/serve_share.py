@@ -226,7 +226,9 @@ def _night(ask: TrainAsk, days: list[Today], asked: Question) -> SharingWay:
         options = [
             option
             for count in counts[::-1]
-            for option in train_options(job, kind, (count,), stack, ask.offload, ask.fit_confidence)
+            for option in train_options(
+                job, kind, (count,), stack, ask.offload, ask.fit_confidence, assumed_batch=not ask.global_batch
+            )
         ][:1]
     except PlannerError as error:
         return replace(cannot, note=error.message)

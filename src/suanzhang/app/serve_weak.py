@@ -138,7 +138,7 @@ def weak_plan(result: PlanResult, question: Question) -> tuple[Flag, ...]:
     asks = {ask.name: ask for ask in question.train}
     for training in result.train:
         ask, option = asks[training.name], training.option
-        job, stack = plan_job(ask, question, option.chip)
+        job, stack = plan_job(ask, question, option.chip, option.global_batch)
         run = run_on(job, chip(option.chip), stack, option.layout)
         name = f"days of {training.name}"
         trees.append(days_tree(run, batch_given=bool(ask.global_batch), seq_given=bool(ask.seq_len), name=name, layers=False))

@@ -207,7 +207,7 @@ def default_batch(model: ModelSpec, seq_len: int) -> int:
     return int(2 ** max(0, round(math.log2(tokens / seq_len))))
 
 
-def busy_batch(model: ModelSpec, seq_len: int, fleet: Sequence[tuple[ChipSpec, int]]) -> int:
+def busy_batch(model: ModelSpec, seq_len: int, fleet: Sequence[tuple[ChipSpec, int]], *, together: bool = False) -> int:
     """Sequences of a step when none is given, on a number of chips: the usual ones, more where those leave chips without work.
 
     Every replica of the model takes four sequences at least, a replica being the fewest chips, a power of two, whose memory
@@ -218,13 +218,15 @@ def busy_batch(model: ModelSpec, seq_len: int, fleet: Sequence[tuple[ChipSpec, i
         model: the model.
         seq_len: tokens of a sequence.
         fleet: kinds of chips with the number of each; the one that asks for most counts.
+        together: all of the fleet work on one job, so that the replicas on every kind count.
     """
     usual = default_batch(model, seq_len)
-    needed = 0.0
+    wanted = [0.0]
     for chip, count in fleet:
         held = model.params * _WEIGHT_AND_GRADIENT_BYTES / (_SHARE_OF_STATES * usable_bytes(chip))
         replica = 2 ** max(0, math.ceil(math.log2(held)))
-        needed = max(needed, _PER_REPLICA * count / replica)
+        wanted.append(_PER_REPLICA * count / replica)
+    needed = sum(wanted) if together else max(wanted)
     if needed <= usual:
         return usual
     return min(int(2 ** math.ceil(math.log2(needed))), _MOST_TIMES_USUAL * usual)
@@ -232,12 +234,18 @@ def busy_batch(model: ModelSpec, seq_len: int, fleet: Sequence[tuple[ChipSpec, i
 
 def batch_words(model: ModelSpec, seq_len: int, batch: int) -> str:
     """What is assumed about the global batch, in words."""
+    return f"global batch assumed: {batch} sequences{busy_words(model, seq_len, batch)}"
+
+
+def busy_words(model: ModelSpec, seq_len: int, batch: int) -> str:
+    """Why an assumed batch is larger than usual, in words; nothing where it is not."""
     usual = default_batch(model, seq_len)
-    why = f", {batch // usual} times the usual for its size, to keep that many chips busy" if batch > usual else ""
-    return f"global batch assumed: {batch} sequences{why}"
+    return f", {batch / usual:.3g} times the usual for its size, to keep that many chips busy" if batch > usual else ""
 
 
-def sizes_of(model: ModelSpec, seq_len: int, global_batch: int, fleet: Sequence[tuple[ChipSpec, int]] = ()) -> tuple[int, int]:
+def sizes_of(
+    model: ModelSpec, seq_len: int, global_batch: int, fleet: Sequence[tuple[ChipSpec, int]] = (), *, together: bool = False
+) -> tuple[int, int]:
     """Tokens of a sequence and sequences of a step; usual ones for what is 0, for the fleet where one is given.
 
     Raises:
@@ -247,7 +255,7 @@ def sizes_of(model: ModelSpec, seq_len: int, global_batch: int, fleet: Sequence[
         if value < 0:
             raise InputError(f"{name}: {value} is below zero", fix="give a positive number, or leave it out for the usual one")
     seq = seq_len or min(model.max_seq, 8192)
-    return seq, global_batch or busy_batch(model, seq, fleet)
+    return seq, global_batch or busy_batch(model, seq, fleet, together=together)
 
 
 def tokens_of(tokens: float | str, of_step: int) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 from suanzhang.app.header import header
 from suanzhang.app.physics import physics
 from suanzhang.app.train_asked import routing_note, with_overlap, with_routing
-from suanzhang.app.train_input import optimizer_of, parse_chips, sizes_of, tokens_of
+from suanzhang.app.train_input import batch_words, optimizer_of, parse_chips, sizes_of, tokens_of
 from suanzhang.app.train_mixed_costs import CostCache, Links, PoolArgs
 from suanzhang.app.train_mixed_data import BatchSplit, Curve, across_s, best_batch_split
 from suanzhang.app.train_mixed_groups import NO_GAIN, Groups, GroupSearch, partitions
@@ -119,12 +119,13 @@ def train_mixed(
     asked = parse_pools(chips)
     kinds = [chip_of(name) for name, _, _ in asked]
     spec = model if isinstance(model, ModelSpec) else model_of(str(model))
-    seq, batch = sizes_of(spec, seq_len, global_batch)
+    fleet = [(kind, count) for kind, (_, count, _) in zip(kinds, asked, strict=True)]
+    seq, batch = sizes_of(spec, seq_len, global_batch, fleet, together=True)
     amount = tokens_of(tokens, seq * batch)
     format_, notes = common_precision(kinds, precision)
     job = with_routing(TrainJob(spec.id, spec, amount, seq, batch, format_, optimizer, start=start), routing)
     software = with_overlap(stack_for(job, stack, kinds[0]), overlap)
-    notes += () if global_batch else (f"global batch assumed: {job.global_batch} sequences",)
+    notes += () if global_batch else (batch_words(spec, seq, batch),)
     notes += () if stack else (software_note(software, start, kinds[0]),)
     notes += routing_note(job)
     search = _Search(job, software, kinds, asked, Links(between_bytes_per_s, between_s))
@@ -347,6 +348,7 @@ class _Search:
             apart_tokens_per_s_interval=spans["apart"],
             mixing_loss_fraction_interval=spans["loss"],
             weak_inputs=self._weak(given),
+            global_batch=self.job.global_batch,
         )
 
     def _weak(self, given: Given) -> tuple[Flag, ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from suanzhang.app.train_fits import FIT_CONFIDENCE, Surely
+from suanzhang.app.train_input import busy_batch
 from suanzhang.app.train_model import Packed, estimate_packed, pack
 from suanzhang.app.train_search import Searched, chip_counts, default_axes, search_layouts
 from suanzhang.app.train_spread import RunSpread, goodput_interval, interval_factors, memory_factors
@@ -69,6 +70,7 @@ def option_of(
         goodput_fraction_interval=goodput,
         memory_bytes_interval=memory_factors(chip, job, stack, estimate.chips, estimate).scaled(estimate.memory_bytes),
         cost_interval=None if cost is None else in_days.scaled(cost.amount / days),
+        global_batch=job.global_batch,
     )
 
 
@@ -79,7 +81,7 @@ def inverse_of(factors: Interval, value: float) -> Interval:
 
 def train_options(
     job: TrainJob, chip: ChipSpec, counts: tuple[int, ...], stack: TrainStack | None = None, offload: bool = False,
-    confidence: float | None = None,
+    confidence: float | None = None, *, assumed_batch: bool = False,
 ) -> tuple[TrainOption, ...]:  # fmt: skip
     """The best way to run a job on each number of chips, for a plan that prices them.
 
@@ -90,6 +92,7 @@ def train_options(
         stack: generation of software; that of the job's start when left out.
         offload: optimizer states and activations may live in host memory.
         confidence: share of cases in which a layout must fit; the usual one when left out.
+        assumed_batch: nobody gave the global batch of the job: it grows with each number of chips (:func:`busy_batch`).
 
     Returns:
         One option per count that has a feasible layout; a count without one is left out.
@@ -98,15 +101,37 @@ def train_options(
         OutOfDomain: the chip lacks the arithmetic that the job asks for.
     """
     stack = stack or stack_for(job, "", chip)
-    packed = pack(job, chip, stack)
-    options = []
-    for count in counts:
-        searched = search(
-            packed, job, chip, stack, count, offload, confidence=FIT_CONFIDENCE if confidence is None else confidence
-        )
-        if searched.layouts:
-            options.append(option_of(job, chip, stack, estimate_packed(packed, searched.layouts[0], chip)))
-    return tuple(options)
+    sure = FIT_CONFIDENCE if confidence is None else confidence
+
+    def best(own: TrainJob, count: int) -> TrainOption | None:
+        packed = pack(own, chip, stack)
+        searched = search(packed, own, chip, stack, count, offload, confidence=sure)
+        return option_of(own, chip, stack, estimate_packed(packed, searched.layouts[0], chip)) if searched.layouts else None
+
+    found = (_with_its_batch(job, chip, count, best) if assumed_batch else best(job, count) for count in counts)
+    return tuple(option for option in found if option is not None)
+
+
+def _with_its_batch(
+    job: TrainJob, chip: ChipSpec, count: int, best: Callable[[TrainJob, int], TrainOption | None]
+) -> TrainOption | None:
+    """The best option with the batch that is assumed on as many chips as it puts to work, which may be fewer than there are."""
+    while True:
+        own = on_fleet(job, chip, count)
+        option = best(own, count)
+        if option is None or on_fleet(job, chip, option.chips).global_batch == own.global_batch:
+            return option
+        count = option.chips
+
+
+def on_fleet(job: TrainJob, chip: ChipSpec, count: int) -> TrainJob:
+    """A job whose global batch nobody gave, with the one that is assumed on so many chips."""
+    return replace(job, global_batch=busy_batch(job.model, job.seq_len, [(chip, count)]))
+
+
+def as_sized(job: TrainJob, option: TrainOption) -> TrainJob:
+    """A job with the global batch that one of its options was sized with."""
+    return replace(job, global_batch=option.global_batch or job.global_batch)
 
 
 def stack_for(job: TrainJob, name: str, chip: ChipSpec | None = None) -> TrainStack:

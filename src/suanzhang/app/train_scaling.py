@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from suanzhang.app.header import header
-from suanzhang.app.train_input import default_batch, default_precision, memory_there, parse_chips
+from suanzhang.app.train_input import busy_batch, default_precision, memory_there, parse_chips
 from suanzhang.app.train_model import estimate_packed, pack
 from suanzhang.app.train_option import option_of, search, stack_for
 from suanzhang.app.train_scaling_spread import LAWS, LawSpread, spanned_row, spanned_size
@@ -195,7 +195,8 @@ def scaling(
     spread = next((one.spread for one in behind if one.chip.id == best.chip), LawSpread.of(None))
     return ScalingResult(
         header(seed), Money(money, currency, start) if money else None, best, tuple(rows), _sizes(best.flop, spread),
-        tuple(notes), ("chinchilla", "hoffmann2022", "besiroglu2024", "kaplan2020", "llama3"), weak_scaling(behind),
+        tuple(dict.fromkeys(notes)), ("chinchilla", "hoffmann2022", "besiroglu2024", "kaplan2020", "llama3"),
+        weak_scaling(behind),
     )  # fmt: skip
 
 
@@ -286,12 +287,12 @@ def _round_chips(chips: int, node: int) -> int:
     return int(chips // unit * unit)
 
 
-def batch_for(shape: ModelSpec, seq_len: int, chips: int) -> int:
-    """Sequences of a step near the usual ones that the odd factors of the number of chips divide."""
+def batch_for(shape: ModelSpec, seq_len: int, chip: ChipSpec, chips: int) -> int:
+    """Sequences of a step near those that are assumed on so many chips, divided by the odd factors of their number."""
     odd = chips
     while odd % 2 == 0:
         odd //= 2
-    usual = default_batch(shape, seq_len)
+    usual = busy_batch(shape, seq_len, [(chip, chips)])
     unit = odd * 32
     return max(1, round(usual / unit)) * unit if odd > 1 and unit <= 2 * usual else usual
 
@@ -343,7 +344,7 @@ def _of_chips(
 def _try(asked: _Asked, job: TrainJob, software: TrainStack, params: float, choice: _Choice) -> tuple[ScalingRow, Behind]:
     """The training of a model of so many parameters in all of the time."""
     shape = shape_for(params)
-    own = replace(job, model=shape, global_batch=batch_for(shape, job.seq_len, asked.chips))
+    own = replace(job, model=shape, global_batch=batch_for(shape, job.seq_len, asked.chip, asked.chips))
     packed = pack(own, asked.chip, software)
     searched = search(packed, own, asked.chip, software, asked.chips)
     if not searched.layouts:

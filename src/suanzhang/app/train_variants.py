@@ -8,7 +8,7 @@ from pathlib import Path
 from suanzhang.app.header import header
 from suanzhang.app.physics import physics
 from suanzhang.app.train_compare import Variant, compare_variants
-from suanzhang.app.train_input import default_precision, sizes_of, tokens_of
+from suanzhang.app.train_input import batch_words, default_precision, sizes_of, tokens_of
 from suanzhang.app.train_model import estimate_train
 from suanzhang.app.train_option import stack_for, train_options
 from suanzhang.app.train_spread import Errors, against, around, errors_of, interval_factors
@@ -70,7 +70,7 @@ def variants(
     if count < 1 or count > MOST_CHIPS:
         raise InputError(f"count: {count} chips", fix=f"give 1 to {MOST_CHIPS:,}")
     spec = model if isinstance(model, ModelSpec) else model_of(str(model))
-    seq, batch = sizes_of(spec, seq_len, global_batch)
+    seq, batch = sizes_of(spec, seq_len, global_batch, [(chip_of(name), count) for group in groups for name in group])
     amount = tokens_of(tokens, seq * batch)
     job = TrainJob(spec.id, spec, amount, seq, batch, precision, start=start)
     software = stack_for(job, stack, chip_of(groups[0][0]))
@@ -87,7 +87,7 @@ def variants(
             rows.append(_Pair(own, on_it, base, spec_of, found[0], variant, count, software, price).row())
             if variant.option:
                 runs.append((on_it, spec_of, variant.option))
-    notes = [] if global_batch else [f"global batch assumed: {job.global_batch} sequences"]
+    notes = [] if global_batch else [batch_words(spec, seq, batch)]
     notes += [] if stack else [f"software assumed: {software.title}"]
     for row in rows:
         notes.append(physics(chip_of(row.chip), row.precision, software.profile).note)

@@ -76,7 +76,7 @@ def useful_flop(one: SizedTraining, bought: BuyResult) -> float:
     option = one.options[0] if run is None else option_for(one, run)
     chip = find_chip(option.chip)
     peak = chip.peak(one.ask.precision or default_precision(chip))
-    steps = one.ask.tokens / (one.job.global_batch * one.job.seq_len)
+    steps = one.ask.tokens / ((option.global_batch or one.job.global_batch) * one.job.seq_len)
     return option.mfu * peak * option.chips * option.step_s * steps
 
 

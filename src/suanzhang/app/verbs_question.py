@@ -13,6 +13,7 @@ from suanzhang.app.plan_asks import World, resolve_world
 from suanzhang.app.plan_sizing import SizedTraining, size_ask, size_training
 from suanzhang.app.question import read_question
 from suanzhang.app.serve_verb import serve_service
+from suanzhang.app.train_fits import FIT_CONFIDENCE
 from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.catalog.stacks import serve_stack
 from suanzhang.errors import Infeasible, InputError, unknown_name
@@ -70,6 +71,7 @@ def train_question(
         stack=ask.stack, optimizer=ask.optimizer, deadline_s=ask.deadline_s, price_per_chip_h=price,
         currency=asked.currency, start=ask.start or asked.start, seed=seed or asked.seed, overlap=ask.overlap,
         routing=ask.routing, offload=ask.offload,
+        fit_confidence=FIT_CONFIDENCE if ask.fit_confidence is None else ask.fit_confidence,
     )  # fmt: skip
     return answered
 

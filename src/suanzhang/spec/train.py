@@ -81,6 +81,7 @@ class TrainOption:
         cost: chip-hours at a price; None without one.
         step_s_interval, mfu_interval, energy_j_interval, power_w_interval, goodput_fraction_interval, memory_bytes_interval,
             cost_interval: our uncertainty about them.
+        global_batch: sequences of one step, which grow with the chips where none are given.
     """
 
     chip: str
@@ -102,6 +103,7 @@ class TrainOption:
     goodput_fraction_interval: Interval | None = None
     memory_bytes_interval: Interval | None = None
     cost_interval: Interval | None = None
+    global_batch: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,7 @@ class MixedResult:
         gain_fraction_interval, apart_tokens_per_s_interval, mixing_loss_fraction_interval: our uncertainty about them; what is
             wrong for all pools alike cancels.
         weak_inputs: figures of grade unverified or assumed that weigh more than 5 % of the days of a pool on its own.
+        global_batch: sequences of one step, given or assumed.
     """
 
     header: Header
@@ -115,3 +116,4 @@ class MixedResult:
     apart_tokens_per_s_interval: Interval | None = None
     mixing_loss_fraction_interval: Interval | None = None
     weak_inputs: tuple[Flag, ...] = ()
+    global_batch: int = 0

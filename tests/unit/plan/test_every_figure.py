@@ -130,6 +130,7 @@ PLAN = {
     "PowerRow.limit_w": "a limit of the site",
     "PowerRow.tariff_per_kwh": "the tariff as it was given, by when chips work",
     "TrainOption.chips": _DECIDED,
+    "TrainOption.global_batch": _DECIDED,
     "FleetShare": _DECIDED,
     "ServicePlan.served": _DECIDED,
     "ChipsRow.chips": _DECIDED,

@@ -12,11 +12,14 @@ from suanzhang.app.plan_binding import binding_words
 from suanzhang.app.plan_flips import LONGEST_EFFECT, eight_bit_of, first_clause
 from suanzhang.app.plan_sizing import MOST_TIMES_THE_BEST, split_wasteful
 from suanzhang.catalog.chips import chip
+from suanzhang.catalog.models import model
 from suanzhang.errors import Infeasible, SolverError
 from suanzhang.report.text import print_report
 from suanzhang.report.views import report_of
 from suanzhang.spec.buy import Binding
+from suanzhang.spec.job import TrainJob
 from suanzhang.spec.plan import Flip, PlanResult
+from suanzhang.spec.question import TrainAsk
 
 LIMITS = (
     Binding("stock of a up to 2023-07", 30.0, "chips", 900.0, "stock"),
@@ -144,14 +147,16 @@ def test_a_change_that_cannot_be_solved_in_time_does_not_end_the_plan(answer: Pl
 
 
 def test_trainings_with_the_same_batches_are_one_line() -> None:
-    def sized(name: str, seq: int, batch: int | None = None) -> SimpleNamespace:
-        ask, job = SimpleNamespace(name=name, global_batch=batch), SimpleNamespace(global_batch=2048, seq_len=seq)
-        return SimpleNamespace(ask=ask, job=job)
+    def asked(name: str, seq: int, batch: int = 0) -> tuple[TrainAsk, TrainJob]:
+        shape = model("gpt3-175b")
+        ask = TrainAsk(name, shape.id, 3e11, global_batch=batch)
+        return ask, TrainJob(name, shape, 3e11, seq, batch or 2048)
 
-    lines = _batch_lines([sized("a", 2048), sized("b", 4096), sized("c", 2048), sized("d", 2048, 512)])  # type: ignore[list-item]
+    lines = _batch_lines([asked("a", 2048), asked("b", 4096), asked("c", 2048), asked("d", 2048, 512)])
     assert lines == [
         "trainings a, c are planned with batches of 2048 sequences of 2048 tokens",
-        "training b is planned with batches of 2048 sequences of 4096 tokens",
+        "training b is planned with batches of 2048 sequences of 4096 tokens, 2 times the usual for its size, "
+        "to keep that many chips busy",
     ]
 
 

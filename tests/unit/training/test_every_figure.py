@@ -23,6 +23,7 @@ TRAIN = {
     "TrainResult.global_batch": "given",
     "TrainResult.memory_bytes.usable": "a figure of the chip",
     "TrainOption.chips": "a choice among what was given",
+    "TrainOption.global_batch": "given, or a choice",
     "TrainResult.deadline_met_fraction": "what the interval itself says",
     "TrainResult.fits_fraction": "what the interval itself says",
     "TrainResult.riskier_fits_fraction": "what the interval itself says",
@@ -46,6 +47,7 @@ GOODPUT = {
 VARIANTS = {
     "VariantsResult.chips": "given",
     "TrainOption.chips": "given",
+    "TrainOption.global_batch": "given, or a choice",
     "VariantRow.peak_ratio": "figures of the catalog",
     "VariantRow.hbm_ratio": "figures of the catalog",
     "VariantRow.hbm_bandwidth_ratio": "figures of the catalog",
@@ -60,6 +62,7 @@ MIXED = {
     "MixedResult.layouts_evaluated": "a count of work done",
     "MixedResult.search_s": "a clock reading",
     "MixedResult.pruned": "counts of work done",
+    "MixedResult.global_batch": "given, or a choice",
     "MixedOption.chips": "a choice among what was given",
     "PoolShare.chips": "a choice among what was given",
     "PoolShare.layers": "a choice",

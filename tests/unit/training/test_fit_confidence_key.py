@@ -5,10 +5,12 @@ import pytest
 from suanzhang.app.plan_sizing import train_options_within
 from suanzhang.app.question import read_question
 from suanzhang.app.train_option import stack_for, train_options
+from suanzhang.app.verbs_question import train_question
 from suanzhang.catalog.chips import chip
 from suanzhang.catalog.models import model
 from suanzhang.errors import InputError
 from suanzhang.spec.job import TrainJob
+from suanzhang.spec.train import TrainResult
 
 ASKED = """
 currency: USD
@@ -41,3 +43,10 @@ def test_a_bolder_question_gets_the_faster_and_riskier_layout() -> None:
     assert bold.days < sure.days and bold.memory_bytes > sure.memory_bytes
     (first, *_) = train_options_within(job, kind, stack, 1, False, 0.0)
     assert first.days <= train_options(job, kind, (first.chips,), stack)[0].days
+
+
+def test_train_heeds_the_key_of_a_question() -> None:
+    chips = "h800-sxm-80:256"
+    sure, bold = (train_question(read_question(ASKED % share), chips=chips) for share in ("0.9", "0"))
+    assert isinstance(sure, TrainResult) and isinstance(bold, TrainResult)
+    assert bold.step_s < sure.step_s and bold.memory_bytes["total"] > sure.memory_bytes["total"]
