@@ -14,7 +14,14 @@ from suanzhang.app.explain_tree import asked, dotted, named, quoted
 from suanzhang.app.post_training import near_copies, passes_of, post_train
 from suanzhang.app.post_training_costs import cost_given, tensors_of
 from suanzhang.app.post_training_input import Asked, checked
-from suanzhang.app.post_training_sides import BLOCK, engine_of, estimated_rollout, frozen_bytes, job_of, packed_job
+from suanzhang.app.post_training_sides import (
+    engine_of,
+    estimated_rollout,
+    frozen_bytes,
+    job_of,
+    packed_job,
+    tuning_seq,
+)
 from suanzhang.app.serve_verb_answer import rent_per_chip_h
 from suanzhang.catalog.chips import chip as chip_of
 from suanzhang.perf.post_training import copy_s, dispatch_s, forward_pass_s, refit_s
@@ -98,8 +105,7 @@ class _Way:
         if spec is not None:
             job, layout = packed_job(self.ask, spec, layout)
         else:
-            seq = tune.seq_len if tune.packed else max(BLOCK, math.ceil(tune.example_max / BLOCK) * BLOCK)
-            job = job_of(self.ask, seq, tune.batch)
+            job = job_of(self.ask, tuning_seq(tune), tune.batch)
         return run_on(job, self.ask.chip, self.ask.stack, layout)
 
     def _forward(self) -> Node:

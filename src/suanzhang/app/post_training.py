@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from suanzhang.app.header import header
 from suanzhang.app.physics import operator_args
 from suanzhang.app.post_training_costs import copy_span, tensors_of
 from suanzhang.app.post_training_input import Asked, checked
-from suanzhang.app.post_training_sides import BLOCK, Rollout, Side, job_of, longest, rollouts, term_of, training_side
+from suanzhang.app.post_training_sides import Rollout, Side, job_of, longest, rollouts, term_of, training_sides, tuning_seq
 from suanzhang.app.post_training_spread import spanned, spread_of, utilisation_of, weak_post_training, whole_run
 from suanzhang.app.serve_verb_answer import rent_per_chip_h
+from suanzhang.app.train_fits import FIT_CONFIDENCE, Riskier, sure_words
 from suanzhang.app.train_input import memory_there
 from suanzhang.app.train_model import describe
 from suanzhang.app.train_spread import RunSpread, around
@@ -83,10 +85,27 @@ def _swap(asked: Asked, side: Side) -> float:
 
 
 def _colocated(asked: Asked, spec: RolloutSpec) -> list[PostOption]:
-    side = rl_side(asked, asked.chips, spec)
-    if side is None:
+    sides = rl_sides(asked, asked.chips, spec)
+    if not sides:
         return []
-    return [colocated(asked, spec, side, rollout) for rollout in rollouts(asked, asked.chips, spec, apart=False)]
+    found = rollouts(asked, asked.chips, spec, apart=False)
+    return [_surest(asked, sides, [colocated(asked, spec, side, one) for side in sides]) for one in found]
+
+
+def _surest(asked: Asked, sides: list[Side], options: list[PostOption]) -> PostOption:
+    """The fastest way that fits surely enough, with what a faster one that fits less surely would save."""
+    options = [replace(option, fits_fraction=side.fits_fraction) for option, side in zip(options, sides, strict=True)]
+    fastest = min(options, key=lambda option: option.step_s)
+    sure = [option for option in options if option.fits_fraction >= asked.fit_confidence]
+    best = min(sure, key=lambda option: option.step_s) if sure else max(options, key=lambda option: option.fits_fraction)
+    if best is fastest:
+        return best
+    return replace(
+        best,
+        riskier_layout=fastest.layout,
+        riskier_gain_fraction=1.0 - fastest.step_s / best.step_s,
+        riskier_fits_fraction=fastest.fits_fraction,
+    )
 
 
 def colocated(asked: Asked, spec: RolloutSpec, side: Side, rollout: Rollout) -> PostOption:
@@ -105,10 +124,11 @@ def colocated(asked: Asked, spec: RolloutSpec, side: Side, rollout: Rollout) -> 
 def _apart(asked: Asked, spec: RolloutSpec) -> list[PostOption]:
     options = []
     for there in _splits(asked):
-        side = rl_side(asked, asked.chips - there, spec)
-        if side is None:
+        sides = rl_sides(asked, asked.chips - there, spec)
+        if not sides:
             continue
-        options += [apart(asked, spec, side, one, there) for one in rollouts(asked, there, spec, apart=True)[:1]]
+        for rollout in rollouts(asked, there, spec, apart=True)[:1]:
+            options.append(_surest(asked, sides, [apart(asked, spec, side, rollout, there) for side in sides]))
     return options
 
 
@@ -134,16 +154,16 @@ def _splits(asked: Asked) -> list[int]:
     return sorted(count for count in counts if 0 < count < asked.chips)
 
 
-def rl_side(asked: Asked, chips: int, spec: RolloutSpec) -> Side | None:
-    """The training side of reinforcement learning on some chips; None when nothing fits."""
+def rl_sides(asked: Asked, chips: int, spec: RolloutSpec) -> list[Side]:
+    """The training sides of reinforcement learning that fit some chips."""
     job = job_of(asked, longest(spec), spec.train_batch)
-    return training_side(asked, chips, job, math.ceil(spec.responses / spec.train_batch))
+    return training_sides(asked, chips, job, math.ceil(spec.responses / spec.train_batch))
 
 
 def _tuning(asked: Asked) -> tuple[list[PostOption], float, float]:
     """Supervised or preference tuning: options, steps of the run, tokens of a step."""
     tune = asked.tuning
-    seq = tune.seq_len if tune.packed else max(BLOCK, math.ceil(tune.example_max / BLOCK) * BLOCK)
+    seq = tuning_seq(tune)
     per_sequence = seq / tune.example_tokens if tune.packed else 1.0
     examples = tune.examples * tune.epochs * (2.0 if asked.method == "dpo" else 1.0)
     steps = examples / per_sequence / tune.batch
@@ -151,16 +171,24 @@ def _tuning(asked: Asked) -> tuple[list[PostOption], float, float]:
         raise InputError(
             f"examples: {tune.examples:,g} are less than one step of {tune.batch} sequences", fix="give more, such as 100K"
         )
-    side = training_side(asked, asked.chips, job_of(asked, seq, tune.batch), 1)
-    if side is None:
+    sides = training_sides(asked, asked.chips, job_of(asked, seq, tune.batch), 1)
+    if not sides:
         return [], steps, 0.0
+    return (
+        [_surest(asked, sides, [_tuned(asked, side) for side in sides])],
+        steps,
+        tune.batch * per_sequence * tune.example_tokens,
+    )
+
+
+def _tuned(asked: Asked, side: Side) -> PostOption:
+    """One step of tuning."""
     terms = [term_of("training of the policy", side.step_s)]
     if asked.reference:
         terms.insert(0, term_of("log-probabilities of the reference", side.forward_s))
         terms += [term_of("reference from the host and back", side.fetch_s)] if side.fetch_s else []
     total = sum(term.value for term in terms)
-    option = PostOption("training", asked.chips, 0, side.layout, None, total, tuple(terms), (), side.memory_bytes)
-    return [option], steps, tune.batch * per_sequence * tune.example_tokens
+    return PostOption("training", asked.chips, 0, side.layout, None, total, tuple(terms), (), side.memory_bytes)
 
 
 def post_train(
@@ -199,6 +227,7 @@ def post_train(
     price_per_chip_h: float | None = None,
     currency: str = "USD",
     seed: int = 0,
+    fit_confidence: float = FIT_CONFIDENCE,
 ) -> PostResult:
     """What a post-training takes: step, days, chip-hours and money, in the best way found.
 
@@ -223,6 +252,8 @@ def post_train(
         price_per_chip_h: money per chip and hour; the newest rent of the catalog when left out.
         currency: of the price.
         seed: of the lengths of answers.
+        fit_confidence: share of the cases of the interval of its memory in which a training layout that is searched must fit; a
+            faster one that fits less surely is named beside it.
 
     Raises:
         InputError: something given cannot be used.
@@ -232,7 +263,7 @@ def post_train(
         model, chips, method, adapters, lora_rank, prompts, group, prompt_tokens, response_tokens, response_max, train_batch,
         reference, reward_model, placement, rollout_chips, rollout_layout, layout, examples, example_tokens, example_max,
         epochs, seq_len, packed, batch, precision, stack, engine, engine_memory, in_flight,
-        environment_s, seed,
+        environment_s, seed, fit_confidence,
     )  # fmt: skip
     if asked.rollout is None:
         options, count, tokens = _tuning(asked)
@@ -316,4 +347,14 @@ def _notes(asked: Asked, best: PostOption, price: Money | None) -> tuple[str, ..
         notes.append("the reference rests in host memory and comes once a step")
     if price is None:
         notes.append(f"no rent of {asked.chip.name} is known: no cost")
-    return (*notes, f"training layout {describe(best.layout)}")
+    return (*notes, f"training layout {describe(best.layout)}", *_surely(asked, best))
+
+
+def _surely(asked: Asked, best: PostOption) -> tuple[str, ...]:
+    """How surely the training fits, where its layout was searched."""
+    if asked.layout is not None:
+        return ()
+    faster = None
+    if best.riskier_layout is not None and best.riskier_gain_fraction > 0.0:
+        faster = Riskier(describe(best.riskier_layout), best.riskier_gain_fraction, best.riskier_fits_fraction)
+    return sure_words(best.fits_fraction, asked.fit_confidence, faster)

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from suanzhang.app.post_training import apart, colocated, post_train, rl_side
+from suanzhang.app.post_training import apart, colocated, post_train, rl_sides
 from suanzhang.app.post_training_input import Asked, checked
 from suanzhang.app.post_training_record import RlRun, asked_of
 from suanzhang.app.post_training_sides import Rollout, Side, fetched, rollouts
@@ -63,8 +63,8 @@ def prepared(run: RlRun) -> Prepared:
     given = {**{name: usual[name] for name in inspect.signature(checked).parameters}, **asked_of(run)}
     asked = checked(**given)
     spec, there = asked.rollout, run.rollout_chips
-    side = rl_side(asked, run.chips - there, spec) if spec else None
-    if spec is None or side is None:
+    sides = rl_sides(asked, run.chips - there, spec) if spec else []
+    if spec is None or not sides:
         raise InputError(f"{run.id} does not fit", fix="check its layout")
 
     @functools.cache
@@ -72,7 +72,7 @@ def prepared(run: RlRun) -> Prepared:
         costs = replace(asked.costs, spread_s=spread_s, token_s=token_s)
         return rollouts(replace(asked, costs=costs), there or run.chips, spec, apart=there > 0)[0]
 
-    return Prepared(run, asked, spec, side, rollout)
+    return Prepared(run, asked, spec, sides[0], rollout)
 
 
 def fitted(runs: Sequence[Prepared]) -> RlCosts:

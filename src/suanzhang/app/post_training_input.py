@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from suanzhang.app.post_training_costs import rl_costs, untuned
 from suanzhang.app.serve_input import parse_serve_layout
+from suanzhang.app.train_fits import FIT_CONFIDENCE, check_confidence
 from suanzhang.app.train_input import complete_layout, default_precision, parse_chips, parse_layout
 from suanzhang.app.train_option import software_note
 from suanzhang.catalog import CATALOG_DATE
@@ -69,6 +70,7 @@ class Asked:
     notes: tuple[str, ...]
     costs: RlCosts
     engine_memory: float = 0.0
+    fit_confidence: float = FIT_CONFIDENCE
 
 
 def _choice(what: str, given: str, known: Sequence[str]) -> str:
@@ -125,7 +127,7 @@ def checked(
     prompt_tokens: float, response_tokens: float, response_max: float, train_batch: int, reference: bool, reward_model: str,
     placement: str, rollout_chips: int, rollout_layout: str, layout: str, examples: float | str, example_tokens: float,
     example_max: float, epochs: float, seq_len: int, packed: bool, batch: int, precision: str, stack: str, engine: str,
-    engine_memory: float, in_flight: int, environment_s: float, seed: int,
+    engine_memory: float, in_flight: int, environment_s: float, seed: int, fit_confidence: float = FIT_CONFIDENCE,
 ) -> Asked:  # fmt: skip
     """A post-training from the values of :func:`suanzhang.app.post_training.post_train`.
 
@@ -187,5 +189,5 @@ def checked(
         reference=reference if method != "sft" else False, rollout=rollout, tuning=tuning, placement=placement,
         rollout_chips=rollout_chips, rollout_layout=parse_serve_layout(rollout_layout) if rollout_layout else None,
         layout=_layout(layout, count - rollout_chips, software), seed=seed, notes=tuple(notes), costs=rl_costs(),
-        engine_memory=engine_memory,
+        engine_memory=engine_memory, fit_confidence=check_confidence(fit_confidence),
     )  # fmt: skip

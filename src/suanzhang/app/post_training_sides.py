@@ -9,13 +9,16 @@ from typing import Literal
 import numpy as np
 
 from suanzhang.app.post_training_costs import sampling_engine
-from suanzhang.app.post_training_input import Asked
+from suanzhang.app.post_training_input import Asked, Tuning
 from suanzhang.app.post_training_lengths import bins, lengths
 from suanzhang.app.serve_estimate import estimate_serve
 from suanzhang.app.serve_sim import table_and_settings
 from suanzhang.app.serve_size import serve_layouts
+from suanzhang.app.train_deadline import chance_below
+from suanzhang.app.train_input import usable_bytes
 from suanzhang.app.train_model import estimate_train, pack
-from suanzhang.app.train_search import chip_counts, default_axes, search_layouts
+from suanzhang.app.train_option import search
+from suanzhang.app.train_spread import memory_factors
 from suanzhang.errors import InputError, PlannerError
 from suanzhang.perf.post_training import copy_s, forward_pass_s
 from suanzhang.perf.training.args import StepTerms
@@ -52,6 +55,7 @@ class Side:
         memory_bytes: of the fullest chip, with the frozen reference where that fits beside the training.
         fetch_s: time to bring the reference from host memory and take the weights back, once a step; 0 where it fits.
         micro_batches: of one data rank in one optimizer step.
+        fits_fraction: share of the cases of the interval of its memory in which it fits.
     """
 
     layout: TrainLayout
@@ -61,6 +65,7 @@ class Side:
     memory_bytes: float
     fetch_s: float
     micro_batches: float = 1.0
+    fits_fraction: float = 1.0
 
     @property
     def step_s(self) -> float:
@@ -92,6 +97,11 @@ def job_of(asked: Asked, seq: int, batch: int) -> TrainJob:
     )
 
 
+def tuning_seq(tune: Tuning) -> int:
+    """Tokens of one sequence of tuning: those of a packed one, or of the longest example in whole blocks."""
+    return tune.seq_len if tune.packed else max(BLOCK, math.ceil(tune.example_max / BLOCK) * BLOCK)
+
+
 def frozen_bytes(asked: Asked, estimate: TrainEstimate) -> float:
     """Weights of a frozen reference on one training chip: none where adapters are switched off instead."""
     if not asked.reference or asked.adapters:
@@ -101,14 +111,27 @@ def frozen_bytes(asked: Asked, estimate: TrainEstimate) -> float:
 
 
 def training_layouts(asked: Asked, job: TrainJob, chips: int) -> tuple[TrainLayout, ...]:
-    """The layout that was given, or the fastest ones that fit."""
+    """The layout that was given, or the fastest ones that fit surely enough, and the fastest of all.
+
+    Of tuning with a frozen reference also the fastest ones that leave room for it.
+    """
     if asked.layout is not None:
         given = asked.layout
         cut = given.tp * given.pp * given.cp
         return () if chips % cut else (replace(given, dp=chips // cut),)
-    packed = pack(job, asked.chip, asked.stack)
-    axes = default_axes(job, asked.stack, chips, int(packed.run.domain))
-    return search_layouts(packed, job, axes, chip_counts(job, chips, axes), _KEEP).layouts
+    layouts = _searched(asked, job, asked.chip, chips)
+    if layouts and asked.rollout is None:
+        frozen = frozen_bytes(asked, estimate_train(job, asked.chip, layouts[0], asked.stack))
+        left = asked.chip.hbm_bytes * (1.0 - frozen / usable_bytes(asked.chip))
+        if 0.0 < left < asked.chip.hbm_bytes:
+            layouts += _searched(asked, job, replace(asked.chip, hbm_bytes=left), chips)
+    return tuple(dict.fromkeys(layouts))
+
+
+def _searched(asked: Asked, job: TrainJob, chip: ChipSpec, chips: int) -> tuple[TrainLayout, ...]:
+    """The fastest layouts that fit surely enough, and the fastest of all."""
+    found = search(pack(job, chip, asked.stack), job, chip, asked.stack, chips, confidence=asked.fit_confidence)
+    return (*found.layouts[:_KEEP], *((found.riskier,) if found.riskier else ()))
 
 
 def longest(spec: RolloutSpec) -> int:
@@ -140,8 +163,8 @@ def packed_job(asked: Asked, spec: RolloutSpec, layout: TrainLayout) -> tuple[Tr
     return job_of(asked, seq, count * each), replace(layout, micro_batch=each)
 
 
-def training_side(asked: Asked, chips: int, job: TrainJob, steps: int) -> Side | None:
-    """The fastest training layout, and where a frozen reference then lives; None when nothing fits.
+def training_sides(asked: Asked, chips: int, job: TrainJob, steps: int) -> list[Side]:
+    """Training layouts that fit, and where a frozen reference then lives; those of the shortest optimizer steps first.
 
     Args:
         asked: the post-training.
@@ -157,17 +180,24 @@ def training_side(asked: Asked, chips: int, job: TrainJob, steps: int) -> Side |
         except PlannerError:
             continue
         if estimate.fits and layout.chips == chips:
-            found.append(_side(asked, layout, estimate, steps, one.global_batch / laid.dp / laid.micro_batch))
-    return min(found, key=lambda side: side.step_s) if found else None
+            found.append(_side(asked, one, layout, estimate, steps, one.global_batch / laid.dp / laid.micro_batch))
+    return sorted(found, key=lambda side: side.step_s)
 
 
-def _side(asked: Asked, layout: TrainLayout, estimate: TrainEstimate, steps: int, micro_batches: float) -> Side:
+def _side(
+    asked: Asked, job: TrainJob, layout: TrainLayout, estimate: TrainEstimate, steps: int, micro_batches: float
+) -> Side:  # fmt: skip
     terms = StepTerms(*(term.value for term in estimate.terms))
     frozen = frozen_bytes(asked, estimate)
-    together = asked.rollout is None and estimate.memory_bytes + frozen <= asked.chip.hbm_bytes
+    factors = memory_factors(asked.chip, job, asked.stack, layout.chips, estimate)
+
+    def chance(memory_bytes: float) -> float:
+        return chance_below(factors.scaled(memory_bytes), usable_bytes(asked.chip))
+
+    together = asked.rollout is None and chance(estimate.memory_bytes + frozen) >= max(asked.fit_confidence, 0.5)
     memory = estimate.memory_bytes + (frozen if together else 0.0)
     moved = 0.0 if together else fetched(asked, estimate)
-    return Side(layout, estimate, forward_pass_s(terms), steps, memory, moved, micro_batches)
+    return Side(layout, estimate, forward_pass_s(terms), steps, memory, moved, micro_batches, chance(memory))
 
 
 def fetched(asked: Asked, estimate: TrainEstimate) -> float:

@@ -9,11 +9,11 @@ import numpy as np
 
 from suanzhang.app.post_training_input import Asked
 from suanzhang.app.post_training_record import framework
-from suanzhang.app.post_training_sides import BLOCK, estimated_rollout, job_of, packed_job
+from suanzhang.app.post_training_sides import BLOCK, estimated_rollout, job_of, packed_job, tuning_seq
 from suanzhang.app.spread import estimate_factors, inverse
 from suanzhang.app.train_model import estimate_train
 from suanzhang.app.train_option import option_of
-from suanzhang.app.train_spread import around, interval_factors
+from suanzhang.app.train_spread import around, interval_factors, memory_factors
 from suanzhang.errors import PlannerError
 from suanzhang.spec.draws import Floats, standard_normal, two_piece_lognormal
 from suanzhang.spec.job import TrainJob
@@ -29,9 +29,7 @@ _ROLLOUT = "rollout"
 
 def training_job(asked: Asked) -> TrainJob:
     """One optimizer step of tuning."""
-    tune = asked.tuning
-    seq = max(BLOCK, math.ceil(tune.seq_len / BLOCK) * BLOCK)
-    return job_of(asked, seq, tune.batch)
+    return job_of(asked, tuning_seq(asked.tuning), asked.tuning.batch)
 
 
 def trained(asked: Asked, layout: TrainLayout) -> tuple[TrainJob, TrainLayout]:
@@ -77,7 +75,7 @@ def spread_of(asked: Asked, option: PostOption) -> PostSpread:
         Each side errs by its own residuals, training and serving; what a framework loses errs once for both. Sides that run
         beside one another: the longer one, whichever that turns out to be, sets the step.
     """
-    job = trained(asked, option.layout)[0]
+    job, laid = trained(asked, option.layout)
     lost: Floats = np.ones(len(standard_normal("")))
     if option.rollout:
         lost = two_piece_lognormal(framework(), standard_normal("framework"))
@@ -87,8 +85,9 @@ def spread_of(asked: Asked, option: PostOption) -> PostSpread:
     if sampling is not None:
         factors = inverse(estimate_factors(*sampling, asked.model, asked.chip))
         found[_ROLLOUT] = lost * two_piece_lognormal(_beside(option, factors), standard_normal("rollout"))
-    memory = interval_factors(asked.chip, job, asked.stack, option.train_chips, None, "memory_bytes")
-    memory = Interval(min(memory.p05, 1.0), memory.p50, max(memory.p95, 1.0))
+    memory = memory_factors(
+        asked.chip, job, asked.stack, option.train_chips, estimate_train(job, asked.chip, laid, asked.stack)
+    )
     made = PostSpread(found, lost, memory)
     return replace(made, step=_step(option, made) / option.step_s)
 

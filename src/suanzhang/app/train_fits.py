@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from statistics import NormalDist
+from typing import NamedTuple
 
 from suanzhang.app.train_deadline import chance_below
 from suanzhang.app.train_input import usable_bytes
@@ -31,6 +32,14 @@ Scan = Callable[[float, int], Searched]
 """The layouts that fit a number of bytes, fastest first, so many of them."""
 
 
+class Riskier(NamedTuple):
+    """A faster way that fits less surely: its layout in words, share of the step that it saves, share of cases that it fits."""
+
+    name: str
+    gain_fraction: float
+    fits_fraction: float
+
+
 def check_confidence(confidence: float) -> float:
     """A share of the cases in which a layout must fit.
 
@@ -52,6 +61,36 @@ def needed_factor(factors: Interval, confidence: float) -> float:
     off = NormalDist().inv_cdf(min(max(confidence, 1e-9), 1.0 - 1e-9)) / Z95
     ratio = factors.p95 / factors.p50 if off > 0.0 else factors.p50 / factors.p05
     return float(factors.p50 * ratio**off)
+
+
+def sure_words(chance: float, confidence: float, faster: Riskier | None = None) -> tuple[str, ...]:
+    """What a reader must know of how surely what was searched fits, and of a faster way that fits less surely.
+
+    Args:
+        chance: share of the cases in which it fits.
+        confidence: share that was asked for.
+        faster: a faster way that fits in fewer of the cases.
+
+    Example:
+        >>> sure_words(0.95, 0.9, Riskier("tp=2", 0.04, 0.7))
+        ('tp=2 is 4.0 % faster, but fits in only 70 of 100 cases; searched layouts must fit in 90 (fit_confidence)',)
+    """
+    notes = []
+    if chance < confidence:
+        notes.append(
+            f"no layout fits in {_cases(confidence)}: this one, about as sure as any, fits in {100.0 * chance:.0f}; "
+            "recompute, offload or more chips make room"
+        )
+    if faster is not None:
+        notes.append(
+            f"{faster.name} is {100.0 * faster.gain_fraction:.1f} % faster, but fits in only {_cases(faster.fits_fraction)}; "
+            f"searched layouts must fit in {100.0 * confidence:.0f} (fit_confidence)"
+        )
+    return tuple(notes)
+
+
+def _cases(share: float) -> str:
+    return f"{100.0 * share:.0f} of 100 cases"
 
 
 class Surely:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from suanzhang.app.train_counts import Bounds, fewest, grid, halvings, value_of
 from suanzhang.app.train_deadline import chance_below
-from suanzhang.app.train_fits import FIT_CONFIDENCE
+from suanzhang.app.train_fits import FIT_CONFIDENCE, Riskier, sure_words
 from suanzhang.app.train_input import check_chunks, check_recompute, complete_layout, memory_there, parse_layout, usable_bytes
 from suanzhang.app.train_model import Packed, check_layout, describe, estimate_packed, pack
 from suanzhang.app.train_option import option_of, search
@@ -73,23 +73,11 @@ def surely(best: Pool, confidence: float) -> tuple[str, ...]:
         return ()
     span = best.option.memory_bytes_interval
     chance = chance_below(span, usable_bytes(best.chip)) if span else 1.0
-    notes = []
-    if chance < confidence:
-        notes.append(
-            f"no layout fits in {_cases(confidence)}: this one, about as sure as any, fits in {100.0 * chance:.0f}; "
-            "recompute, offload or more chips make room"
-        )
+    faster = None
     if best.riskier is not None:
         gain = 1.0 - best.riskier.step_s / best.option.step_s
-        notes.append(
-            f"{describe(best.riskier.layout)} is {100.0 * gain:.1f} % faster, but fits in only "
-            f"{_cases(searched.riskier_fits_fraction)}; searched layouts must fit in {100.0 * confidence:.0f} (fit_confidence)"
-        )
-    return tuple(notes)
-
-
-def _cases(share: float) -> str:
-    return f"{100.0 * share:.0f} of 100 cases"
+        faster = Riskier(describe(best.riskier.layout), gain, searched.riskier_fits_fraction)
+    return sure_words(chance, confidence, faster)
 
 
 def over_counts(ask: Ask, most: int, bounds: Bounds, objective: str) -> list[Pool]:

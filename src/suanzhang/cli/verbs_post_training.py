@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from suanzhang.cli.faces import Call
-from suanzhang.cli.verbs import Currency, Layout, Model, Price, Seed, Stack, needed, positive
+from suanzhang.cli.verbs import Currency, Layout, Model, Price, Seed, Stack, alone, needed, positive
 
 
 def post_train(
@@ -49,6 +49,10 @@ def post_train(
     environment_s: Annotated[
         float, typer.Option("--environment-s", min=0.0, help="Seconds of an environment or scoring after a step's answers.")
     ] = 0.0,
+    fit_confidence: Annotated[
+        float | None,
+        typer.Option("--fit-confidence", min=0.0, max=0.99, help="Share of cases in which a searched layout must fit; 0.9."),
+    ] = None,
     price_per_chip_h: Price = "",
     currency: Currency = "USD",
     seed: Seed = 0,
@@ -80,4 +84,7 @@ def post_train(
         "examples": positive(examples, "count", "--examples"), "precision": precision, "stack": stack, "engine": engine,
         "price_per_chip_h": positive(price_per_chip_h, "count", "--price-per-chip-h"),
     }  # fmt: skip
+    if fit_confidence is not None:
+        alone({"--layout": layout}, "post-train", "--fit-confidence")
+        named["fit_confidence"] = fit_confidence
     return Call("post_train", (model, chips), named, "searching placements")

@@ -75,7 +75,13 @@ def _run(result: PostResult) -> Facts:
             Fact("share of the chips' time at work", result.utilisation, "fraction", result.utilisation_interval),
             Fact("training", f"{best.train_chips} chips, {layout_words(best.layout)}", note=result.stack),
             *_rollout(result),
-            Fact("memory of the fullest training chip", best.memory_bytes, "B", best.memory_bytes_interval),
+            Fact(
+                "memory of the fullest training chip",
+                best.memory_bytes,
+                "B",
+                best.memory_bytes_interval,
+                f"fits in {100.0 * best.fits_fraction:.0f} of 100 cases",
+            ),
         ),
     )
 

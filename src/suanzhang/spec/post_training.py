@@ -88,6 +88,10 @@ class PostOption:
         sides: time of the two sides when they run beside one another; empty otherwise.
         memory_bytes: memory of the fullest training chip, frozen copies included.
         step_s_interval, memory_bytes_interval: our uncertainty about them.
+        fits_fraction: share of the cases of the interval of the memory in which the training fits.
+        riskier_layout: of a faster training that fits in fewer of the cases than asked; None when the fastest is sure enough.
+        riskier_gain_fraction: share of the step that it would save.
+        riskier_fits_fraction: share of the cases in which it fits.
     """
 
     placement: str
@@ -101,6 +105,10 @@ class PostOption:
     memory_bytes: float = 0.0
     step_s_interval: Interval | None = None
     memory_bytes_interval: Interval | None = None
+    fits_fraction: float = 1.0
+    riskier_layout: TrainLayout | None = None
+    riskier_gain_fraction: float = 0.0
+    riskier_fits_fraction: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

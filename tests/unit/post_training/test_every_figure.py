@@ -16,6 +16,9 @@ GIVEN = {
     "PostResult.evaluated": "a count of work done",
     "PostOption.train_chips": "a choice among what was given",
     "PostOption.rollout_chips": "a choice among what was given",
+    "PostOption.fits_fraction": "what the interval itself says",
+    "PostOption.riskier_gain_fraction": "of a way that is named only",
+    "PostOption.riskier_fits_fraction": "what the interval itself says",
     "Flag": "weights of figures, exact by the formulas",
 }
 TURNS = {**GIVEN, "PostResult.utilisation": "sides that take turns keep all chips busy"}
