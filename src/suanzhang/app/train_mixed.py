@@ -11,15 +11,18 @@ from pathlib import Path
 from suanzhang.app.header import header
 from suanzhang.app.physics import physics
 from suanzhang.app.train_asked import routing_note, with_overlap, with_routing
-from suanzhang.app.train_input import batch_words, optimizer_of, parse_chips, sizes_of, tokens_of
+from suanzhang.app.train_deadline import chance_below
+from suanzhang.app.train_fits import FIT_CONFIDENCE, Riskier, check_confidence, needed_factor, sure_words
+from suanzhang.app.train_input import batch_words, optimizer_of, sizes_of, tokens_of, usable_bytes
 from suanzhang.app.train_mixed_costs import CostCache, Links, PoolArgs
 from suanzhang.app.train_mixed_data import BatchSplit, Curve, across_s, best_batch_split
 from suanzhang.app.train_mixed_groups import NO_GAIN, Groups, GroupSearch, partitions
+from suanzhang.app.train_mixed_input import common_precision, parse_pools
 from suanzhang.app.train_mixed_pipeline import Means, Pipeline, best_pipeline
 from suanzhang.app.train_mixed_spread import Spread, comparison, pool_errors, spread
-from suanzhang.app.train_model import Packed, estimate_packed, estimate_train, pack
-from suanzhang.app.train_option import option_of, software_note, stack_for
-from suanzhang.app.train_spread import Errors, interval_factors
+from suanzhang.app.train_model import Packed, describe, estimate_packed, estimate_train, pack
+from suanzhang.app.train_option import option_of, search, software_note, stack_for
+from suanzhang.app.train_spread import Errors, interval_factors, memory_factors
 from suanzhang.app.train_weak import Given, weak_options
 from suanzhang.errors import Infeasible, InputError
 from suanzhang.perf.energy import chip_power_w, host_power_w
@@ -27,7 +30,6 @@ from suanzhang.perf.goodput import LLAMA3_FAILURES_PER_CHIP_DAY, RESTART_S, chec
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.job import TrainJob
 from suanzhang.spec.model import ModelSpec
-from suanzhang.spec.precision import canonical
 from suanzhang.spec.result import Interval, Term
 from suanzhang.spec.stack import TrainStack
 from suanzhang.spec.train_mixed import MixedOption, MixedResult, PoolShare, Way
@@ -38,45 +40,8 @@ BETWEEN_BYTES_PER_S = 50e9
 """Link between two zones when none is given: 400 Gbit/s in each direction, as one long-distance wave carries today."""
 BETWEEN_S = 1e-3
 """Time of an empty message between two zones when none is given: about a hundred kilometres of fibre and two routers."""
-MOST_POOLS = 4
-_HALF = {"bf16": "fp16"}
-
-
-def parse_pools(text: str) -> tuple[tuple[str, int, str], ...]:
-    """``"CHIP:N[@ZONE]+CHIP:N[@ZONE]"`` as chip, count and zone; a pool without a zone has one of its own.
-
-    Raises:
-        InputError: fewer than two pools, too many, or one that cannot be read.
-    """
-    parts = [part.strip() for part in text.split("+")]
-    if not 2 <= len(parts) <= MOST_POOLS:
-        raise InputError(
-            f"chips: {len(parts)} pools", fix=f"join two to {MOST_POOLS} with +, as a100-sxm-80:256+v100-sxm2-32:256"
-        )
-    found = []
-    for number, part in enumerate(parts):
-        kind, at, zone = part.partition("@")
-        if "," in kind or (at and not zone.strip()):
-            raise InputError(f"chips: cannot read {part!r}", fix="write CHIP:COUNT or CHIP:COUNT@ZONE, joined by +")
-        name, count = parse_chips(kind)[0]
-        found.append((name, count, zone.strip() or f"zone {number + 1}"))
-    return tuple(found)
-
-
-def common_precision(chips: list[ChipSpec], asked: str) -> tuple[str, tuple[str, ...]]:
-    """The arithmetic that all chips have, and what had to give way for it."""
-    wanted = canonical(asked) if asked else "bf16"
-    lacking = [chip.name for chip in chips if not chip.has(wanted)]
-    if not lacking:
-        return wanted, ()
-    half = _HALF.get(wanted, "fp16")
-    still = [chip.name for chip in chips if half not in chip.peak_flop_per_s]
-    if wanted != "bf16" or still:
-        raise InputError(
-            f"{' and '.join(still or lacking)} has no {half if still else wanted} arithmetic",
-            fix="choose a precision that all pools have, or leave that pool out",
-        )
-    return half, (f"{' and '.join(lacking)} has no {wanted} arithmetic: the whole job runs in {half}, with loss scaling",)
+_SLACK = 1.0001
+"""By how much more a pool's memory is kept free, so that rounding does not count as a risk."""
 
 
 def train_mixed(
@@ -94,6 +59,7 @@ def train_mixed(
     start: str = "",
     overlap: str = "",
     routing: str = "",
+    fit_confidence: float = FIT_CONFIDENCE,
     seed: int = 0,
 ) -> MixedResult:
     """Plan one training over pools of unlike chips, and compare it with keeping the pools apart.
@@ -104,7 +70,7 @@ def train_mixed(
         chips: ``"CHIP:N+CHIP:N"``; ``@ZONE`` after a count puts pools of the same zone onto one network.
         between_bytes_per_s: rate of the link between zones, one direction, shared by all.
         between_s: time of an empty message between zones.
-        global_batch, seq_len, precision, stack, optimizer, start, overlap, routing, seed: as in ``train``.
+        global_batch, seq_len, precision, stack, optimizer, start, overlap, routing, fit_confidence, seed: as in ``train``.
 
     Raises:
         InputError: something given cannot be used.
@@ -115,7 +81,7 @@ def train_mixed(
 
     if between_bytes_per_s <= 0.0 or between_s < 0.0:
         raise InputError("between: the link needs a rate above zero", fix="write for example 50 GB/s and 1 ms")
-    optimizer = optimizer_of(optimizer)
+    optimizer, confidence = optimizer_of(optimizer), check_confidence(fit_confidence)
     asked = parse_pools(chips)
     kinds = [chip_of(name) for name, _, _ in asked]
     spec = model if isinstance(model, ModelSpec) else model_of(str(model))
@@ -128,7 +94,10 @@ def train_mixed(
     notes += () if global_batch else (batch_words(spec, seq, batch),)
     notes += () if stack else (software_note(software, start, kinds[0]),)
     notes += routing_note(job)
-    search = _Search(job, software, kinds, asked, Links(between_bytes_per_s, between_s))
+    question = job, software, kinds, asked, Links(between_bytes_per_s, between_s)
+    search = _Search(*question)
+    if any(one.option.fits_fraction < confidence for one in search.ways):
+        search = _Search(*question, confidence, search)
     return search.result(notes, seed, Given(bool(global_batch), bool(seq_len)))
 
 
@@ -137,19 +106,32 @@ def _key(pools: tuple[PoolArgs, ...]) -> tuple[tuple[int, int], ...]:
 
 
 class _Search:
-    """One question, all ways to answer it."""
+    """One question, all ways to answer it.
+
+    Model:
+        Where a way that just fits is not sure enough, all is searched again with the memory of each pool smaller by what its
+        prediction may be off; the ways that fit less surely are then left out, unless there are no others.
+
+    Args:
+        job, stack, kinds, asked, links: the question.
+        confidence: share of the cases of the interval of its memory in which each pool must fit; 0 for predicted memory.
+        before: the search by predicted memory.
+    """
 
     def __init__(
-        self, job: TrainJob, stack: TrainStack, kinds: list[ChipSpec], asked: tuple[tuple[str, int, str], ...], links: Links
-    ) -> None:
+        self, job: TrainJob, stack: TrainStack, kinds: list[ChipSpec], asked: tuple[tuple[str, int, str], ...], links: Links,
+        confidence: float = 0.0, before: _Search | None = None,
+    ) -> None:  # fmt: skip
         self.job, self.stack, self.kinds, self.links = job, stack, kinds, links
         self.means = Means(stack.sequence_parallel, "pp" in stack.asked_overlap)
         self.pruned: Counter[str] = Counter()
         self.evaluated = 0
-        self.cache: CostCache = {}
+        self.cache: CostCache = before.cache if before else {}
+        self.confidence, self.before = confidence, before
         self.speeds: dict[tuple[tuple[int, int], ...], float] = {}
         self.halves: dict[tuple[int, int], Curve] = {}
         start = time.perf_counter()
+        self.memory = [self._memory(index, count) for index, (_, count, _) in enumerate(asked)]
         self.pools = tuple(PoolArgs(index, count, zone, self._pack(index, job)) for index, (_, count, zone) in enumerate(asked))
         self.curves = tuple(
             Curve(pool, job, stack, lambda other, index=pool.index: self._pack(index, other), self.pruned)  # type: ignore[misc]
@@ -164,21 +146,52 @@ class _Search:
         self._side_by_side()
         self.evaluated += sum(curve.evaluated for curve in self.curves)
         self.seconds = time.perf_counter() - start
+        if before is not None:
+            self._keep_sure(before)
+
+    @property
+    def ways(self) -> list[Spread]:
+        """All ways, the fastest first."""
+        return sorted([*self.mixed, *self.alone], key=lambda one: (one.option.step_s, one.option.chips, one.option.way))
+
+    def _keep_sure(self, before: _Search) -> None:
+        """Leave out ways that fit less surely than asked; all are kept where none fits surely enough."""
+        self.evaluated, self.seconds = self.evaluated + before.evaluated, self.seconds + before.seconds
+        alone, mixed = (
+            [one for one in ways if one.option.fits_fraction >= self.confidence] for ways in (self.alone, self.mixed)
+        )
+        self.alone, self.mixed = (alone, mixed) if alone or mixed else (before.alone, before.mixed)
+
+    def _memory(self, index: int, chips: int) -> Interval:
+        """Measured over predicted memory of a pool."""
+        found = interval_factors(self.kinds[index], self.job, self.stack, chips, None, "memory_bytes")
+        return Interval(min(found.p05, 1.0), found.p50, max(found.p95, 1.0))
 
     def _pack(self, index: int, job: TrainJob) -> Packed:
-        return pack(job, self.kinds[index], self.stack)
+        packed = pack(job, self.kinds[index], self.stack)
+        if not self.confidence:
+            return packed
+        room = packed.run.hbm_bytes / (_SLACK * needed_factor(self.memory[index], self.confidence))
+        return replace(packed, run=packed.run._replace(hbm_bytes=min(room, packed.run.hbm_bytes)))
 
     def _pool_errors(self, pool: PoolArgs) -> Errors:
         _, layout = self.curves[pool.index].at(self.job.global_batch)
         return pool_errors(self.job, self.kinds[pool.index], self.stack, pool.chips, layout)
 
     def _alone(self, pool: PoolArgs) -> Spread | None:
-        step, layout = self.curves[pool.index].at(self.job.global_batch)
-        if layout is None:
+        """A pool by itself, as ``train`` plans it."""
+        chip = self.kinds[pool.index]
+        packed = pack(self.job, chip, self.stack)
+        searched = search(packed, self.job, chip, self.stack, pool.chips, confidence=self.confidence)
+        self.evaluated += searched.evaluated
+        if not searched.layouts:
             return None
-        estimate = estimate_packed(pool.packed, layout, self.kinds[pool.index])
+        step, layout = searched.step_s[0], searched.layouts[0]
+        estimate = estimate_packed(packed, layout, chip)
         share = self._share(pool, int(self.job.model.layers), self.job.global_batch, layout, estimate.utilisation,
                             estimate.memory_bytes, layout.chips)  # fmt: skip
+        factors = memory_factors(chip, self.job, self.stack, layout.chips, estimate)
+        share = replace(share, memory_bytes_interval=factors.scaled(estimate.memory_bytes))
         return self._option("alone", (pool.index,), (share,), step, tuple((term.name, term.value) for term in estimate.terms))
 
     def _mix(self, pools: tuple[PoolArgs, ...]) -> None:
@@ -290,7 +303,10 @@ class _Search:
     def _share(
         self, pool: PoolArgs, layers: int, batch: int, layout: object, busy: float, memory: float, chips: int
     ) -> PoolShare:
-        return PoolShare(self.kinds[pool.index].id, chips, pool.zone, layers, batch, layout, min(1.0, busy), memory)  # type: ignore[arg-type]
+        return PoolShare(
+            self.kinds[pool.index].id, chips, pool.zone, layers, batch, layout, min(1.0, busy), memory,  # type: ignore[arg-type]
+            memory_bytes_interval=self.memory[pool.index].scaled(memory),
+        )  # fmt: skip
 
     def _option(
         self, way: Way, pools: tuple[int, ...], shares: tuple[PoolShare, ...], step: float, terms: tuple[tuple[str, float], ...]
@@ -305,16 +321,13 @@ class _Search:
         option = MixedOption(
             way, shares, chips, step, Interval(step, step, step), days, Interval(days, days, days),
             self.job.seq_len * self.job.global_batch / step, power, tuple(Term(name, value, "s") for name, value in terms),
+            fits_fraction=min(_chance(share, by_id[share.chip]) for share in shares),
         )  # fmt: skip
-        memory = [
-            interval_factors(by_id[share.chip], self.job, self.stack, share.chips, None, "memory_bytes") for share in shares
-        ]
-        memory = [Interval(min(found.p05, 1.0), found.p50, max(found.p95, 1.0)) for found in memory]
-        return spread(option, [self._errors[index] for index in pools], self.job.model.params, memory)
+        return spread(option, [self._errors[index] for index in pools], self.job.model.params)
 
     def result(self, notes: tuple[str, ...], seed: int, given: Given) -> MixedResult:
         """All ways, the fastest first."""
-        ways = sorted([*self.mixed, *self.alone], key=lambda one: (one.option.step_s, one.option.chips, one.option.way))
+        ways = self.ways
         options = [one.option for one in ways]
         if not options:
             raise Infeasible(
@@ -323,10 +336,13 @@ class _Search:
                 fix="use more chips, or chips with more memory",
             )
         best = options[0]
+        if best.fits_fraction < self.confidence:
+            best = max(options, key=lambda option: option.fits_fraction)
+        riskier = self.before.ways[0].option if self.before and self.before.ways[0].option.step_s < best.step_s else None
         alone = max((one.option.tokens_per_s for one in self.alone), default=0.0)
         apart = sum(one.option.tokens_per_s for one in self.alone)
         mixed = max((one.option.tokens_per_s for one in self.mixed), default=0.0)
-        spans = comparison(self.alone, self.mixed, ways[0])
+        spans = comparison(self.alone, self.mixed, ways[options.index(best)])
         return MixedResult(
             header=header(seed),
             model=self.job.model.id,
@@ -342,13 +358,14 @@ class _Search:
             layouts_evaluated=self.evaluated,
             search_s=self.seconds,
             pruned=dict(self.pruned),
-            warnings=(*notes, *self._idle(best), *self._notes()),
+            warnings=(*notes, *self._idle(best), *self._notes(), *self._surely(best, riskier)),
             sources=(self.stack.source, self.job.model.source),
             gain_fraction_interval=spans["gain"] if alone else None,
             apart_tokens_per_s_interval=spans["apart"],
             mixing_loss_fraction_interval=spans["loss"],
             weak_inputs=self._weak(given),
             global_batch=self.job.global_batch,
+            riskier=riskier,
         )
 
     def _weak(self, given: Given) -> tuple[Flag, ...]:
@@ -377,13 +394,31 @@ class _Search:
     def _notes(self) -> tuple[str, ...]:
         notes = [physics(kind, self.job.precision, self.stack.profile).note for kind in self.kinds]
         lone = {share.chip for one in self.alone for share in one.option.pools}
-        notes += [f"{kind.name}: no layout of its pool alone fits" for kind in self.kinds if kind.id not in lone]
+        short = {share.chip for one in (self.before.alone if self.before else ()) for share in one.option.pools} - lone
+        share = f" in {100.0 * self.confidence:.0f} of 100 cases"
+        notes += [
+            f"{kind.name}: no layout of its pool alone fits{share if kind.id in short else ''}"
+            for kind in self.kinds if kind.id not in lone
+        ]  # fmt: skip
         if len({pool.zone for pool in self.pools}) > 1:
             notes.append(
                 f"link between zones: {self.links.bytes_per_s / GIGA:.0f} GB/s each way, {self.links.latency_s * 1e3:.1f} ms"
             )
         notes.append("stages in pools of unlike chips do not interleave; gradients between pools hide behind nothing")
         return tuple(dict.fromkeys(notes))
+
+    def _surely(self, best: MixedOption, riskier: MixedOption | None) -> tuple[str, ...]:
+        """How surely the best way fits, and a faster one that fits less surely."""
+        if riskier is None:
+            return sure_words(best.fits_fraction, self.confidence)
+        parts = "; ".join(f"{share.chip} {describe(share.layout)}" for share in riskier.pools)
+        gain = 1.0 - riskier.step_s / best.step_s
+        return sure_words(best.fits_fraction, self.confidence, Riskier(parts, gain, riskier.fits_fraction))
+
+
+def _chance(share: PoolShare, chip: ChipSpec) -> float:
+    """Share of the cases of the interval of its memory in which a pool fits."""
+    return chance_below(share.memory_bytes_interval, usable_bytes(chip)) if share.memory_bytes_interval else 1.0
 
 
 def _power_w(chip: ChipSpec, share: PoolShare) -> float:

@@ -58,7 +58,7 @@ class Spread(NamedTuple):
     time: Floats
 
 
-def spread(option: MixedOption, errors: Sequence[Errors], params: float, memory: Sequence[Interval]) -> Spread:
+def spread(option: MixedOption, errors: Sequence[Errors], params: float) -> Spread:
     """An option with its intervals.
 
     Model:
@@ -69,7 +69,6 @@ def spread(option: MixedOption, errors: Sequence[Errors], params: float, memory:
         option: the option.
         errors: of each of its pools.
         params: parameters of the model.
-        memory: measured over predicted memory of each pool.
     """
     drawn = [one.draws() for one in errors]
     busy = [share.busy_fraction for share in option.pools]
@@ -79,9 +78,7 @@ def spread(option: MixedOption, errors: Sequence[Errors], params: float, memory:
         names = " ".join(f"{share.chip} {share.layers} {share.batch} {share.layout}" for share in option.pools)
         time = np.asarray(load) * np.exp(OWN["layout"] * standard_normal(names))
     run = RunSpread.of(time, goodput_interval(params, float(option.chips)))
-    pools = tuple(
-        _share(share, factor / time, amount) for share, factor, amount in zip(option.pools, drawn, memory, strict=True)
-    )
+    pools = tuple(_share(share, factor / time) for share, factor in zip(option.pools, drawn, strict=True))
     slowest = max(range(len(busy)), key=lambda index: busy[index])
     found = replace(
         option,
@@ -95,15 +92,11 @@ def spread(option: MixedOption, errors: Sequence[Errors], params: float, memory:
     return Spread(found, time)
 
 
-def _share(share: PoolShare, against: Floats, memory: Interval) -> PoolShare:
+def _share(share: PoolShare, against: Floats) -> PoolShare:
     work = share.busy_fraction * against
     idle = (1.0 - share.busy_fraction) * np.exp(width_of("traffic") * standard_normal("traffic"))
     busy = work / (work + idle)
-    return replace(
-        share,
-        busy_fraction_interval=around(share.busy_fraction, busy),
-        memory_bytes_interval=memory.scaled(share.memory_bytes),
-    )
+    return replace(share, busy_fraction_interval=around(share.busy_fraction, busy))
 
 
 def _term(term: Term, errors: Errors) -> Term:

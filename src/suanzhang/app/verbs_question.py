@@ -83,7 +83,7 @@ def _over_pools(ask: TrainAsk, asked: Question, chips: str, seed: int) -> MixedR
     found: MixedResult = suanzhang.train_mixed(
         ask.model, ask.tokens, chips, global_batch=ask.global_batch, seq_len=ask.seq_len, precision=ask.precision,
         stack=ask.stack, optimizer=ask.optimizer, start=ask.start or asked.start, overlap=ask.overlap, routing=ask.routing,
-        seed=seed or asked.seed,
+        seed=seed or asked.seed, fit_confidence=FIT_CONFIDENCE if ask.fit_confidence is None else ask.fit_confidence,
     )  # fmt: skip
     if ask.deadline_s is not None and found.best.days * DAY_S > ask.deadline_s:
         raise Infeasible(

@@ -205,7 +205,6 @@ def train(
             "--launch": launch,
             "--calibration": calibration,
             "--within": within,
-            "--fit-confidence": fit_confidence is not None,
         }
         alone(unused, "train", "mixed pools")
         pooled = {
@@ -215,6 +214,7 @@ def train(
             "optimizer": choose("optimizer", optimizer, ("adam", "adamw", "adam8bit", "adafactor", "muon", "sgd")),
             "start": start, "overlap": overlap, "routing": routing, "seed": seed or None,
         }  # fmt: skip
+        pooled |= {} if fit_confidence is None else {"fit_confidence": fit_confidence}
         return Call("train_mixed", (model, tokens, chips), pooled, "searching layouts over pools")
     alone({"--between": between, "--between-latency": between_latency}, "train", "one kind of chips")
     named = {

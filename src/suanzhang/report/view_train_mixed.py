@@ -60,6 +60,7 @@ def _run(result: MixedResult) -> Facts:
             result.mixing_loss_fraction_interval,
             "of the throughput of pools kept apart",
         ),
+        Fact("memory of every pool", f"fits in {100.0 * best.fits_fraction:.0f} of 100 cases"),
         Fact("precision", result.precision),
         Fact("software", result.stack),
         Fact("link between zones", result.between_bytes_per_s / GIGA, "GB/s", note="one direction, shared"),

@@ -56,6 +56,7 @@ class MixedOption:
         power_w: mean power of the chips and hosts.
         terms: named parts of the step [s].
         tokens_per_s_interval, power_w_interval: our uncertainty about them.
+        fits_fraction: share of the cases of the intervals of their memory in which all of its pools fit.
     """
 
     way: Way
@@ -70,6 +71,7 @@ class MixedOption:
     terms: tuple[Term, ...]
     tokens_per_s_interval: Interval | None = None
     power_w_interval: Interval | None = None
+    fits_fraction: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ class MixedResult:
             wrong for all pools alike cancels.
         weak_inputs: figures of grade unverified or assumed that weigh more than 5 % of the days of a pool on its own.
         global_batch: sequences of one step, given or assumed.
+        riskier: a faster way that fits in fewer of the cases than asked; None when the fastest fits surely enough.
     """
 
     header: Header
@@ -117,3 +120,4 @@ class MixedResult:
     mixing_loss_fraction_interval: Interval | None = None
     weak_inputs: tuple[Flag, ...] = ()
     global_batch: int = 0
+    riskier: MixedOption | None = None

@@ -64,6 +64,7 @@ MIXED = {
     "MixedResult.pruned": "counts of work done",
     "MixedResult.global_batch": "given, or a choice",
     "MixedOption.chips": "a choice among what was given",
+    "MixedOption.fits_fraction": "what the interval itself says",
     "PoolShare.chips": "a choice among what was given",
     "PoolShare.layers": "a choice",
     "PoolShare.batch": "a choice",

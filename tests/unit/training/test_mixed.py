@@ -7,9 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from suanzhang.app.train_mixed import parse_pools, train_mixed
+from suanzhang.app.question import read_question
+from suanzhang.app.train import train
+from suanzhang.app.train_mixed import train_mixed
 from suanzhang.app.train_mixed_costs import pool_costs
+from suanzhang.app.train_mixed_input import parse_pools
 from suanzhang.app.train_model import estimate_packed, pack
+from suanzhang.app.verbs_question import train_question
 from suanzhang.catalog.chips import chip
 from suanzhang.catalog.models import model
 from suanzhang.catalog.stacks import train_stack
@@ -18,6 +22,7 @@ from suanzhang.perf import mixed
 from suanzhang.report.views import report_of
 from suanzhang.spec.job import TrainJob
 from suanzhang.spec.layout import TrainLayout
+from suanzhang.spec.train_mixed import MixedResult
 
 POOLS = "a100-sxm-80:256+v100-sxm2-32:256"
 GIVEN = {"global_batch": 1536, "seq_len": 2048, "stack": "megatron-lm-2024"}
@@ -175,3 +180,38 @@ def test_a_faster_link_never_slows_the_groups() -> None:
         return min(option.step_s for option in result.options if option.way == "groups")
 
     assert step(200e9) <= step(50e9) * (1.0 + 1e-9)
+
+
+def test_every_pool_fits_as_surely_as_asked() -> None:
+    bold, sure = (train_mixed("gpt3-175b", "300B", POOLS, fit_confidence=share, **GIVEN) for share in (0.0, 0.9))
+    assert bold.best.fits_fraction < 0.9
+    assert all(option.fits_fraction >= 0.9 for option in sure.options)
+    assert sure.best.step_s > bold.best.step_s
+    assert sure.riskier is not None and sure.riskier.step_s == bold.best.step_s
+    assert any("faster, but fits in only" in note and "(fit_confidence)" in note for note in sure.warnings)
+    assert bold.riskier is None and not any("fit_confidence" in note for note in bold.warnings)
+
+
+def test_a_pool_alone_is_planned_as_train_plans_it() -> None:
+    found = train_mixed("gpt3-175b", "300B", POOLS, precision="fp16", **GIVEN)
+    for option in found.options:
+        if option.way == "alone":
+            share = option.pools[0]
+            one = train("gpt3-175b", "300B", f"{share.chip}:256", precision="fp16", **GIVEN)
+            assert (one.layout, one.step_s) == (share.layout, option.step_s)
+            assert one.fits_fraction == pytest.approx(option.fits_fraction)
+            assert one.memory_bytes["total_interval"] == share.memory_bytes_interval
+
+
+def test_pools_where_nothing_fits_surely_take_the_surest() -> None:
+    found = train_mixed("qwen2.5-7b", "1B", "h100-sxm-80:1@a+h100-sxm-80:1@a", global_batch=64, seq_len=4096)
+    assert found.best.fits_fraction == max(option.fits_fraction for option in found.options) < 0.9
+    assert any("no layout fits in 90 of 100 cases" in note for note in found.warnings)
+
+
+def test_a_question_over_pools_heeds_its_share() -> None:
+    text = "currency: USD\nstart: 2024-11\nmonths: 12\nmarket: us-2024-11\ntrain:\n  - {name: base, model: gpt3-175b, "
+    text += "tokens: 300B, global_batch: 1536, seq_len: 2048, stack: megatron-lm-2024, fit_confidence: %s}\n"
+    sure, bold = (train_question(read_question(text % share), chips=POOLS) for share in ("0.9", "0"))
+    assert isinstance(sure, MixedResult) and isinstance(bold, MixedResult)
+    assert bold.best.step_s < sure.best.step_s
