@@ -19,23 +19,24 @@ from suanzhang.spec.trust_plain import plain
 from suanzhang.units import MEGA, format_figure
 
 
-def audit(path: str | Path, *, claim: str = "", seed: int = 0) -> AuditResult:
+def audit(path: str | Path, *, claim: str = "", checks: str | Path = "", seed: int = 0) -> AuditResult:
     """Recompute every claim of a claims file, or some of them.
 
     Args:
         path: a claims file; docs/guides/audit.md describes it.
         claim: ids of the claims to recompute, with commas; the beginning of an id is enough. All when left out.
+        checks: a second claims file: a statement of the first that names no scenario takes that of the same id here.
         seed: of everything random.
 
     Raises:
         InputError: the file, a claim or the inputs of a scenario cannot be used.
     """
-    document, claims = read_claims(Path(path))
+    document, claims = read_claims(Path(path), Path(checks) if checks else None)
     rows = tuple(_row(one) for one in _chosen(claims, claim))
     count = Counter(row.verdict for row in rows)
     return AuditResult(
         header(seed), document, rows, count["consistent"], count["inconsistent"], count["not checkable"],
-        weak_inputs=_weak(rows), too_wide=count["too wide to judge"],
+        weak_inputs=_weak(rows), too_wide=sum(row.computed is not None and not row.decides for row in rows),
     )  # fmt: skip
 
 
@@ -67,7 +68,7 @@ def _row(claim: Claim) -> AuditRow:
     if claim.scenario is None or claim.stated_low is None or claim.stated_high is None:
         return AuditRow(
             claim.id, claim.says, claim.quantity, claim.unit, claim.relation, None, None, None, None, None, None,
-            "not checkable", claim.not_checkable,
+            "not checkable", claim.not_checkable, quote=claim.quote,
         )  # fmt: skip
     answer = _answer(claim.scenario, claim.id)
     computed, low, high = value_and_range(answer, claim.result_key, claim.id)
@@ -83,7 +84,7 @@ def _row(claim: Claim) -> AuditRow:
         claim.id, claim.says, claim.quantity, claim.unit, claim.relation, 0.5 * (claim.stated_low + claim.stated_high),
         claim.stated_low, claim.stated_high, computed, low, high, verdict,
         _explain(claim, (computed, low, high), verdict, words),
-        claim.scenario.verb, dict(claim.scenario.inputs), span, verdict != "too wide to judge", exact,
+        claim.scenario.verb, dict(claim.scenario.inputs), span, verdict != "not checkable", exact, claim.quote,
     )  # fmt: skip
 
 
@@ -123,8 +124,8 @@ def judge(claim: Claim, computed: float, low: float, high: float) -> Verdict:
 
     What a statement allows is its figure ("about"), all between its ends ("range"), or all on one side of it ("at_least",
     "at_most"). It is consistent where it allows a figure of our 90 % range, or where our value lies within its tolerance,
-    and else inconsistent. Where the range also holds figures against it, it is too wide to judge when its ends lie more
-    than :data:`WIDE` times apart, or, for a bound, when they lie on its two sides.
+    and else inconsistent. Where the range also holds figures against it, it is not checkable, since too wide to judge by, when
+    its ends lie more than :data:`WIDE` times apart, or, for a bound, when they lie on its two sides.
     """
     (least, most), (least_near, most_near) = _allowed(claim, 0.0), _allowed(claim, claim.tolerance)
     if least_near <= low and high <= most_near:
@@ -133,7 +134,7 @@ def judge(claim: Claim, computed: float, low: float, high: float) -> Verdict:
     if not near and (high < least or low > most):
         return "inconsistent"
     both_sides = claim.relation in ("at_least", "at_most") and low < high
-    return "too wide to judge" if both_sides or _far_apart(low, high) else "consistent"
+    return "not checkable" if both_sides or _far_apart(low, high) else "consistent"
 
 
 def _allowed(claim: Claim, tolerance: float) -> tuple[float, float]:
@@ -228,10 +229,11 @@ def _verdict_words(claim: Claim, found: tuple[float, float, float], verdict: Ver
     _, low, high = found
     if verdict == "inconsistent":
         return "They do not agree."
-    if verdict == "too wide to judge":
+    if verdict == "not checkable":
         if _far_apart(low, high):
-            return f"Our range is too wide to judge it: its ends lie more than {WIDE:.0f} times apart or on both sides of zero."
-        return "Our range is too wide to judge it: one end agrees, the other does not."
+            ends = f"its ends lie more than {WIDE:.0f} times apart or on both sides of zero"
+            return f"It cannot be checked, since our range is too wide: {ends}."
+        return "It cannot be checked, since our range is too wide: one end agrees, the other does not."
     least, most = _allowed(claim, 0.0)
     if high < least or low > most:
         return f"Both agree within the {100.0 * claim.tolerance:.0f} % that is allowed, though our range does not hold it."

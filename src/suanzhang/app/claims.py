@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from suanzhang.app.question import input_error
@@ -14,6 +15,12 @@ from suanzhang.app.yamlfile import read_document
 from suanzhang.errors import InputError
 from suanzhang.spec.audit import Claim, Scenario
 from suanzhang.units import parse_quantity
+
+CHECK = ("quantity", "stated", "scenario", "result_key")
+"""Keys that make a statement checkable; a statement without any of them is one that nobody has said how to check."""
+NO_SCENARIO = (
+    "The file names no scenario that would compute it: add one (`suanzhang audit --scenarios`), or give --checks FILE."
+)
 
 
 class _Part(BaseModel):
@@ -49,15 +56,16 @@ class ClaimModel(_Part):
     variants: list[dict[str, Any]] = Field(default_factory=list, description="Inputs that are as plausible.")
     not_checkable: str = Field("", description="Why nothing can be computed.")
     note: str = Field("", description="What a reader must know.")
+    quote: str = Field("", validation_alias=AliasChoices("quote", "zh"), description="The statement as it was made.")
+    system: str = Field("", description="What of a planner it concerns; for the reader of the file.")
 
     @model_validator(mode="after")
     def _whole(self) -> ClaimModel:
         if self.not_checkable and self.scenario is not None:
             raise _refuse(f"claim {self.id} has a scenario and a reason why it has none", "keep one of them")
-        if not self.not_checkable:
-            lacking = [name for name in ("quantity", "stated", "scenario", "result_key") if getattr(self, name) in (None, "")]
-            if lacking:
-                raise _refuse(f"claim {self.id} lacks {', '.join(lacking)}", "add them, or say why it is not_checkable")
+        lacking = [name for name in CHECK if getattr(self, name) in (None, "")]
+        if not self.not_checkable and 0 < len(lacking) < len(CHECK):
+            raise _refuse(f"claim {self.id} lacks {', '.join(lacking)}", "add them, or say why it is not_checkable")
         return self
 
 
@@ -76,12 +84,34 @@ def _refuse(message: str, fix: str) -> PydanticCustomError:
     return PydanticCustomError("refused", "{message}", {"message": message, "fix": fix})
 
 
-def read_claims(path: Path) -> tuple[str, tuple[Claim, ...]]:
+def read_claims(path: Path, checks: Path | None = None) -> tuple[str, tuple[Claim, ...]]:
     """The document named in a claims file, and its claims.
 
+    Args:
+        path: the file.
+        checks: a second file with scenarios: a statement without one takes that of the same id.
+
     Raises:
-        InputError: the file cannot be read or a key or value cannot be used; names the line.
+        InputError: a file cannot be read, a key or value cannot be used (names the line), or no id of ``checks`` fits.
     """
+    name, claims = _read(path)
+    if checks is None:
+        return name, claims
+    known = {claim.id: claim for claim in _read(checks)[1] if claim.scenario is not None or claim.not_checkable != NO_SCENARIO}
+    if not any(claim.id in known for claim in claims if claim.not_checkable == NO_SCENARIO):
+        raise InputError(
+            f"{checks.name}: has no scenario for a statement of {path.name} that lacks one",
+            fix="give both files the same ids, or leave --checks out",
+        )
+    return name, tuple(
+        replace(known[claim.id], says=claim.says, quote=claim.quote)
+        if claim.not_checkable == NO_SCENARIO and claim.id in known
+        else claim
+        for claim in claims
+    )
+
+
+def _read(path: Path) -> tuple[str, tuple[Claim, ...]]:
     document = read_document(path)
     if not isinstance(document.value, Mapping):
         raise InputError(f"{document.name}: is not a map of keys", fix="start with `document: ...` and `claims:`")
@@ -108,8 +138,9 @@ def _claim(part: ClaimModel) -> Claim:
         low = high = parse_quantity(part.stated, "count", f"{part.id}.stated")
     if low is not None and high is not None and low > high:
         raise InputError(f"{part.id}.stated: low {low:g} is above high {high:g}", fix="exchange them")
+    why = part.not_checkable or ("" if part.scenario else NO_SCENARIO)
     return Claim(
         part.id, part.says, part.quantity, low, high, part.unit, part.relation, part.tolerance,
         Scenario(part.scenario.verb, part.scenario.inputs) if part.scenario else None,
-        part.result_key, tuple(part.variants), part.not_checkable, part.note,
+        part.result_key, tuple(part.variants), why, part.note, part.quote,
     )  # fmt: skip

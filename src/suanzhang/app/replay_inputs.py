@@ -64,6 +64,7 @@ _FILES = frozenset(
         "file",
         "runs",
         "calibration",
+        "checks",
     )
 )
 """Arguments that may name a file by a plain text."""

@@ -59,6 +59,10 @@ def audit(
     claims: Annotated[Path | None, typer.Argument(metavar="CLAIMS", help="Claims file (YAML).")] = None,
     scenarios: Annotated[bool, typer.Option("--scenarios", help="List the scenarios with their inputs.")] = False,
     claim: Annotated[str, typer.Option("--claim", help="Ids of the claims to recompute, such as S08; all when left out.")] = "",
+    checks: Annotated[
+        Path | None,
+        typer.Option("--checks", help="Claims file with the scenarios of statements that name none, by the same ids."),
+    ] = None,
     seed: Seed = 0,
 ) -> Call | None:
     """Recompute the claims of a file."""
@@ -69,7 +73,7 @@ def audit(
         return None
     if claims is None:
         raise InputError("no claims file given", fix="try `suanzhang audit examples/gpu-rush-2023/claims.yaml`")
-    return Call("audit", (claims,), {"claim": claim, "seed": seed or None}, "recomputing claims")
+    return Call("audit", (claims,), {"claim": claim, "checks": checks, "seed": seed or None}, "recomputing claims")
 
 
 def backtest(

@@ -13,8 +13,8 @@ from suanzhang.units import MEGA
 def audit(result: AuditResult) -> Report:
     """One row for each claim, and the explanations below."""
     verdict = _verdict(result)
-    checked = tuple(row for row in result.claims if row.verdict != "not checkable")
-    rest = tuple(row for row in result.claims if row.verdict == "not checkable")
+    checked = tuple(row for row in result.claims if row.computed is not None)
+    rest = tuple(row for row in result.claims if row.computed is None)
     sections = (
         Section("Claims", (_table(checked),)),
         Section("Why", (Notes("Why", tuple(f"{row.id}: {row.explanation}" for row in checked)),)),
@@ -25,7 +25,7 @@ def audit(result: AuditResult) -> Report:
         ),
         Section(
             "What is said",
-            (Table("Statements", (Column("claim"), Column("says")), tuple((row.id, row.says) for row in result.claims)),),
+            (_statements(result.claims),),
             folded=True,
         ),
         Section(
@@ -42,15 +42,23 @@ def audit(result: AuditResult) -> Report:
     return Report(f"Claims of {result.document}", verdict, sections, main="Claims")
 
 
+def _statements(rows: tuple[AuditRow, ...]) -> Table:
+    """What is said, with its own words where the file quotes them."""
+    if any(row.quote for row in rows):
+        columns = (Column("claim"), Column("says"), Column("in its own words"))
+        return Table("Statements", columns, tuple((row.id, row.says, row.quote) for row in rows))
+    return Table("Statements", (Column("claim"), Column("says")), tuple((row.id, row.says) for row in rows))
+
+
 def _verdict(result: AuditResult) -> str:
     """The counts as one sentence."""
-    agree, against, rest = result.consistent, result.inconsistent, result.not_checkable
+    agree, against, wide = result.consistent, result.inconsistent, result.too_wide
+    rest = result.not_checkable - wide
     claims = "claim agrees" if agree == 1 else "claims agree"
     words = f"{agree or 'No'} {claims} with our computation"
     words += f", {against} {'does' if against == 1 else 'do'} not" if against else ""
-    words += f", {rest} {'holds' if rest == 1 else 'hold'} no quantity that can be checked" if rest else ""
-    if result.too_wide:
-        words += f". For {result.too_wide} our range is too wide to judge {'it' if result.too_wide == 1 else 'them'}"
+    words += f", {rest} cannot be checked" if rest else ""
+    words += f", for {wide} our range is too wide" if wide else ""
     return f"{words}."
 
 
@@ -58,8 +66,8 @@ def _counts(result: AuditResult) -> tuple[tuple[str, int], ...]:
     return (
         ("consistent", result.consistent),
         ("inconsistent", result.inconsistent),
-        ("too wide to judge", result.too_wide),
         ("not checkable", result.not_checkable),
+        ("of these with a range too wide to judge", result.too_wide),
     )
 
 

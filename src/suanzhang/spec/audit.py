@@ -10,7 +10,7 @@ from suanzhang.spec.result import Header, Interval, SourceUse
 from suanzhang.spec.trust import Flag
 
 Relation = Literal["about", "at_least", "at_most", "range"]
-Verdict = Literal["consistent", "inconsistent", "too wide to judge", "not checkable"]
+Verdict = Literal["consistent", "inconsistent", "not checkable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class Claim:
         variants: changes of the inputs that are as plausible; the interval spans all of them.
         not_checkable: why nothing can be computed; empty otherwise.
         note: what a reader must know.
+        quote: the statement as it was made, in its own language.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Claim:
     variants: tuple[Mapping[str, Any], ...] = ()
     not_checkable: str = ""
     note: str = ""
+    quote: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,9 @@ class AuditRow:
         inputs: inputs of the main scenario.
         verb: name of the scenario.
         computed_interval: ``low``, ``computed`` and ``high`` as an interval; None without, or for one exact value.
-        decides: whether the range is narrow enough to judge; false where the verdict is ``too wide to judge``.
+        decides: whether the range is narrow enough to judge; false where it is ``not checkable`` for that.
         exact: arithmetic over the stated figures alone, which has no error of ours; a range is then that of the variants.
+        quote: the statement as it was made, in its own language.
     """
 
     id: str
@@ -92,11 +95,17 @@ class AuditRow:
     computed_interval: Interval | None = None
     decides: bool = True
     exact: bool = False
+    quote: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditResult:
-    """The answer of ``audit``: the rows, and how many of them have each verdict."""
+    """The answer of ``audit``: the rows, and how many of them have each verdict.
+
+    Args:
+        consistent, inconsistent, not_checkable: how many rows have the verdict.
+        too_wide: how many of those not checkable were computed, with a range that is too wide to judge them by.
+    """
 
     header: Header
     document: str

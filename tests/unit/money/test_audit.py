@@ -89,21 +89,21 @@ def test_every_scenario_is_listed_with_inputs_and_answers():
         ("about", (100, 100), 90, 88, 95, "consistent"),
         ("about", (100, 100), 40, 30, 95, "inconsistent"),
         ("about", (100, 100), 130, 116, 150, "inconsistent"),
-        ("about", (100, 100), 60, 11, 140, "too wide to judge"),
-        ("about", (100, 100), 100, 0, 120, "too wide to judge"),
-        ("about", (1, 1), 0.5, -0.2, 2, "too wide to judge"),
+        ("about", (100, 100), 60, 11, 140, "not checkable"),
+        ("about", (100, 100), 100, 0, 120, "not checkable"),
+        ("about", (1, 1), 0.5, -0.2, 2, "not checkable"),
         ("at_least", (100, 100), 90, 86, 95, "consistent"),
         ("at_least", (100, 100), 1e5, 86, 1e9, "consistent"),
-        ("at_least", (2, 2), 1, 1, 2, "too wide to judge"),
+        ("at_least", (2, 2), 1, 1, 2, "not checkable"),
         ("at_least", (100, 100), 60, 50, 80, "inconsistent"),
-        ("at_most", (100, 100), 85, 27, 144, "too wide to judge"),
+        ("at_most", (100, 100), 85, 27, 144, "not checkable"),
         ("at_most", (100, 100), 114, 90, 114, "consistent"),
         ("at_most", (100, 100), 200, 116, 500, "inconsistent"),
         ("at_most", (12, 12), 336, 192, float("inf"), "inconsistent"),
         ("range", (20, 30), 35, 29, 40, "consistent"),
         ("range", (20, 30), 37, 36, 40, "inconsistent"),
         ("range", (20, 30), 12, 5, 16, "inconsistent"),
-        ("range", (0.2, 0.3), 0.29, 0.004, 1.16, "too wide to judge"),
+        ("range", (0.2, 0.3), 0.29, 0.004, 1.16, "not checkable"),
     ],
 )
 def test_verdicts(relation, stated, computed, low, high, verdict):
@@ -189,6 +189,44 @@ def test_a_file_of_ones_own(tmp_path):
     assert table.rows[1][6] == "million CNY"
 
 
+BARE = """
+document: an article
+claims:
+  - {id: a, says: It rose, zh: 涨了, system: prices}
+  - {id: z, says: Nobody knows}
+"""
+
+
+def test_statements_without_scenarios_are_listed_and_take_those_of_another_file(tmp_path):
+    path, checks = tmp_path / "bare.yaml", tmp_path / "claims.yaml"
+    path.write_text(BARE)
+    checks.write_text(CLAIMS)
+    alone = audit(path)
+    assert [row.verdict for row in alone.claims] == ["not checkable"] * 2
+    assert all("names no scenario" in row.explanation for row in alone.claims)
+    together = audit(path, checks=checks)
+    assert [(row.id, row.verdict) for row in together.claims] == [("a", "inconsistent"), ("z", "not checkable")]
+    assert together.claims[0].says == "It rose"
+    assert together.claims[0].quote == "涨了"
+    assert together.document == "an article"
+    checks.write_text(CLAIMS.replace("id: a", "id: q"))
+    with pytest.raises(InputError, match="has no scenario for a statement"):
+        audit(path, checks=checks)
+    path.write_text(BARE.replace("says: Nobody knows", "says: Nobody knows, stated: 3"))
+    with pytest.raises(InputError, match="claim z lacks quantity, scenario, result_key"):
+        audit(path)
+
+
+def test_a_range_too_wide_is_not_checkable_and_says_so(tmp_path):
+    path = tmp_path / "claims.yaml"
+    path.write_text(CLAIMS.replace("{id: a, says: s,", "{id: a, says: s, variants: [{to: 50001}],"))
+    row = audit(path).claims[0]
+    assert (row.verdict, row.decides) == ("not checkable", False)
+    assert row.computed == pytest.approx(1.0)
+    assert "our range is too wide" in row.explanation
+    assert audit(path).too_wide == 1
+
+
 def test_every_statement_of_the_example_has_a_row_and_none_lacks_a_reason():
     from suanzhang.app.claims import read_claims
 
@@ -225,9 +263,9 @@ def test_counts_of_claims_keep_their_grammar() -> None:
     from suanzhang.spec.audit import AuditResult
 
     one = report(AuditResult(header(0), "x", (), 1, 1, 1)).verdict
-    assert one == "1 claim agrees with our computation, 1 does not, 1 holds no quantity that can be checked."
+    assert one == "1 claim agrees with our computation, 1 does not, 1 cannot be checked."
     many = report(AuditResult(header(0), "x", (), 2, 0, 3)).verdict
-    assert many == "2 claims agree with our computation, 3 hold no quantity that can be checked."
+    assert many == "2 claims agree with our computation, 3 cannot be checked."
 
 
 def test_figures_that_differ_do_not_read_the_same() -> None:
