@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from suanzhang.app.header import header
+from suanzhang.app.import_faults import faults_of
 from suanzhang.app.import_megatron import read_megatron
 from suanzhang.app.import_spread import Sure
 from suanzhang.app.import_torchtitan import read_torchtitan
@@ -108,19 +109,11 @@ def _chips(job: ReadJob, chips: str) -> tuple[ChipSpec, int]:
 
 
 def _completed(job: ReadJob, chips: int) -> tuple[TrainLayout, int]:
-    """The layout on that many chips, and the batch of a step."""
+    """The layout on that many chips, with one data rank where they do not divide, and the batch of a step."""
     cut = job.layout.tp * job.layout.pp * job.layout.cp
-    if chips % cut:
-        raise InputError(
-            f"tp x pp x cp = {job.layout.tp} x {job.layout.pp} x {job.layout.cp} = {cut} does not divide {chips} chips",
-            fix=f"use {max(1, chips // cut) * cut} chips, or other sizes",
-        )
-    dp = job.layout.dp or chips // cut
-    if dp * cut != chips:
-        raise InputError(f"the file's layout uses {dp * cut} chips, {chips} are given", fix=f"give {dp * cut} chips")
-    if dp % job.copies:
-        raise InputError(f"{job.copies} copies of what is sharded do not divide {dp} data ranks", fix="use other sizes")
-    layout = replace(job.layout, dp=dp, shard_ranks=dp // job.copies if job.copies > 1 else 0)
+    dp = job.layout.dp or (1 if chips % cut else chips // cut)
+    apart = job.copies > 1 and dp % job.copies == 0
+    layout = replace(job.layout, dp=dp, shard_ranks=dp // job.copies if apart else 0)
     return layout, job.global_batch or job.local_batch * dp
 
 
@@ -213,14 +206,18 @@ def _standing(asked: TrainJob, chip: ChipSpec, now: TrainEstimate) -> list[Findi
         micro = asked.global_batch / (layout.dp * layout.micro_batch)
         text = f"{100 * share:.0f} % of the step is pipeline bubble: {micro:.0f} micro-batches over {layout.pp} stages"
         found.append(Finding("slow", text, "fewer stages, more micro-batches or more chunks"))
-    if layout.tp > chip.node.chips:
-        text = f"tensor parallelism of {layout.tp} crosses nodes of {chip.node.chips} chips"
-        found.append(Finding("slow", text, f"at most tp={chip.node.chips}"))
     talk = sum(_share(now, f"{name}_comm_s") for name in ("tensor", "data", "expert", "context", "pipeline"))
     if talk > 0.25:
         found.append(Finding("note", f"{100 * talk:.0f} % of the step is communication that nothing hides"))
     found += [Finding("note", text) for text in now.warnings]
     return found
+
+
+def _across_nodes(chip: ChipSpec, layout: TrainLayout) -> list[Finding]:
+    if layout.tp <= chip.node.chips:
+        return []
+    text = f"tensor parallelism of {layout.tp} crosses nodes of {chip.node.chips} chips"
+    return [Finding("slow", text, f"at most tp={chip.node.chips}")]
 
 
 def _share(now: TrainEstimate, name: str) -> float:
@@ -254,7 +251,7 @@ def examine(file: str | Path, chips: str = "", *, model: str = "", stack: str = 
         The estimate of the file's layout, the findings, and the best layout of the same chips.
 
     Raises:
-        InputError: the file is no job, or its sizes do not divide the chips.
+        InputError: the file is no job, or it starts another number of chips.
     """
     job = read_job(file, model)
     chip, count = _chips(job, chips)
@@ -264,24 +261,28 @@ def examine(file: str | Path, chips: str = "", *, model: str = "", stack: str = 
     findings = [Finding("slow", f"{name} is not read: {near} may be meant", near) for name, near in job.misspelt]
     findings += [Finding("slow", text, change) for text, change in job.clashes]
     now: TrainEstimate | None = None
-    try:
-        now = estimate_train(asked, chip, layout, software)
-    except InputError as error:
-        findings.append(Finding("error", f"cannot run: {error.message}"))
+    faults = faults_of(job, asked, chip, software, layout, count)
+    if not faults:
+        try:
+            now = estimate_train(asked, chip, layout, software)
+        except PlannerError as error:
+            faults = [Finding("error", f"cannot run: {error.message}")]
+    findings += faults + _across_nodes(chip, layout)
     if now is not None:
         findings += _standing(asked, chip, now) + _single_changes(asked, chip, software, now, job.kind)
-    options = train_options(asked, chip, (count,), software)
+    able = chip.has(asked.precision) and (job.global_batch or layout.chips == count)
+    options = train_options(asked, chip, (count,), software) if able else ()
     gain: float | None = None
     if options:
         better, gain = _better(options[0], now)
         if better and better.gain and now is not None:
             better = Sure.of(asked, chip, software, now).spanned(better, options[0].layout)
         findings += [better] if better else []
-    else:
+    elif able:
         findings.append(Finding("error", f"no layout of {format_count(count)} {chip.name} holds this model with this batch"))
     order = {"error": 0, "slow": 1, "note": 2}
     findings.sort(key=lambda one: (order[one.severity], -one.gain))
-    return _result(job, chip, software, asked, layout, now, findings, options, gain, _called(file), seed)
+    return _result(job, chip, software, asked, layout, now, findings, options, gain, _called(file), seed, count)
 
 
 def _called(file: str | Path) -> str:
@@ -290,7 +291,7 @@ def _called(file: str | Path) -> str:
 
 def _result(
     job: ReadJob, chip: ChipSpec, stack: TrainStack, asked: TrainJob, layout: TrainLayout, now: TrainEstimate | None,
-    findings: list[Finding], options: tuple[TrainOption, ...], gain: float | None, name: str, seed: int,
+    findings: list[Finding], options: tuple[TrainOption, ...], gain: float | None, name: str, seed: int, chips: int,
 ) -> ExamineResult:  # fmt: skip
     sure = Sure.of(asked, chip, stack, now) if now else None
     run = option_of(asked, chip, stack, now) if now else None
@@ -304,7 +305,7 @@ def _result(
         model=job.model,
         params=job.model.params,
         chip=chip.id,
-        chips=layout.chips,
+        chips=chips,
         stack=stack.id,
         precision=job.precision,
         layout=layout,

@@ -7,6 +7,7 @@ import shlex
 from difflib import get_close_matches
 from typing import Any
 
+from suanzhang.app.import_faults import unreadable
 from suanzhang.errors import InputError
 from suanzhang.spec.imports import ReadJob
 from suanzhang.spec.layout import Recompute, TrainLayout
@@ -22,6 +23,7 @@ _SIZES = {
     "nproc-per-node": "chips of a node", "nproc_per_node": "chips of a node", "gpus-per-node": "chips of a node",
     "nnodes": "nodes", "nodes": "nodes",
 }  # fmt: skip
+_WHOLE_LINE = "give the whole command line, with the shape of the model"
 _POSITIVE = frozenset(
     """num-layers hidden-size num-attention-heads num-query-groups kv-channels ffn-hidden-size seq-length micro-batch-size
     tensor-model-parallel-size pipeline-model-parallel-size context-parallel-size expert-model-parallel-size
@@ -105,6 +107,7 @@ class _Given:
     def __init__(self, values: dict[str, str]) -> None:
         self.values = values
         self.seen: set[str] = set()
+        self.faults: list[InputError] = []
 
     def flag(self, name: str) -> bool:
         self.seen.add(name)
@@ -118,16 +121,18 @@ class _Given:
         self.seen.add(name)
         given = self.values.get(name, "")
         if not given:
-            if needed:
-                raise InputError(
-                    f"the file does not say --{name}", fix="give the whole command line, with the shape of the model"
-                )
-            return default
+            return self._fault(f"the file does not say --{name}", _WHOLE_LINE) if needed else default
         if not given.isdigit():
-            raise InputError(f"--{name}: cannot read {given!r} as a whole number", fix="write the number into the file")
+            return self._fault(f"--{name}: cannot read {given!r} as a whole number", "write the number into the file")
         if int(given) == 0 and name in _POSITIVE:
-            raise InputError(f"--{name}: 0 cannot be", fix="write a number from 1 on")
+            return self._fault(f"--{name}: 0 cannot be", "write a number from 1 on")
         return int(given)
+
+    def _fault(self, message: str, fix: str) -> int:
+        """Remember what is wrong, and go on to find the rest."""
+        if message not in [fault.message for fault in self.faults]:
+            self.faults.append(InputError(message, fix=fix))
+        return 1
 
     @property
     def misspelt(self) -> tuple[tuple[str, str], ...]:
@@ -337,9 +342,19 @@ def read_megatron(text: str) -> ReadJob:
     """A Megatron-LM command line or the shell or Slurm script around it.
 
     Raises:
-        InputError: the shape of the model is missing, or a size is not a number.
+        InputError: the shape of the model is missing, or sizes are no numbers; all of it at once.
     """
     given = _Given(arguments(text))
+    try:
+        job = _read(given)
+    except InputError as error:
+        given.faults.append(error)
+    if given.faults:
+        raise unreadable(given.faults)
+    return job
+
+
+def _read(given: _Given) -> ReadJob:
     assumed: list[str] = []
     seq = given.whole("seq-length", needed=True)
     model = _model(given, assumed)

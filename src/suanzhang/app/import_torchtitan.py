@@ -6,6 +6,7 @@ import tomllib
 from difflib import get_close_matches
 from typing import Any
 
+from suanzhang.app.import_faults import unreadable
 from suanzhang.app.launch_frameworks import FLAVORS, SCHEDULES
 from suanzhang.catalog.models import model as model_of
 from suanzhang.errors import InputError
@@ -52,6 +53,25 @@ def _whole(part: dict[str, Any], name: str, default: int) -> int:
     return value
 
 
+def _unreadable(body: dict[str, Any]) -> list[InputError]:
+    """Every size that is no whole number, or below one where that cannot be."""
+    place, training = _part(body, "parallelism"), _part(body, "training")
+    sizes = [(place, name, 1) for name in _DEGREES]
+    sizes += [(training, name, 1) for name in ("local_batch_size", "seq_len")]
+    sizes += [(place, name, -1) for name in ("data_parallel_shard_degree", "pipeline_parallel_layers_per_stage")]
+    sizes += [(training, name, -1) for name in ("global_batch_size", "steps")]
+    found = []
+    for part, name, least in sizes:
+        try:
+            value = _whole(part, name, 1)
+        except InputError as error:
+            found.append(error)
+            continue
+        if value < least:
+            found.append(InputError(f"torchtitan: {name} of {value} cannot be", fix=f"write a number from {least} on"))
+    return found
+
+
 def _model(body: dict[str, Any], model: str) -> ModelSpec:
     part = _part(body, "model")
     if model:
@@ -88,9 +108,6 @@ def _recompute(body: dict[str, Any], pp: int, layers: int) -> tuple[str, int]:
 
 def _layout(body: dict[str, Any], model: ModelSpec, assumed: list[str]) -> TrainLayout:
     place, training = _part(body, "parallelism"), _part(body, "training")
-    for part, name in (*((place, name) for name in _DEGREES), (training, "local_batch_size")):
-        if _whole(part, name, 1) < 1:
-            raise InputError(f"torchtitan: {name} of {part[name]} cannot be", fix="write a number from 1 on")
     pp = _whole(place, "pipeline_parallel_degree", 1)
     shard = _whole(place, "data_parallel_shard_degree", -1)
     replicate = _whole(place, "data_parallel_replicate_degree", 1)
@@ -165,7 +182,13 @@ def read_torchtitan(text: str, model: str = "") -> ReadJob:
     if "training" not in body or "parallelism" not in body:
         raise InputError("has no [training] and [parallelism]", fix="give a torchtitan job configuration")
     assumed: list[str] = []
-    shape = _model(body, model)
+    faults = _unreadable(body)
+    try:
+        shape = _model(body, model)
+    except InputError as error:
+        faults.append(error)
+    if faults:
+        raise unreadable(faults)
     layout = _layout(body, shape, assumed)
     training = _part(body, "training")
     converters = str(_part(body, "model").get("converters", ""))

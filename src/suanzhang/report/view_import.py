@@ -30,7 +30,8 @@ def _verdict(result: ExamineResult) -> str:
     worst = result.findings[0] if result.findings else None
     if result.step_s is None or not result.fits:
         why = worst.text.removeprefix("cannot run: ") if worst else "the layout does not hold"
-        return f"It cannot run: {why}."
+        more = sum(one.severity == "error" for one in result.findings) - 1
+        return f"It cannot run: {why}{f'; {more} more fault' if more > 0 else ''}{'s' if more > 1 else ''}."
     days = f", {result.days:,.1f} days in all" if result.days else ""
     wrong = sum(one.severity != "note" for one in result.findings)
     said = f"{wrong} thing{'s' if wrong != 1 else ''} to change" if wrong else "nothing to change"
@@ -64,7 +65,7 @@ def _job(result: ExamineResult) -> Facts:
                 result.memory_bytes,
                 "B",
                 result.memory_bytes_interval,
-                "fits" if result.fits else "does not fit",
+                "fits" if result.fits else "does not fit" if result.memory_bytes else "",
             ),
             Fact("pipeline bubble", result.bubble, "fraction", result.bubble_interval if result.bubble else None),
             Fact("best layout of these chips", layout_words(result.best_layout) if result.best_layout else None),

@@ -113,8 +113,80 @@ def test_what_does_not_divide_is_an_error(tmp_path: Path) -> None:
     found = examine(_write(tmp_path, "job.sh", bad), "a100-sxm-80")
     assert found.step_s is None
     assert "global batch does not divide" in found.findings[0].text
-    with pytest.raises(InputError, match="does not divide 120 chips"):
-        examine(_write(tmp_path, "few.sh", SCRIPT.replace("$GPUS_PER_NODE", "5").replace("$NNODES", "24")), "a100-sxm-80:120")
+    few = SCRIPT.replace("$GPUS_PER_NODE", "5").replace("$NNODES", "24")
+    found = examine(_write(tmp_path, "few.sh", few), "a100-sxm-80:120")
+    assert found.step_s is None and found.chips == 120
+    assert "does not divide 120 chips" in found.findings[0].text
+
+
+def _errors(text: str, chips: str) -> list[str]:
+    return [one.text for one in examine(text, chips).findings if one.severity == "error"]
+
+
+def test_a_fault_hides_no_other(tmp_path: Path) -> None:
+    line = (
+        "--nproc_per_node 8 --nnodes 16 --num-layers 32 --hidden-size 4096 --num-attention-heads 32 --group-query-attention "
+        "--num-query-groups 8 --ffn-hidden-size 14336 --seq-length 4096 --global-batch-size 256 --num-experts 8 "
+        "--fp8-format hybrid --use-distributed-optimizer "
+    )
+    assert (
+        _errors(line + "--micro-batch-size 1 --tensor-model-parallel-size 4 --expert-model-parallel-size 8", "h100-sxm-80")
+        == []
+    )
+    found = _errors(
+        line + "--tensor-model-parallel-size 3 --pipeline-model-parallel-size 4 --micro-batch-size 5 "
+        "--expert-model-parallel-size 3",
+        "a100-sxm-80",
+    )
+    wanted = [
+        "= 12 does not divide 128 chips",
+        "no fp8",
+        "query heads",
+        "(8 and 3)",
+        "(14,336 and 3)",
+        "(256 and 5)",
+        "experts",
+    ]
+    assert len(found) == len(wanted)
+    assert all(any(words in text for text in found) for words in wanted)
+    text = line + "--tensor-model-parallel-size 3 --micro-batch-size 5"
+    assert report_of(examine(text, "h100-sxm-80")).verdict.endswith("; 5 more faults.")
+
+
+@pytest.mark.parametrize(
+    ("layout", "words"),
+    [
+        ("--context-parallel-size 3 --micro-batch-size 1", ["does not divide 8 chips", "(4,096 and 6)"]),
+        (
+            "--num-virtual-stages-per-pipeline-rank 2 --micro-batch-size 3",
+            ["(64 and 24)", "interleaving needs pp > 1"],
+        ),
+        ("--pipeline-model-parallel-size 2 --num-virtual-stages-per-pipeline-rank 64", ["fewer layers"]),
+        ("--expert-model-parallel-size 2 --micro-batch-size 3", ["(64 and 24)"]),
+    ],
+)
+def test_each_fault_is_one_line(layout: str, words: list[str]) -> None:
+    found = _errors(
+        "--nproc_per_node 8 --nnodes 1 --num-layers 32 --hidden-size 4096 --num-attention-heads 32 --seq-length 4096 "
+        f"--global-batch-size 64 --bf16 {layout}",
+        "h200-sxm-141",
+    )
+    assert len(found) == len(words)
+    assert all(part in text for part, text in zip(words, found, strict=True))
+
+
+def test_all_that_cannot_be_read_is_said_at_once() -> None:
+    with pytest.raises(InputError) as caught:
+        examine("--num-layers x --num-attention-heads 0 --seq-length 4096 --global-batch-size 3.5", "h100-sxm-80:8")
+    for words in ("--num-layers: cannot read 'x'", "--num-attention-heads: 0", "does not say --hidden-size", "'3.5'"):
+        assert words in str(caught.value)
+    titan = TITAN.format(shard=8, tp=0, mode="full").replace('name = "llama3"', 'name = "llamb"').replace(
+        "seq_len = 8192", "seq_len = 8192.5"
+    )  # fmt: skip
+    with pytest.raises(InputError) as caught:
+        examine(titan, "h100-sxm-80:64")
+    for words in ("tensor_parallel_degree of 0", "seq_len must be a whole number", "llamb"):
+        assert words in str(caught.value)
 
 
 def test_what_does_not_fit_is_an_error(tmp_path: Path) -> None:
@@ -206,8 +278,8 @@ def test_copies_of_what_is_sharded_are_read(tmp_path: Path) -> None:
     assert found.memory_bytes > whole.memory_bytes
     titan = examine(_write(tmp_path, "job.toml", TITAN.format(shard=-1, tp=1, mode="full")), "h100-sxm-80:64")
     assert (titan.layout.dp, titan.layout.zero_stage, titan.layout.shard_ranks) == (64, 3, 8)
-    with pytest.raises(InputError, match="copies"):
-        examine(_write(tmp_path, "odd.sh", LINE + "--num-distributed-optimizer-instances 5"), "h100-sxm-80")
+    odd = examine(_write(tmp_path, "odd.sh", LINE + "--num-distributed-optimizer-instances 5"), "h100-sxm-80")
+    assert odd.step_s is None and "5 copies of what is sharded" in odd.findings[0].text
 
 
 def test_capacity_of_experts_is_read(tmp_path: Path) -> None:
