@@ -15,7 +15,7 @@ from suanzhang.perf.args import OperatorArgs
 from suanzhang.perf.training.args import Coefficients, RunArgs, ShapeArgs, StepTerms
 from suanzhang.perf.training.batch import explain_step
 from suanzhang.perf.training.feasible import REASONS, layout_reason
-from suanzhang.perf.training.flop import step_flop
+from suanzhang.perf.training.flop import recomputed_flop_per_token, step_flop
 from suanzhang.perf.training.memory import memory_total, stage_memory
 from suanzhang.perf.training.optimizer import newton_times
 from suanzhang.perf.training.pack import layout_args, run_args, shape_args
@@ -190,8 +190,7 @@ def estimate_packed(packed: Packed, layout: TrainLayout, chip: ChipSpec) -> Trai
     step_s = step_total_s(terms)
     flop = step_flop(packed.shape, packed.run)
     rate = step_s * layout.chips * packed.dense_peak
-    arithmetic = terms.forward_s + terms.backward_input_s + terms.backward_weight_s
-    again = terms.recompute_s / arithmetic if arithmetic > 0.0 else 0.0
+    again = recomputed_flop_per_token(packed.shape, packed.run, row) * packed.run.seq * packed.run.global_batch
     memory = _memory(packed, layout)
     worst = max(stage.total_bytes for stage in memory)
     compute = sum(getattr(terms, name) for name in _COMPUTE)
@@ -205,7 +204,7 @@ def estimate_packed(packed: Packed, layout: TrainLayout, chip: ChipSpec) -> Trai
         memory_bytes=worst,
         fits=worst <= packed.run.hbm_bytes,
         mfu=flop / rate,
-        hfu=flop * (1.0 + again) / rate,
+        hfu=(flop + again) / rate,
         tokens_per_s_per_chip=packed.run.seq * packed.run.global_batch / step_s / layout.chips,
         model_flop=flop,
         bound_by=_bound_by(terms),
