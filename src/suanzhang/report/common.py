@@ -10,7 +10,7 @@ from suanzhang.report.blocks import Chart, Column, Fact, Notes, Point, Scalar, S
 from suanzhang.spec.layout import ServeLayout, TrainLayout
 from suanzhang.spec.result import Interval, Money, SourceUse, Term
 from suanzhang.spec.trust import Flag
-from suanzhang.units import in_words, unit_of_key
+from suanzhang.units import DAY_S, format_duration, in_words, unit_of_key
 
 _FIGURES, _ANSWERS = 3, 3
 """Weak figures, and answers that each weighs on, that one line names."""
@@ -24,6 +24,19 @@ def unit_of_value(key: str, value: object) -> str:
     if unit != "1":
         return unit
     return in_words(key) if isinstance(value, int) else "times"
+
+
+def days_words(days: float, span: Interval) -> str:
+    """Calendar time with its interval: in days, below one in hours or minutes.
+
+    Example:
+        >>> days_words(12.34, Interval(10.0, 12.4, 17.0)), days_words(0.05, Interval(0.04, 0.05, 0.07))
+        ('12.3 days (10.0 to 17.0)', '72.0 min (57.6 min to 101 min)')
+    """
+    if days >= 1.0:
+        return f"{days:,.1f} days ({span.p05:,.1f} to {span.p95:,.1f})"
+    middle, low, high = (format_duration(value * DAY_S) for value in (days, span.p05, span.p95))
+    return f"{middle} ({low} to {high})"
 
 
 def layout_words(layout: TrainLayout | ServeLayout) -> str:

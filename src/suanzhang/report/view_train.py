@@ -19,7 +19,15 @@ from suanzhang.report.blocks import (
     ranged,
     show_fact,
 )
-from suanzhang.report.common import count_table, layout_words, sources_section, terms_chart, terms_table, warnings_section
+from suanzhang.report.common import (
+    count_table,
+    days_words,
+    layout_words,
+    sources_section,
+    terms_chart,
+    terms_table,
+    warnings_section,
+)
 from suanzhang.spec.memory import MEMORY_UNIT, in_gib, memory_words
 from suanzhang.spec.result import Interval
 from suanzhang.spec.train import TrainOption, TrainResult
@@ -30,8 +38,8 @@ def train(result: TrainResult) -> Report:
     """Days, layout, step, memory, energy and money of one training, then what limits it and what else was found."""
     given = f" of the {format_count(result.chips + result.idle_chips)} given" if result.idle_chips else ""
     verdict = (
-        f"{format_count(result.chips)}{given} x {result.chip} train {result.model} in {result.days:,.1f} days "
-        f"({result.days_interval.p05:,.1f} to {result.days_interval.p95:,.1f}), at {100 * result.mfu:.1f} % of the dense peak; "
+        f"{format_count(result.chips)}{given} x {result.chip} train {result.model} in "
+        f"{days_words(result.days, result.days_interval)}, at {100 * result.mfu:.1f} % of the dense peak; "
         f"bound by {result.bound_by}."
     )
     sections = (

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from suanzhang.report.blocks import Column, Fact, Facts, Report, Section, Table, ranged, show_fact
-from suanzhang.report.common import count_table, layout_words, sources_section, terms_chart, terms_table, warnings_section
+from suanzhang.report.common import (
+    count_table,
+    days_words,
+    layout_words,
+    sources_section,
+    terms_chart,
+    terms_table,
+    warnings_section,
+)
 from suanzhang.spec.memory import MEMORY_UNIT, in_gib
 from suanzhang.spec.train_mixed import MixedOption, MixedResult
 from suanzhang.units import DAY_S, GIGA, MEGA, format_count
@@ -24,8 +32,8 @@ def mixed(result: MixedResult) -> Report:
         verdict = f"Keep the pools apart: {pools} alone train {result.model} in {best.days:,.1f} days, faster than any mix."
     else:
         verdict = (
-            f"{pools} in one job train {result.model} in {best.days:,.1f} days ({best.days_interval.p05:,.1f} to "
-            f"{best.days_interval.p95:,.1f}), {_WAYS[best.way]}: {result.gain_fraction:.0%} faster than the best pool alone."
+            f"{pools} in one job train {result.model} in {days_words(best.days, best.days_interval)}, "
+            f"{_WAYS[best.way]}: {result.gain_fraction:.0%} faster than the best pool alone."
         )
     sections = (
         Section("Run", (_run(result),)),

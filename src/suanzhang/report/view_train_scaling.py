@@ -7,7 +7,13 @@ from suanzhang.report.common import layout_words, sources_section, warnings_sect
 from suanzhang.spec.train_scaling import ScalingResult, ScalingRow
 from suanzhang.units import GIGA, MEGA, TERA, format_count
 
-_YOTTA = 1e24
+_EXPONENTS = (24, 21, 18)
+"""Powers of ten that compute is shown in, the largest that it reaches."""
+
+
+def _unit(flop: float) -> tuple[float, str]:
+    power = next((power for power in _EXPONENTS if flop >= 0.1 * 10.0**power), _EXPONENTS[-1])
+    return 10.0**power, f"10^{power} FLOP"
 
 
 def scaling(result: ScalingResult) -> Report:
@@ -31,9 +37,10 @@ def scaling(result: ScalingResult) -> Report:
 
 
 def _facts(result: ScalingResult, best: ScalingRow) -> Facts:
-    compute = best.flop_interval.scaled(1.0 / _YOTTA) if best.chip else None
+    scale, unit = _unit(best.flop)
+    compute = best.flop_interval.scaled(1.0 / scale) if best.chip else None
     facts = [
-        Fact("training compute", best.flop / _YOTTA, "10^24 FLOP", compute),
+        Fact("training compute", best.flop / scale, unit, compute),
         Fact("parameters", best.params / GIGA, "billion", best.params_interval.scaled(1.0 / GIGA)),
         Fact("training tokens", best.tokens / TERA, "trillion", best.tokens_interval.scaled(1.0 / TERA)),
         Fact("tokens per parameter", best.tokens_per_param, "tokens", best.tokens_per_param_interval),
@@ -55,9 +62,10 @@ def _facts(result: ScalingResult, best: ScalingRow) -> Facts:
 def _chips(result: ScalingResult) -> Table:
     money = next((row.cost.currency for row in result.rows if row.cost), "")
     same = len({row.days for row in result.rows}) == 1
+    scale, unit = _unit(max(row.flop for row in result.rows))
     columns = [
         Column("chip"), Column("chips", "chips"), Column("duration", "d", optional=same), Column("mfu", "%"),
-        Column("compute", "10^24 FLOP"), Column("size", "billion"), Column("tokens", "trillion"),
+        Column("compute", unit), Column("size", "billion"), Column("tokens", "trillion"),
         Column("loss", "nats/token", 4),
     ]  # fmt: skip
     if money:
@@ -66,7 +74,7 @@ def _chips(result: ScalingResult) -> Table:
     for row in result.rows:
         cells: list[str | float | None] = [
             row.chip, row.chips, row.days, ranged(row.mfu, row.mfu_interval, 100.0),
-            ranged(row.flop, row.flop_interval, 1.0 / _YOTTA), ranged(row.params, row.params_interval, 1.0 / GIGA),
+            ranged(row.flop, row.flop_interval, 1.0 / scale), ranged(row.params, row.params_interval, 1.0 / GIGA),
             ranged(row.tokens, row.tokens_interval, 1.0 / TERA), ranged(row.loss, row.loss_interval),
         ]  # fmt: skip
         if money:

@@ -7,6 +7,7 @@ import io
 import pytest
 from faces_samples import sample
 
+import suanzhang
 from suanzhang.report.blocks import Chart, Facts, Ranged, Table
 from suanzhang.report.csv import report_csv
 from suanzhang.report.html import page
@@ -52,3 +53,18 @@ def test_every_face_shows_it(kind) -> None:
     assert report_csv(report).count("\n") > 1
     assert workbook(report)[:2] == b"PK"
     assert to_json(value)["version"] == "0.1.0"
+
+
+def test_a_short_run_is_said_in_minutes() -> None:
+    short = report_of(suanzhang.train("llama-3.1-8b", "10M", "h100-sxm-80:8")).verdict
+    assert " min (" in short or " s (" in short
+    assert "0.0 days" not in short
+    assert " days (" in report_of(suanzhang.train("llama-3.1-8b", "100B", "h100-sxm-80:8")).verdict
+
+
+@pytest.mark.parametrize(("chips", "unit"), [(64, "10^21 FLOP"), (8192, "10^24 FLOP")])
+def test_compute_is_shown_in_a_power_of_ten_that_it_reaches(chips: int, unit: str) -> None:
+    found = report_of(suanzhang.scaling(f"h100-sxm-80:{chips}", deadline="30d"))
+    facts = next(block for section in found.sections for block in section.blocks if isinstance(block, Facts))
+    compute = next(fact for fact in facts.facts if fact.name == "training compute")
+    assert compute.unit == unit and isinstance(compute.value, float) and 0.1 <= compute.value < 1000.0
