@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,37 +41,43 @@ _STACK_YEAR = 2025
 _ENGINE = "vllm-0.12"
 
 
-def compare_measured(path: str | Path, *, chip: str = "", profiles: str | Path | None = None) -> MeasuredResult:
+def compare_measured(
+    path: str | Path, *, chip: str = "", profiles: str | Path | None = None, same_device: bool = True
+) -> MeasuredResult:
     """What a measurement says beside what is predicted.
 
     Args:
         path: ``measured.json`` that ``suanzhang measure`` wrote.
         chip: catalog id or alias of the chip; found by the name of the device when left out.
         profiles: folder for the profile that is fitted to the timings beside the measurement; none is fitted when left out.
+        same_device: refuse a device that calls itself otherwise, or has other memory, than the chip that is named.
 
     Raises:
-        InputError: the file is no measurement.
+        InputError: the file is no measurement, or is one of another chip; nothing is written.
         CatalogError: the chip is unknown.
     """
     source = Path(path)
     try:
         body = json.loads(source.read_text(encoding="utf-8"))
         rows = [row for row in body["rows"] if float(row["seconds"]) > 0.0]
-        kind = find_chip(chip) if chip else _known(body) if body["kind"] == "cuda" else None
+        device, memory = str(body["device"]), float(body["memory_bytes"])
+        kind = measured_chip(chip, device, memory, same_device=same_device) if body["kind"] == "cuda" or chip else None
         kinds = [_kind(op, [row for row in rows if row["op"] == op], kind) for op in dict.fromkeys(row["op"] for row in rows)]
         kinds += [_whole(name, float(body[key]), kind, body) for name, key in _WHOLE.items() if body[key] is not None]
         warnings = _warnings(body, kind)
-        device, software, day = str(body["device"]), str(body["software"]), str(body.get("date", ""))
+        software, day = str(body["software"]), str(body.get("date", ""))
         slow, took = bool(body["slow"]), float(body["measured_s"])
     except OSError as error:
         raise InputError(
             f"{source}: cannot be read ({error.strerror})", fix="give measured.json of `suanzhang measure`"
         ) from None
+    except PlannerError:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{source}: is no measurement ({error!r:.60})", fix="give measured.json of `suanzhang measure`"
         ) from None
-    profile, why = _fitted(source, kind, software, Path(profiles), day) if profiles is not None else ("", ())
+    profile, why = _fitted(source, kind, software, Path(profiles), day, same_device) if profiles is not None else ("", ())
     return MeasuredResult(
         header(),
         device,
@@ -85,13 +92,15 @@ def compare_measured(path: str | Path, *, chip: str = "", profiles: str | Path |
     )
 
 
-def _fitted(source: Path, kind: ChipSpec | None, software: str, folder: Path, date: str) -> tuple[str, tuple[str, ...]]:
+def _fitted(
+    source: Path, kind: ChipSpec | None, software: str, folder: Path, date: str, same_device: bool
+) -> tuple[str, tuple[str, ...]]:
     """The profile that the timings give, by the name of its file; or empty, and why there is none."""
     if kind is None:
         return "", ("no profile was written: a profile belongs to a chip of the catalog",)
     stack = software.partition(",")[0].replace(" ", "-")
     try:
-        found = calibrate([source.parent / "timings.csv"], kind, stack, folder, date=date)
+        found = calibrate([source.parent / "timings.csv"], kind, stack, folder, date=date, same_device=same_device)
     except InputError as error:
         return "", (f"no profile was written: {error}",)
     return (found.path.name if found.path else ""), tuple(f"not in the profile: {reason}" for reason in found.skipped)
@@ -100,15 +109,55 @@ def _fitted(source: Path, kind: ChipSpec | None, software: str, folder: Path, da
 _WHOLE = {"training step": "train_step_s", "decode loop": "decode_token_s"}
 
 
-def _known(body: Mapping[str, Any]) -> ChipSpec | None:
+def measured_chip(name: str, device: str, memory_bytes: float, *, same_device: bool = True) -> ChipSpec | None:
+    """The chip that was measured: the one that is named, else the one that the device calls itself.
+
+    Args:
+        name: catalog id or alias; empty to go by the device.
+        device: what the device calls itself.
+        memory_bytes: memory that it has; 0 when unknown.
+        same_device: refuse a device that calls itself otherwise, or has other memory, than the chip that is named.
+
+    Raises:
+        InputError: the device is not the chip that is named.
+        CatalogError: there is no chip of that name.
+    """
+    if not name:
+        return _known(device, memory_bytes)
+    chip = find_chip(name)
+    if same_device and not _is(device, memory_bytes, chip):
+        memory = f" with {memory_bytes / 1e9:.0f} GB" if memory_bytes else ""
+        known = _known(device, memory_bytes)
+        fix = f"name {known.id}, or leave --chip out" if known else "name the chip that is measured, or leave --chip out"
+        raise InputError(
+            f"the device is {device}{memory}, not {chip.name}",
+            fix=f"{fix}; to hold it against that chip all the same: --as {chip.id}",
+        )
+    return chip
+
+
+_FORMS = ("pcie", "nvl")
+_MEMORY = (0.94, 1.10)
+"""A card's memory as its driver counts it, over the catalog's: less what error correction takes, or binary gigabytes where
+data sheets print round ones. That of a slice or of a sister lies outside."""
+
+
+def _is(device: str, memory_bytes: float, chip: ChipSpec) -> bool:
+    """Whether a device of this name and memory is the chip; a slice of a GPU is none."""
+    name = device.lower()
+    other_form = any(form in name and form not in chip.id for form in _FORMS)
+    known = not memory_bytes or _MEMORY[0] <= memory_bytes / chip.hbm_bytes <= _MEMORY[1]
+    return device_is(device, chip) and known and not other_form and re.search(r"\bmig\b", name) is None
+
+
+def _known(device: str, memory_bytes: float) -> ChipSpec | None:
     """The chip that a device calls itself: of several forms the one that it names, SXM when it names none, then by memory."""
-    device = str(body["device"]).lower()
 
     def far(spec: ChipSpec) -> tuple[int, bool, float]:
-        other = sum((form in device) != (form in spec.id) for form in ("pcie", "nvl"))
-        return other, "sxm" not in spec.id, abs(spec.hbm_bytes - float(body["memory_bytes"]))
+        other = sum((form in device.lower()) != (form in spec.id) for form in _FORMS)
+        return other, "sxm" not in spec.id, abs(spec.hbm_bytes - memory_bytes)
 
-    fitting = [spec for _, spec in sorted(chips().items()) if not spec.missing and device_is(device, spec)]
+    fitting = [spec for _, spec in sorted(chips().items()) if not spec.missing and _is(device, memory_bytes, spec)]
     return min(fitting, key=far, default=None)
 
 
@@ -138,7 +187,10 @@ def _kind(op: str, rows: Sequence[Mapping[str, Any]], chip: ChipSpec | None) -> 
     measured = np.array([float(row["seconds"]) for row in rows])
     found = None
     if chip is not None:
-        args = operator_args(chip, str(rows[0]["dtype"]))
+        try:
+            args = operator_args(chip, str(rows[0]["dtype"]))
+        except PlannerError:  # the catalog has no such arithmetic for the chip
+            return _beside(op, measured, None)
         values = [predicted_s(row, args) for row in rows]
         found = np.array(values, dtype=np.float64) if None not in values else None
     return _beside(op, measured, found)
@@ -175,8 +227,9 @@ def _end_to_end(kind: str, chip: ChipSpec, body: Mapping[str, Any]) -> float:
         job = TrainJob("measured", model, 1e9, m["seq_len"], m["batch"], str(body["dtype"]))
         layout = TrainLayout(micro_batch=m["batch"], recompute="none")
         return estimate_train(job, chip, layout, default_train_stack(_STACK_YEAR)).step_s
+    dtype = str(body["dtype"])
     work = StaticBatch(m["batch"], m["prompt"], m["answer"])
-    return estimate_serve(model, chip, ServeLayout(), serve_stack(_ENGINE), "bf16", "bf16", work).tpot_s.mean
+    return estimate_serve(model, chip, ServeLayout(), serve_stack(_ENGINE), dtype, dtype, work).tpot_s.mean
 
 
 def _warnings(body: Mapping[str, Any], chip: ChipSpec | None) -> tuple[str, ...]:
@@ -187,7 +240,16 @@ def _warnings(body: Mapping[str, Any], chip: ChipSpec | None) -> tuple[str, ...]
         found.append(f"{body['device']} is no chip of the catalog: nothing to predict; name one with --chip")
     else:
         found.append("the small model runs plain PyTorch: no engine, no fused kernels, every launch from the host")
-    found += [f"the {name} was left out: no memory left" for name, key in _WHOLE.items() if body[key] is None]
+    found += [str(note) for note in body.get("notes", ())]
+    why = body.get("whole_why", {})
+    found += [
+        f"the {name} was left out: {why.get(key) or 'no memory left'}" for name, key in _WHOLE.items() if body[key] is None
+    ]
     for kind, count in body["left_out"].items():
-        found.append(f"{count} shapes of {kind} were left out: no time or no memory left")
+        reasons = body.get("reasons", {}).get(kind, {})
+        told = ", ".join(f"{reason} ({number})" if len(reasons) > 1 else reason for reason, number in reasons.items())
+        found.append(f"{count} shapes of {kind} were left out: {told or 'no time or no memory left'}")
+    launched = sum(1 for row in body["rows"] if row.get("launched"))
+    if launched:
+        found.append(f"{launched} short kernels could not be replayed as a graph: their times hold the launch from the host")
     return tuple(found)

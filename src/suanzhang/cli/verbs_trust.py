@@ -50,7 +50,8 @@ def replay(result: ResultFile) -> Call:
     """Compute an answer again and compare every byte.
 
     The answer holds what it was asked, files included. Clock readings (search_s, size_s, solve_s, wall_s) are left out;
-    whatever else moved is listed with what changed since: version, catalog, fitted evidence or program.
+    whatever else moved is listed with what changed since: version, catalog and its entries, fitted evidence or program. Ends
+    with exit code 5 when a number moved, with 0 when none did, even if what is installed has changed.
     """
     return Call("replay", (result,), {}, "computing it again", progress=True)
 
@@ -115,6 +116,9 @@ def measure(
     ] = Path("measured"),
     device: Annotated[str, typer.Option("--device", help="cuda or cpu; the GPU where there is one when left out.")] = "",
     chip: Annotated[str, typer.Option("--chip", help="Catalog id of the chip; found by the device's name when left out.")] = "",
+    held_as: Annotated[
+        str, typer.Option("--as", metavar="CHIP", help="Hold the device against this chip, whatever it calls itself.")
+    ] = "",
     budget: Annotated[str, typer.Option("--budget", help="Longest time of the sweeps.")] = "7min",
 ) -> Call:
     """Time this machine's device; compare with us.
@@ -122,14 +126,24 @@ def measure(
     Products, attention of prompts and of decoding, memory and launches over many shapes, then one training step and one
     decode loop of a small transformer: under 8 minutes on one GPU. A CPU is measured with small shapes and marked as slow.
     No setting of the device is changed. Needs PyTorch: pip install 'suanzhang[measure]'. A profile of
-    the chip is fitted to timings.csv, as `suanzhang calibrate` would.
+    the chip is fitted to timings.csv, as `suanzhang calibrate` would. A device that is not the chip of --chip is refused before
+    anything is timed.
     """
+    from suanzhang.app.measure_report import measured_chip
     from suanzhang.cli.progress import working
     from suanzhang.measure.run import measure as run
 
+    if chip and held_as:
+        raise InputError("--chip and --as together", fix="give --chip for what the device is, --as for what to hold it against")
     seconds = parse_quantity(budget, "time", "--budget")
+    named, same = chip or held_as, not held_as
     with working("measuring") as progress:
-        path = run(folder, device=device, budget_s=seconds, progress=progress)
-    return Call(
-        "compare_measured", (path,), {"chip": chip, "profiles": folder}, "fitting a profile, comparing with predictions"
-    )
+        path = run(
+            folder,
+            device=device,
+            budget_s=seconds,
+            progress=progress,
+            accept=lambda found: measured_chip(named, found.name, found.memory_bytes, same_device=same),
+        )
+    options = {"chip": named, "profiles": folder, "same_device": same}
+    return Call("compare_measured", (path,), options, "fitting a profile, comparing with predictions")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
-from suanzhang.measure.device import Device
+from suanzhang.measure.device import Device, Tried
 
 Row = dict[str, float | str]
 Point = tuple[Row, Callable[[], Callable[[], object]]]
@@ -25,8 +27,9 @@ def gemm_points(device: Device) -> Iterator[Point]:
 
 
 def _gemm(device: Device, m: int, n: int, k: int) -> Callable[[], object]:
-    a, b = device.random(m, k), device.random(n, k)
-    return lambda: device.torch.nn.functional.linear(a, b)
+    a = device.random(m, k)
+    weight = device.turns(float(device.elem_bytes) * n * k, lambda: device.random(n, k))
+    return lambda: device.torch.nn.functional.linear(a, weight())
 
 
 def prefill_points(device: Device) -> Iterator[Point]:
@@ -34,8 +37,7 @@ def prefill_points(device: Device) -> Iterator[Point]:
     sizes = ((1, 64), (1, 128), (2, 128), (1, 256), (4, 64), (1, 384), (2, 256), (1, 512)) if device.slow else tuple(
         (batch, length) for batch in (1, 4, 16) for length in (128, 512, 1024, 2048, 4096, 8192) if batch * length <= 32768
     )  # fmt: skip
-    heads = ((4, 4, 32), (4, 2, 32)) if device.slow else ((32, 32, 128), (32, 8, 128), (64, 8, 128))
-    for count, kv, dim in heads:
+    for count, kv, dim in _head_counts(device):
         for batch, length in sizes:
             row = {
                 "op": "prefill",
@@ -53,13 +55,24 @@ def decode_points(device: Device) -> Iterator[Point]:
         (batch, context)
         for batch in (1, 4, 16, 64, 256) for context in (256, 1024, 4096, 16384) if batch * context <= 1 << 20
     )  # fmt: skip
-    heads = ((4, 4, 32), (4, 2, 32)) if device.slow else ((32, 32, 128), (32, 8, 128), (64, 8, 128))
-    width = {"fp32": 4.0}.get(device.dtype, 2.0)
-    for count, kv, dim in heads:
+    for count, kv, dim in _head_counts(device):
         for batch, context in sizes:
             row: Row = {"op": "decode", "batch": float(batch), "context": float(context), **_heads(count, kv, dim)}
             work = partial(_attention, device, batch, 1, context, count, kv, dim)
-            yield {**row, "kv_elem_bytes": width}, work
+            yield {**row, "kv_elem_bytes": float(device.elem_bytes)}, work
+
+
+def _head_counts(device: Device) -> tuple[tuple[int, int, int], ...]:
+    """Heads, heads of keys and values, dimensions; grouped ones only where PyTorch does not write out all scores for them."""
+    heads = ((4, 4, 32), (4, 2, 32)) if device.slow else ((32, 32, 128), (32, 8, 128), (64, 8, 128))
+    return heads if device.fused else heads[:1]
+
+
+def notes(device: Device) -> tuple[str, ...]:
+    """What is not swept on this device, and why."""
+    if device.fused:
+        return ()
+    return ("attention over grouped heads was not timed: PyTorch has a fused kernel for it from compute capability 8.0 on",)
 
 
 def _heads(heads: int, kv_heads: int, dim: int) -> Row:
@@ -70,10 +83,21 @@ def _attention(
     device: Device, batch: int, q_len: int, context: int, heads: int, kv_heads: int, dim: int
 ) -> Callable[[], object]:
     q = device.random(batch, heads, q_len, dim)
-    k, v = (device.random(batch, kv_heads, context, dim) for _ in range(2))
+    shape = (batch, kv_heads, context, dim)
+
+    def pair() -> tuple[Any, Any]:
+        return device.random(*shape), device.random(*shape)
+
+    size = 2.0 * device.elem_bytes * math.prod(shape)
+    cache = device.turns(size, pair) if q_len == 1 else device.turns(math.inf, pair)  # a prompt's were written just before
     attend = device.torch.nn.functional.scaled_dot_product_attention
     grouped = {"enable_gqa": True} if kv_heads != heads else {}
-    return lambda: attend(q, k, v, is_causal=q_len > 1, **grouped)
+
+    def work() -> object:
+        k, v = cache()
+        return attend(q, k, v, is_causal=q_len > 1, **grouped)
+
+    return work
 
 
 def memory_points(device: Device) -> Iterator[Point]:
@@ -84,9 +108,19 @@ def memory_points(device: Device) -> Iterator[Point]:
 
 
 def _copy(device: Device, size: int) -> Callable[[], object]:
-    source = device.torch.zeros(size, device=device.kind, dtype=device.torch.uint8)
-    target = device.torch.empty_like(source)
-    return lambda: target.copy_(source)
+    torch = device.torch
+
+    def pair() -> tuple[Any, Any]:
+        source = torch.zeros(size, device=device.kind, dtype=torch.uint8)
+        return torch.empty_like(source), source
+
+    buffers = device.turns(2.0 * size, pair)
+
+    def copy() -> object:
+        target, source = buffers()
+        return target.copy_(source)
+
+    return copy
 
 
 def launch_points(device: Device) -> Iterator[Point]:
@@ -118,21 +152,7 @@ def _chain(device: Device, kernels: int) -> Callable[[], object]:
 
 
 def _graph(device: Device, kernels: int) -> Callable[[], object]:
-    torch, chain = device.torch, _chain(device, kernels)
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):  # a capture wants its kernels loaded before, on another stream
-        chain()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        chain()
-
-    def replay(kept: object = chain) -> None:
-        """The graph writes where the chain's number lies: whoever replays it keeps that memory."""
-        graph.replay()
-
-    return replay
+    return device.captured(_chain(device, kernels))
 
 
 SWEEPS: tuple[Callable[[Device], Iterator[Point]], ...] = (
@@ -145,12 +165,17 @@ SWEEPS: tuple[Callable[[Device], Iterator[Point]], ...] = (
 )
 
 
-def timed(device: Device, point: Point) -> Row | None:
-    """The row with its time; None when the device has too little memory, or no kernel, for the shape."""
+_LAUNCHED = ("launch", "chain", "graph")
+"""Kinds of which the launch from the host is a part."""
+
+
+def timed(device: Device, point: Point) -> Tried[Row]:
+    """The row with its time; nothing when the device has too little memory, or no kernel, for the shape."""
     row, prepare = point
-    try:
-        seconds = device.seconds(prepare())
-    except RuntimeError:  # running out of memory is one, under every version of PyTorch
-        device.give_back()
-        return None
-    return {**row, "dtype": device.dtype, "seconds": seconds}
+
+    def work() -> Row:
+        found = device.timing(prepare(), launched=row["op"] in _LAUNCHED)
+        launched: Row = {"launched": 1.0} if found.launched else {}
+        return {**row, "dtype": device.dtype, "seconds": found.seconds, **launched}
+
+    return device.tried(work)

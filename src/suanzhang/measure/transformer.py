@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,8 +73,22 @@ def build(device: Device, shape: Shape) -> Any:
     return Model().to(device.kind, device.dtype_of_torch)
 
 
-def train_step_s(device: Device, shape: Shape, steps: int = 3) -> float:
-    """Median time of one step: forward, loss, backward, Adam [s]."""
+def step_flop(shape: Shape) -> float:
+    """Arithmetic of the products of one training step, forward and backward [FLOP]."""
+    block = shape.hidden * (4.0 * shape.hidden + 2.0 * shape.ffn)
+    weights = shape.layers * block + shape.hidden * shape.vocab
+    return 6.0 * weights * shape.batch * shape.seq_len
+
+
+def train_step_s(device: Device, shape: Shape, until: float, steps: int = 3) -> float:
+    """Median time of one step: forward, loss, backward, Adam [s].
+
+    Args:
+        device: where.
+        shape: of the model.
+        until: time of the monotonic clock by which to end [s]; fewer steps are timed when it comes close, at least one.
+        steps: how many steps to time.
+    """
     torch = device.torch
     model = build(device, shape)
     adam = torch.optim.AdamW(model.parameters(), lr=1e-4)
@@ -84,12 +100,21 @@ def train_step_s(device: Device, shape: Shape, steps: int = 3) -> float:
         adam.step()
         adam.zero_grad(set_to_none=True)
 
-    step()
-    return sorted(_wall(device, step) for _ in range(steps))[steps // 2]
+    _wall(device, step)
+    times: list[float] = []
+    while not times or (len(times) < steps and time.monotonic() + times[-1] < until):
+        times.append(_wall(device, step))
+    return statistics.median(times)
 
 
-def decode_token_s(device: Device, shape: Shape) -> float:
-    """Mean time of one further token of a batch with a cache [s]."""
+def decode_token_s(device: Device, shape: Shape, until: float) -> float:
+    """Mean time of one further token of a batch with a cache [s].
+
+    Args:
+        device: where.
+        shape: of the model.
+        until: time of the monotonic clock by which to end [s]; fewer tokens are timed when it comes close, at least one.
+    """
     torch = device.torch
     model = build(device, shape).eval()
     tokens = torch.randint(shape.vocab, (shape.batch, shape.prompt), device=device.kind)
@@ -98,20 +123,22 @@ def decode_token_s(device: Device, shape: Shape) -> float:
         last = model(tokens, caches)[:, -1:].argmax(-1)
         for _ in range(2):
             last = model(last, caches)[:, -1:].argmax(-1)
+        done = 0
 
         def loop() -> None:
+            nonlocal done
             token = last
-            for _ in range(shape.answer):
+            while not done or (done < shape.answer and time.monotonic() < until):
                 token = model(token, caches)[:, -1:].argmax(-1)
+                done += 1
 
-        return _wall(device, loop) / shape.answer
+        taken = _wall(device, loop)
+    return taken / done
 
 
-def _wall(device: Device, work: Any) -> float:
-    if device.kind == "cuda":
-        device.torch.cuda.synchronize()
+def _wall(device: Device, work: Callable[[], object]) -> float:
+    device.synchronize()
     begin = time.perf_counter()
     work()
-    if device.kind == "cuda":
-        device.torch.cuda.synchronize()
+    device.synchronize()
     return time.perf_counter() - begin
