@@ -70,6 +70,7 @@ beside it as `X_interval`; every object begins with `version`, `catalog_date` an
 | 2 | bad input; one line says what is wrong and what to write instead |
 | 3 | infeasible; `binding` says what binds, `nearest` the nearest point that works |
 | 4 | internal error |
+| 5 | `replay` alone: the answer was repeated, and numbers moved |
 
 `NO_COLOR` and `COLUMNS` are respected. `suanzhang --install-completion` completes commands and options in your shell.
 """

@@ -11,8 +11,7 @@ from typing import Any
 
 import suanzhang
 from suanzhang.app.explain import made_with
-from suanzhang.app.header import header
-from suanzhang.app.replay_inputs import SHADOWED, fingerprints, given_back, read_result
+from suanzhang.app.replay_inputs import SHADOWED, given_back, read_result
 from suanzhang.errors import InputError
 from suanzhang.spec.result import Header
 from suanzhang.spec.trust import Moved, ReplayResult
@@ -62,10 +61,14 @@ def replay(result: str | Path | Mapping[str, Any], *, progress: Callable[[str], 
             ) from None
     now = flat(plain(again))
     then = flat(body)
-    same = _text(body) == _text(plain(again))
-    moved = sorted(moved_between(then, now), key=lambda item: -(abs(item.change) if item.change is not None else math.inf))
-    made, current = made_with(body), Header(**{**_parts(header(int(body["seed"]))), "fingerprints": fingerprints()})
-    reasons = () if same else reasons_between(made, current)
+    made, head = made_with(body), again.header
+    current = Header(head.version, head.catalog_date, head.seed, fingerprints=head.fingerprints)
+    found = list(moved_between(then, now))
+    if made.seed != current.seed:
+        found.append(Moved("seed", made.seed, current.seed))
+    same = _text(body) == _text(plain(again)) and made.seed == current.seed
+    moved = sorted(found, key=lambda item: -(abs(item.change) if item.change is not None else math.inf))
+    reasons = changes_between(made, current) if same else reasons_between(made, current)
     left = tuple(sorted({key.rpartition(".")[2] for key in _leaves(body) if key.rpartition(".")[2] in TIMINGS}))
     return ReplayResult(current, made, verb, same, len(then), tuple(moved), reasons, left)
 
@@ -74,10 +77,6 @@ def _must_be_asked(verb: str) -> bool:
     """Whether a verb has a parameter that nothing stands in for: its answer always holds what it was asked."""
     parameters = inspect.signature(getattr(suanzhang, verb)).parameters.values()
     return any(one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in parameters)
-
-
-def _parts(head: Header) -> dict[str, Any]:
-    return {"version": head.version, "catalog_date": head.catalog_date, "seed": head.seed}
 
 
 def _cleaned(value: Any) -> Any:
@@ -167,23 +166,35 @@ def _change(one: Any, two: Any) -> float | None:
 
 
 def reasons_between(before: Header, after: Header) -> tuple[str, ...]:
-    """What changed between two runs that can move numbers, in words."""
+    """What changed between two runs that can move numbers, in words; never empty."""
+    nothing = "nothing installed has changed: the file was edited, an optimiser ran into its time limit, or a machine differs"
+    return changes_between(before, after) or (nothing,)
+
+
+_PARTS: Mapping[str, str] = {
+    "program": "the program (formulas and verbs) has changed",
+    "catalog": "data of the catalog (chips, models, prices, cost figures) has changed",
+    "evidence": "fitted evidence (kernel profiles, coefficients, intervals) has changed",
+}
+
+
+def changes_between(before: Header, after: Header) -> tuple[str, ...]:
+    """What is installed otherwise than it was: version, catalog, and the entries of the catalog that both results name."""
     found = []
     if before.version != after.version:
         found.append(f"version {before.version} became {after.version}: CHANGELOG.md says which numbers moved")
     if before.catalog_date != after.catalog_date:
         found.append(f"the catalog of {before.catalog_date} became that of {after.catalog_date}: prices and figures of chips")
-    words = {
-        "program": "the program (formulas and verbs) has changed",
-        "catalog": "data of the catalog (chips, models, prices, cost figures) has changed",
-        "evidence": "fitted evidence (kernel profiles, coefficients, intervals) has changed",
-    }
-    for part, sentence in words.items():
+    for part, sentence in _PARTS.items():
         one, two = before.fingerprints.get(part), after.fingerprints.get(part)
         if one and two and one != two:
             found.append(f"{sentence}: {one} became {two}")
         elif one is None or two is None:
             found.append(f"no fingerprint of the {part} is kept: {sentence.replace('has changed', 'may have changed')}")
-    if not found:
-        found.append("nothing installed has changed: an optimiser that ran into its time limit, a machine or a library remains")
+    both = [name for name in before.fingerprints if name in after.fingerprints and name not in _PARTS]
+    changed = [name for name in both if before.fingerprints[name] != after.fingerprints[name]]
+    if changed:
+        found.append(f"figures of {', '.join(changed)} have changed: `suanzhang catalog` shows those of now")
+    elif both and before.fingerprints.get("catalog") != after.fingerprints.get("catalog"):
+        found.append(f"none of the {len(both)} catalog entries that both results name has changed")
     return tuple(found)

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from suanzhang.app.replay_entries import entry_prints
 from suanzhang.errors import InputError
 from suanzhang.spec.paths import from_home
 from suanzhang.spec.trust_plain import plain, rebuilt
@@ -98,7 +99,8 @@ def recorded(verb: str, function: Callable[..., Any]) -> Callable[..., Any]:
         result = function(*args, **named)
         if not hasattr(result, "header"):
             return result
-        header = dataclasses.replace(result.header, verb=verb, inputs=inputs, fingerprints=fingerprints())
+        prints = {**fingerprints(), **entry_prints(result, inputs)}
+        header = dataclasses.replace(result.header, verb=verb, inputs=inputs, fingerprints=prints)
         return dataclasses.replace(result, header=header)
 
     return run

@@ -100,6 +100,8 @@ def faced(verb: Callable[..., Any]) -> Callable[..., None]:
                 _render(call, result, options)
             if getattr(getattr(result, "buy", result), "interrupted", False):
                 raise FirstPlanOnly
+            if getattr(result, "identical", True) is False:
+                raise NumbersMoved
 
     run.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
     run.__annotations__ = {**{p.name: p.annotation for p in own}, **_SHARED, "return": None}
@@ -108,6 +110,10 @@ def faced(verb: Callable[..., Any]) -> Callable[..., None]:
 
 class FirstPlanOnly(Exception):
     """An answer was given, but the search was ended before it had a plan by itself."""
+
+
+class NumbersMoved(Exception):
+    """An answer was repeated and its numbers are not those that it held."""
 
 
 @contextmanager

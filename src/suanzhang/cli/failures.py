@@ -15,6 +15,8 @@ from suanzhang.units import format_figure
 _PACKAGE = Path(__file__).resolve().parents[1]
 DEBUG = "SUANZHANG_DEBUG"
 EXIT_INTERRUPTED = 130
+EXIT_MOVED = 5
+"""Of ``replay``: the answer came again, and not with the same numbers."""
 _MOST_NAMED = 4
 _UNITS = {"_s": "s", "_w": "W", "chips": "chips", "_share": "fraction"}
 

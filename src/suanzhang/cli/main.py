@@ -13,8 +13,8 @@ import typer
 from suanzhang import __version__
 from suanzhang.app.interrupts import raise_interrupt
 from suanzhang.cli import verbs, verbs_import, verbs_money, verbs_post_training, verbs_serve, verbs_train, verbs_trust
-from suanzhang.cli.faces import FirstPlanOnly, faced
-from suanzhang.cli.failures import EXIT_INTERRUPTED, report_failure, unexpected
+from suanzhang.cli.faces import FirstPlanOnly, NumbersMoved, faced
+from suanzhang.cli.failures import EXIT_INTERRUPTED, EXIT_MOVED, report_failure, unexpected
 from suanzhang.errors import InputError, Interrupted, PlannerError
 
 app = typer.Typer(
@@ -121,7 +121,7 @@ app.command("rest", epilog=_examples("rest"))(verbs.rest)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command line and return its exit code: 0 done, 2 bad input, 3 infeasible, 4 internal error."""
+    """Run the command line and return its exit code: 0 done, 2 bad input, 3 infeasible, 4 internal error, 5 numbers moved."""
     as_json = "--json" in arguments
     try:
         code = app(args=list(arguments), prog_name="suanzhang", standalone_mode=False)
@@ -130,6 +130,8 @@ def run(arguments: Sequence[str]) -> int:
         return report_failure(error, as_json=as_json)
     except typer.Exit as exit_:
         code = int(exit_.exit_code)
+    except NumbersMoved:
+        return EXIT_MOVED
     except FirstPlanOnly:
         sys.stderr.write("interrupted before the search had a plan: the first one that was found is given\n")
         return EXIT_INTERRUPTED

@@ -133,11 +133,12 @@ def replay(result: ReplayResult) -> Report:
     """Whether the numbers came again, and what moved them."""
     left = f" Clock readings ({', '.join(result.left_out)}) are not compared." if result.left_out else ""
     if result.identical:
-        verdict = f"Byte for byte the same: {result.keys:,} values of {result.verb} came again.{left}"
+        since = " What is installed has changed since, and moved none of them." if result.reasons else ""
+        verdict = f"Byte for byte the same: {result.keys:,} values of {result.verb} came again.{since}{left}"
     else:
         verdict = f"{len(result.moved):,} of {result.keys:,} values of {result.verb} moved.{left}"
     sections = (
-        Section("Why", (Notes("Why", result.reasons),)),
+        Section("What has changed since", (Notes("What has changed since", result.reasons),) if result.reasons else ()),
         Section("What moved", (_moved("What moved", result.moved),)),
         Section("Then", (Facts("Then", _header_facts(result.made_with)),), folded=True),
         Section("Now", (Facts("Now", _header_facts(result.header)),), folded=True),

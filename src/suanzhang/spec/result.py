@@ -76,7 +76,8 @@ class Header:
         seed: of everything random.
         verb: function of :mod:`suanzhang` that gave the result; empty inside another result.
         inputs: what that function was called with, defaults left out; files are held with their content.
-        fingerprints: short hashes of the program, the catalog and the evidence that it was computed with.
+        fingerprints: short hashes of the program, the catalog and the evidence that it was computed with, and of each entry
+            of the catalog that it names, such as ``chip h100-sxm-80``.
     """
 
     version: str

@@ -40,7 +40,7 @@ def test_a_changed_value_and_a_changed_catalog_are_told(train_file: Path) -> Non
     (moved,) = result.moved
     assert moved.key == "days"
     assert moved.change == pytest.approx(1 / 1.5 - 1)
-    assert len(result.reasons) == 2
+    assert len(result.reasons) == 3
     assert any("version 0.0.1" in line for line in result.reasons)
     assert any("catalog" in line for line in result.reasons)
 
