@@ -13,7 +13,6 @@ from suanzhang.spec.result import Money
 
 _STEP = 0.1
 _MOST = 3
-_STOCK = "stock of "
 
 
 def one_more(limit: Binding) -> str:
@@ -81,11 +80,10 @@ def _raised(problem: PurchaseProblem, limit: Binding) -> tuple[str, str, Purchas
         return "budget", "budget 10 % larger", replace(problem, budget=whole, budget_by_month=by_month)
     if limit.kind == "power" and problem.power_limit_w is not None and not problem.places:
         return "power", "power limit 10 % higher", replace(problem, power_limit_w=problem.power_limit_w * (1.0 + _STEP))
-    if limit.kind == "stock" and limit.limit.startswith(_STOCK):
-        name = limit.limit.removeprefix(_STOCK).partition(" up to ")[0].partition(" in 20")[0]
+    name = limit.subject
+    if limit.kind == "stock":
         return _more_stock(problem, name)
     if limit.kind == "due":
-        name = limit.limit.removeprefix("all of ").partition(" due in ")[0]
         later = tuple(
             replace(one, due_month=(one.first_month if one.due_month is None else one.due_month) + 1)
             if one.name == name

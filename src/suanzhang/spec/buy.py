@@ -341,6 +341,7 @@ class Binding:
         worth: what one more unit would save, in the currency of the problem: the shadow price of the linear programme in
             which starts of runs and sales stay as they are and lots may be split.
         kind: "budget", "power", "room", "stock" or "due".
+        subject: the offer whose stock it is, or the service that is due; empty otherwise.
         one_more: what one more unit is, in words.
         step: a larger change of this limit alone, in words; empty where none was tried.
         step_saves: what the plan that is solved again under that change saves.
@@ -356,6 +357,7 @@ class Binding:
     step: str = ""
     step_saves: Money | None = None
     step_saves_interval: Interval | None = None
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)

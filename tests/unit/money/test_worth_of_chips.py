@@ -51,7 +51,10 @@ def test_a_bought_chip_that_is_sold_takes_its_server_along():
     sold = next(row for row in plan.rows if row.action == "resell")
     month, bought = int(sold.month[-2:]), next(row for row in plan.rows if row.action == "buy")
     age = month - int(bought.month[-2:]) + 1
-    assert dict(sold.lines)["hosts"] == pytest.approx(-16.0 * 8500.0 * (1.0 - age / COSTS.infra_life_months))
+    lines, left = dict(sold.lines), 16.0 * (1.0 - age / COSTS.infra_life_months)
+    assert lines["hosts"] == pytest.approx(-left * COSTS.host)
+    assert lines["network"] == pytest.approx(-left * COSTS.network)
+    assert sum(lines[name] for name in ("hosts", "network", "storage") if name in lines) == pytest.approx(-left * 8500.0)
     assert not [row for row in plan.rows if row.action == "value left"]
 
 

@@ -274,7 +274,7 @@ class _Search:
         for name, mark in self.master.form.marks.items():
             worth = abs(float(self.duals[mark.row])) / mark.per if mark.row < len(self.duals) else 0.0
             if worth * max(mark.value, 1.0) > 1e-6 * abs(self.best_cost):
-                found.append(Binding(name, mark.value, mark.unit, worth, mark.kind))
+                found.append(Binding(name, mark.value, mark.unit, worth, mark.kind, subject=mark.subject))
         found += self._budgets()
         return tuple(sorted(found, key=lambda binding: -binding.worth * max(binding.value, 1e-9)))
 

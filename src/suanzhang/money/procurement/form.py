@@ -158,7 +158,7 @@ def _on_sale(form: Form) -> None:
             first = shape.orders[members[0]]
             if first.offer >= 0:
                 words = f"stock of {name} up to {month_name(problem.start, month)}"
-                form.marks[words] = Mark(row, limits[month] * first.lot, "chips", "stock", first.lot)
+                form.marks[words] = Mark(row, limits[month] * first.lot, "chips", "stock", first.lot, name)
 
 
 def useful_chips(shape: Shape) -> dict[str, float]:
@@ -218,6 +218,17 @@ def server_worth(shape: Shape, chip: int) -> Floats:
     return np.asarray((costs.host + costs.network + costs.storage) * np.maximum(1.0 - age / costs.infra_life_months, 0.0))
 
 
+SERVER_LINES = ("hosts", "network", "storage")
+"""Lines of what a chip stands in, which is sold with it."""
+
+
+def server_shares(shape: Shape, chip: int) -> dict[str, float]:
+    """The parts of what a chip stands in, as shares of what they cost together; all of one age, they wear alike."""
+    costs = shape.problem.costs[shape.chips[chip]]
+    parts = (costs.host, costs.network, costs.storage)
+    return {name: part / max(sum(parts), 1e-12) for name, part in zip(SERVER_LINES, parts, strict=True)}
+
+
 def sale_lines(shape: Shape, chip: int, month: int, rate: float) -> dict[str, float]:
     """Cost by line of one chip sold with its server at the end of a month: less its worth at the end, and interest saved.
 
@@ -232,7 +243,7 @@ def sale_lines(shape: Shape, chip: int, month: int, rate: float) -> dict[str, fl
     both = curve + server
     lines = {
         "chips": -float(curve[month + 1]),
-        "hosts": -float(server[month + 1]),
+        **{name: -share * float(server[month + 1]) for name, share in server_shares(shape, chip).items()},
         "value left": float(both[shape.months]),
         "finance": -rate * float(both[month + 1 : shape.months].sum()),
     }
@@ -330,7 +341,7 @@ def _cells(form: Form, cols: Columns) -> None:
             if shape.level[0, d, t] > 0.0 and not shape.wait_allowed[d, t] and s_count == 1:
                 name = f"all of {demand.name} due in {month_name(shape.problem.start, t)}"
                 part = 1.0 / float(shape.level[0, d, t])
-                form.marks[name] = Mark(first + t * cell.rows + cell.met + d, 1.0, "of its demand", "due", part)
+                form.marks[name] = Mark(first + t * cell.rows + cell.met + d, 1.0, "of its demand", "due", part, demand.name)
 
 
 def demand_rows(form: Form) -> list[tuple[int, float]]:

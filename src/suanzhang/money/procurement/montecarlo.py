@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from suanzhang.money.procurement.form import server_worth
+from suanzhang.money.procurement.form import SERVER_LINES, server_worth
 from suanzhang.money.procurement.monthcell import Cell, cell_of
 from suanzhang.money.procurement.orders import Floats
 from suanzhang.money.procurement.outcome import Outcome, really_there, standing
@@ -186,7 +186,8 @@ def _amounts(shape: Shape, cell: Cell, outcome: Outcome, decided: Decided) -> tu
         owed += shape.keep * np.sum(list(holding_by_future(shape, k).values()), axis=0)
         for month in np.flatnonzero(outcome.sales[k]):
             sold = outcome.sales[k, month]
-            younger = -sold_lines(shape, outcome, k, int(month), rate)["hosts"] - server[month + 1]
+            lines = sold_lines(shape, outcome, k, int(month), rate)
+            younger = -sum(lines[name] for name in SERVER_LINES) - server[month + 1]
             income = worth[:, month + 1] + younger
             cash -= sold * income
             later = sold * (worth[:, -1] + younger - rate * worth[:, month + 1 : shape.months].sum(axis=1))

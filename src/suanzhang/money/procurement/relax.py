@@ -276,10 +276,9 @@ def carried_share(problem: PurchaseProblem) -> tuple[float, list[str]]:
     if found.status == "infeasible":
         return 0.0, []
     worth: dict[str, float] = {}
-    for name, mark in form.marks.items():
+    for mark in form.marks.values():
         if mark.kind == "stock":
-            key = name.removeprefix("stock of ").split(" up to ")[0]
-            worth[key] = worth.get(key, 0.0) + abs(float(found.row_duals[mark.row])) / mark.per
+            worth[mark.subject] = worth.get(mark.subject, 0.0) + abs(float(found.row_duals[mark.row])) / mark.per
     for r, rent in enumerate(shape.rents):
         columns = [cols.cell_at(0, t) + form.cell.hours + r for t in range(cols.months)]
         full = any(found.values[c] >= form.upper[c] - 1e-6 for c in columns)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from suanzhang.money.procurement.calendar import HOURS_PER_MONTH, month_name
-from suanzhang.money.procurement.form import sale_lines, server_worth
+from suanzhang.money.procurement.form import SERVER_LINES, sale_lines, server_shares, server_worth
 from suanzhang.money.procurement.monthcell import Cell
 from suanzhang.money.procurement.orders import SHIELD, Floats, Order, relieved
 from suanzhang.money.procurement.outcome import Outcome, rented_chips
@@ -228,7 +228,7 @@ def _sale_rows(shape: Shape, outcome: Outcome) -> list[ScheduleRow]:
             sold = float(outcome.sales[k, t])
             if sold > _SMALL:
                 paid = sold_lines(shape, outcome, k, t, rate)
-                lines = {name: paid[name] * sold for name in ("chips", "hosts") if paid[name]}
+                lines = {name: paid[name] * sold for name in ("chips", *SERVER_LINES) if paid[name]}
                 action: Action = "resell" if sum(lines.values()) < 0.0 else "retire"
                 rows.append(_row(shape, t, "own", action, chip, sold, lines, "at the end of the month"))
     for j, order in enumerate(shape.orders):
@@ -329,7 +329,8 @@ def sold_lines(shape: Shape, outcome: Outcome, chip: int, month: int, rate: floa
             left = float(shape.weights @ dict(order.lines)["value left"]) * outcome.lots[j]
             worth += -left - there * float(shape.weights @ shape.resale[:, chip, end])
     younger = worth / chips - float(server[end]) if chips > 0.0 else 0.0
-    return {**lines, "hosts": lines["hosts"] - younger, "value left": lines["value left"] + younger}
+    parts = {name: lines[name] - share * younger for name, share in server_shares(shape, chip).items()}
+    return {**lines, **parts, "value left": lines["value left"] + younger}
 
 
 def holding_by_future(shape: Shape, chip: int) -> dict[str, Floats]:

@@ -27,6 +27,7 @@ class Mark:
         unit: of the value.
         kind: "budget", "power", "room", "stock" or "due".
         per: units of the limit in one unit of the row, so that a dual over ``per`` is the worth of one more unit.
+        subject: the offer whose stock it is, or the service that is due; empty otherwise.
     """
 
     row: int
@@ -34,6 +35,7 @@ class Mark:
     unit: str
     kind: str
     per: float = 1.0
+    subject: str = ""
 
 
 def taken_away(order: Order) -> list[tuple[int, Ints, float]]:

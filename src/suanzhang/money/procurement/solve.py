@@ -192,7 +192,9 @@ def bindings(form: Form, cols: Columns, duals: Solution) -> tuple[Binding, ...]:
     for name, mark in form.marks.items():
         dual = float(duals.row_duals[mark.row])
         if abs(dual) >= 1e-9 * max(abs(duals.objective), 1.0):
-            found.append((abs(dual), Binding(name, mark.value, mark.unit, abs(dual) / mark.per, mark.kind)))
+            found.append(
+                (abs(dual), Binding(name, mark.value, mark.unit, abs(dual) / mark.per, mark.kind, subject=mark.subject))
+            )
     found += _rent_bindings(form, cols, duals)
     found.sort(key=lambda pair: -pair[1].worth * max(pair[1].value, 1e-9))
     return tuple(binding for _, binding in found[:40])
@@ -210,7 +212,7 @@ def _rent_bindings(form: Form, cols: Columns, duals: Solution) -> list[tuple[flo
         if reduced[month] < -1e-6:
             name = f"stock of {offer.id} in {month_name(shape.problem.start, month)}"
             stock, worth = float(shape.rent_stock[r, month]), -reduced[month] / offer.lot_chips
-            found.append((-reduced[month], Binding(name, stock, "chips", worth, "stock")))
+            found.append((-reduced[month], Binding(name, stock, "chips", worth, "stock", subject=offer.id)))
     return found
 
 
