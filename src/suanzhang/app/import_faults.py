@@ -109,8 +109,9 @@ def _ranks(job: ReadJob, layout: TrainLayout, chips: int) -> list[Finding]:
     if layout.chips != chips:
         text = f"the file's layout uses {layout.chips} chips, {chips} are given"
         return [Finding("error", f"cannot run: {text}", f"{layout.chips} chips, or other sizes")]
-    if layout.dp % job.copies:
-        text = f"{job.copies} copies of what is sharded do not divide {layout.dp} data ranks"
+    ranks = layout.dp * layout.cp
+    if ranks % job.copies:
+        text = f"{job.copies} copies of what is sharded do not divide {ranks} data ranks"
         return [Finding("error", f"cannot run: {text}", "other sizes")]
     return []
 

@@ -112,8 +112,9 @@ def _completed(job: ReadJob, chips: int) -> tuple[TrainLayout, int]:
     """The layout on that many chips, with one data rank where they do not divide, and the batch of a step."""
     cut = job.layout.tp * job.layout.pp * job.layout.cp
     dp = job.layout.dp or (1 if chips % cut else chips // cut)
-    apart = job.copies > 1 and dp % job.copies == 0
-    layout = replace(job.layout, dp=dp, shard_ranks=dp // job.copies if apart else 0)
+    ranks = dp * job.layout.cp
+    apart = job.copies > 1 and ranks % job.copies == 0
+    layout = replace(job.layout, dp=dp, shard_ranks=ranks // job.copies if apart else 0)
     return layout, job.global_batch or job.local_batch * dp
 
 

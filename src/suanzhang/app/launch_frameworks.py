@@ -143,8 +143,8 @@ def _bridge_settings(plan: TrainPlan) -> list[str]:
     if layout.zero_stage >= 2:
         lines += ["cfg.ddp.use_megatron_fsdp = True"]
         lines += [f"cfg.ddp.data_parallel_sharding_strategy = {FSDP_STRATEGY[layout.zero_stage]!r}"]
-    if layout.zero_stage == 1 and 0 < layout.shard_ranks < layout.dp:
-        lines.append(f"cfg.ddp.num_distributed_optimizer_instances = {layout.dp // layout.shard_ranks}")
+    if layout.zero_stage == 1 and 0 < layout.shard_ranks < layout.dp * layout.cp:
+        lines.append(f"cfg.ddp.num_distributed_optimizer_instances = {layout.dp * layout.cp // layout.shard_ranks}")
     if layout.overlap_tp and layout.tp > 1 and layout.sp:
         lines.append("cfg.comm_overlap = CommOverlapConfig(tp_comm_overlap=True)")
     if layout.offload_optimizer:
@@ -214,10 +214,14 @@ def _titan_chunks(layout: TrainLayout, model: ModelSpec) -> list[list[str]]:
 
 def _titan_parallelism(plan: TrainPlan, unsaid: list[str]) -> dict[str, Any]:
     layout = plan.layout
-    shard = 1 if layout.zero_stage == 0 else layout.shard_ranks or layout.dp
+    ranks = layout.dp * layout.cp
+    copies = layout.dp if layout.zero_stage == 0 else ranks // (layout.shard_ranks or ranks)
+    if layout.dp % copies:
+        unsaid.append(f"shards over {layout.shard_ranks} of {layout.cp} context ranks: written over all of them")
+        copies = layout.dp
     body: dict[str, Any] = {
-        "data_parallel_replicate_degree": max(1, layout.dp // shard),
-        "data_parallel_shard_degree": shard,
+        "data_parallel_replicate_degree": copies,
+        "data_parallel_shard_degree": layout.dp // copies,
         "fsdp_reshard_after_forward": "always" if layout.zero_stage == 3 else "never",
         "tensor_parallel_degree": layout.tp,
         "enable_async_tensor_parallel": layout.overlap_tp and layout.tp > 1,

@@ -163,7 +163,7 @@ def _sharding(layout: TrainLayout) -> tuple[Args, list[str]]:
         unsaid += ["gradients or parameters sharded beside a pipeline: Megatron FSDP may refuse it"] if layout.pp > 1 else []
     elif layout.zero_stage == 1:
         args = [("use-distributed-optimizer", "")]
-        instances = layout.dp // layout.shard_ranks if layout.shard_ranks else 1
+        instances = layout.dp * layout.cp // layout.shard_ranks if layout.shard_ranks else 1
         args += [("num-distributed-optimizer-instances", str(instances))] if instances > 1 else []
     if layout.overlap_dp:
         args += [("overlap-grad-reduce", "")]

@@ -278,6 +278,11 @@ def test_copies_of_what_is_sharded_are_read(tmp_path: Path) -> None:
     assert found.memory_bytes > whole.memory_bytes
     titan = examine(_write(tmp_path, "job.toml", TITAN.format(shard=-1, tp=1, mode="full")), "h100-sxm-80:64")
     assert (titan.layout.dp, titan.layout.zero_stage, titan.layout.shard_ranks) == (64, 3, 8)
+    beside = LINE + "--context-parallel-size 4 --num-distributed-optimizer-instances 4"
+    assert (examine(beside, "h100-sxm-80").layout.dp, examine(beside, "h100-sxm-80").layout.shard_ranks) == (8, 8)
+    text = TITAN.format(shard=4, tp=1, mode="full").replace("tensor_par", "context_parallel_degree = 2\ntensor_par")
+    rings = examine(text, "h100-sxm-80:64")
+    assert (rings.layout.dp, rings.layout.cp, rings.layout.shard_ranks) == (32, 2, 8)
     odd = examine(_write(tmp_path, "odd.sh", LINE + "--num-distributed-optimizer-instances 5"), "h100-sxm-80")
     assert odd.step_s is None and "5 copies of what is sharded" in odd.findings[0].text
 

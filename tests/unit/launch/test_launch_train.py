@@ -12,6 +12,7 @@ import pytest
 
 from suanzhang.app import launch_frameworks as frameworks
 from suanzhang.app import launch_megatron as megatron
+from suanzhang.app.import_job import examine
 from suanzhang.app.launch import launch_train
 from suanzhang.catalog.models import model
 from suanzhang.errors import InputError
@@ -264,3 +265,21 @@ def test_an_optimizer_on_the_host_comes_with_what_megatron_asks_of_it() -> None:
     assert "use_precision_aware_optimizer = True" in frameworks.nemo(plan)[0][0].text
     whole = replace(plan, layout=replace(plan.layout, zero_stage=0))
     assert any("without sharding" in line for line in megatron.megatron_arguments(whole)[1])
+
+
+@pytest.mark.parametrize(("dp", "cp", "ranks"), [(8, 1, 4), (8, 2, 8), (16, 4, 16), (4, 2, 8)])
+def test_shards_over_data_and_context_ranks_come_back_from_the_files(dp: int, cp: int, ranks: int) -> None:
+    """What is sharded lies over data and context ranks together, in every tool."""
+    for zero, target, write in ((3, "torchtitan", frameworks.torchtitan), (1, "megatron", megatron.megatron)):
+        layout = TrainLayout(tp=4, dp=dp, cp=cp, zero_stage=zero, shard_ranks=ranks, recompute="full", overlap_tp=False)
+        plan = TrainPlan(model("llama-3.1-70b"), layout, 8, 8192, 64, 100, "bf16", "adam")
+        files, _, unsaid = write(plan)
+        assert not any("context ranks" in words for words in unsaid)
+        found = examine(files[0].text, f"h100-sxm-80:{layout.chips}").layout
+        assert (found.dp, found.cp, found.shard_ranks or dp * cp) == (dp, cp, ranks), target
+
+
+def test_shards_over_a_part_of_the_context_ranks_cannot_be_said_to_torchtitan() -> None:
+    layout = TrainLayout(tp=4, dp=4, cp=4, zero_stage=3, shard_ranks=2, recompute="full")
+    _, _, unsaid = frameworks.torchtitan(TrainPlan(model("llama-3.1-70b"), layout, 8, 8192, 64, 100, "bf16", "adam"))
+    assert any("2 of 4 context ranks" in words for words in unsaid)
