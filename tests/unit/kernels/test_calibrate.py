@@ -119,6 +119,27 @@ def test_missing_column_is_named(parquet: Path, tmp_path: Path, h100: ChipSpec) 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(("column", "value", "words"), [("gemm_dtype", 3, "of another kind"), ("m", [1, 2], "no number")])
+def test_a_column_of_another_kind_is_one_line(
+    parquet: Path, tmp_path: Path, h100: ChipSpec, column: str, value: object, words: str
+) -> None:
+    pl.read_parquet(parquet).with_columns(pl.lit(value).alias(column)).write_parquet(tmp_path / "kind.parquet")
+    with pytest.raises(InputError) as error:
+        calibrate([tmp_path / "kind.parquet"], h100, "x", tmp_path / "out")
+    _refused(error, "kind.parquet", words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_timings_of_two_devices_in_one_file_are_refused(parquet: Path, tmp_path: Path, h100: ChipSpec) -> None:
+    frame = pl.read_parquet(parquet)
+    other = frame.tail(5).with_columns(pl.lit("NVIDIA A100-SXM4-80GB").alias("device"))
+    pl.concat([frame.head(-5), other]).write_parquet(tmp_path / "two.parquet")
+    with pytest.raises(InputError) as error:
+        calibrate([tmp_path / "two.parquet"], h100, "x", tmp_path / "out")
+    _refused(error, "two.parquet", "2 devices", "A100")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("factor", [1e3, 1e-3, 1e6])
 def test_wrong_unit_is_refused(parquet: Path, tmp_path: Path, h100: ChipSpec, factor: float) -> None:
     pl.read_parquet(parquet).with_columns(pl.col("latency") * factor).write_parquet(tmp_path / "unit.parquet")

@@ -110,12 +110,18 @@ def read_timings(path: Path) -> tuple[Timings, ...]:
     if not frame.height:
         raise InputError(f"{path}: has no rows", fix="give a file with timings")
     columns = set(frame.columns)
-    if {"op", "dtype", "seconds"} <= columns:
-        return _own(path, frame)
-    if any(name.startswith("time_stats.") for name in columns):
-        return _vidur(path, frame)
-    if "latency" in columns and "op_name" in columns:
-        return _aiconfigurator(path, frame)
+    try:
+        if {"op", "dtype", "seconds"} <= columns:
+            return _own(path, frame)
+        if any(name.startswith("time_stats.") for name in columns):
+            return _vidur(path, frame)
+        if "latency" in columns and "op_name" in columns:
+            return _aiconfigurator(path, frame)
+    except (pl.exceptions.PolarsError, TypeError) as error:  # a column of another kind: numbers for names, lists for numbers
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+        raise InputError(
+            f"{path}: a column is of another kind ({first})", fix="write names as text, shapes as numbers"
+        ) from None
     raise InputError(
         f"{path}: no timings found; columns are {', '.join(frame.columns[:8])}",
         fix="needs op, dtype, seconds; or op_name and latency [ms]; or time_stats.* [ms]",
@@ -172,9 +178,21 @@ def _pack(
     )
 
 
+def _device(path: Path, frame: pl.DataFrame) -> str:
+    """What the device calls itself; one file is of one device."""
+    if "device" not in frame.columns:
+        return ""
+    names = sorted(str(name) for name in frame["device"].drop_nulls().unique())
+    if len(names) > 1:
+        raise InputError(
+            f"{path}: holds timings of {len(names)} devices ({', '.join(names)[:120]})", fix="give one file for each"
+        )
+    return names[0] if names else ""
+
+
 def _own(path: Path, frame: pl.DataFrame) -> tuple[Timings, ...]:
     found: list[Timings] = []
-    device = str(frame["device"][0]) if "device" in frame.columns else ""
+    device = _device(path, frame)
     for op in frame["op"].unique().sort().to_list():
         if op not in SHAPES:
             raise InputError(f"{path}: unknown op {op!r}", fix=f"use one of {', '.join(SHAPES)}")
@@ -188,7 +206,7 @@ def _own(path: Path, frame: pl.DataFrame) -> tuple[Timings, ...]:
 
 def _aiconfigurator(path: Path, frame: pl.DataFrame) -> tuple[Timings, ...]:
     name = str(frame["op_name"][0])
-    device = str(frame["device"][0]) if "device" in frame.columns else ""
+    device = _device(path, frame)
     version = "-".join(str(frame[key][0]) for key in ("framework", "version") if key in frame.columns)
     reader = _READERS.get(name)
     if reader is None:
