@@ -16,6 +16,11 @@ ChartKind = Literal["bars", "stacked", "line"]
 _SI_UNITS = {"W", "J", "FLOP", "FLOP/s", "B/s"}
 _CURRENCY_LENGTH = 3
 _IN_BRACKETS = "in brackets: 5th to 95th percentile of our prediction"
+PERCENTILES = (
+    "5th / 50th / 95th percentile of our prediction; the figure before them is the estimate itself, and the 50th percentile is "
+    "its middle once our errors on published measurements, and what was drawn besides, are counted"
+)
+"""What the three figures beside a figure are, and why the middle one is not the figure: said once in each report."""
 
 
 class Ranged(float):
@@ -202,6 +207,12 @@ class Report:
     call: str = ""
     main: str = field(default="")
 
+    def has_percentiles(self, details: bool = True) -> bool:
+        """Whether percentiles stand beside a single figure, in the folded sections too with ``details``."""
+        shown = (section for section in self.sections if details or not section.folded)
+        blocks = (block for section in shown for block in section.blocks if isinstance(block, Facts))
+        return any(fact.interval is not None for block in blocks for fact in block.facts)
+
     @property
     def tables(self) -> tuple[Table, ...]:
         """All tables, in order."""
@@ -294,7 +305,7 @@ def _times(cell: Scalar, scale: float) -> Scalar:
 
 
 def with_ends(table: Table) -> Table:
-    """A table whose figures with an interval have its ends in columns of their own, for programs that read it."""
+    """A table whose figures with an interval have its percentiles in columns of their own, for programs that read it."""
     wide = {index for row in table.rows for index, cell in enumerate(row) if isinstance(cell, Ranged)}
     if not wide:
         return table
@@ -302,7 +313,7 @@ def with_ends(table: Table) -> Table:
     for index, column in enumerate(table.columns):
         columns.append(column)
         if index in wide:
-            columns += [replace(column, name=f"{column.name} {end}") for end in ("p05", "p95")]
+            columns += [replace(column, name=f"{column.name} {end}") for end in ("p05", "p50", "p95")]
     return replace(table, columns=tuple(columns), rows=tuple(_with_ends(row, wide) for row in table.rows))
 
 
@@ -310,9 +321,9 @@ def _with_ends(row: tuple[Scalar, ...], wide: set[int]) -> tuple[Scalar, ...]:
     cells: list[Scalar] = []
     for index, cell in enumerate(row):
         if isinstance(cell, Ranged):
-            cells += [float(cell), cell.interval.p05, cell.interval.p95]
+            cells += [float(cell), cell.interval.p05, cell.interval.p50, cell.interval.p95]
         else:
-            cells += [cell, None, None] if index in wide else [cell]
+            cells += [cell, None, None, None] if index in wide else [cell]
     return tuple(cells)
 
 

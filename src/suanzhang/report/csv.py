@@ -10,7 +10,7 @@ from suanzhang.report.blocks import Report, Table, with_ends
 
 
 def table_csv(table: Table) -> str:
-    """A table as CSV (RFC 4180); numbers unrounded, empty where there is none, ends of intervals in columns of their own."""
+    """A table as CSV (RFC 4180): unrounded, empty where there is none, percentiles of intervals in columns of their own."""
     table = with_ends(table)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

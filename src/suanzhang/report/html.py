@@ -10,7 +10,18 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from suanzhang.report.blocks import Chart, Facts, Report, Table, Tree, readable, show_fact, show_interval, show_number
+from suanzhang.report.blocks import (
+    PERCENTILES,
+    Chart,
+    Facts,
+    Report,
+    Table,
+    Tree,
+    readable,
+    show_fact,
+    show_interval,
+    show_number,
+)
 from suanzhang.report.figures import svg
 from suanzhang.report.jsonable import to_text
 
@@ -51,4 +62,6 @@ def page(report: Report, result: Any = None) -> str:
     from suanzhang.report.figures_more import more_figures
 
     figures = [(one.title, _bare(one.svg), one.note) for one in more_figures(result)]
-    return _template().render(report=report, figures=figures, json=body if len(body) <= _JSON_LIMIT else "")
+    return _template().render(
+        report=report, percentiles=PERCENTILES, figures=figures, json=body if len(body) <= _JSON_LIMIT else ""
+    )

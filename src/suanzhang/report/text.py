@@ -16,6 +16,7 @@ from rich.text import Text
 from rich.tree import Tree as RichTree
 
 from suanzhang.report.blocks import (
+    PERCENTILES,
     Block,
     Branch,
     Chart,
@@ -72,6 +73,8 @@ def print_report(report: Report, *, file: IO[str] | None = None, width: int | No
             continue
         _print_section(section, out)
     out.print()
+    if report.has_percentiles(details):
+        out.print(Text(f"(a / b / c): {PERCENTILES}.", style="dim"))
     if folded:
         out.print(Text(f"More in --html, --xlsx and --json: {', '.join(folded)}.", style="dim"))
     if report.footer:

@@ -118,6 +118,13 @@ def _chart(book: Any, sheet: Any, chart: Chart, formats: dict[str, Any]) -> None
     for column, name in enumerate([chart.x, *heads]):
         _write(sheet, 0, column, name, formats["head"])
     value = {(point.x, point.series): point.y for point in chart.points}
+    spans = {(point.x, point.series): point.interval for point in chart.points if point.interval}
+    spanned = [name for name in series if any((place, name) in spans for place in places)]
+    ends = [(name, end) for name in spanned for end in ("p05", "p50", "p95")]
+    for column, (name, end) in enumerate(ends, start=len(heads) + 1):
+        _write(sheet, 0, column, f"{name} {end} [{chart.unit}]", formats["head"])
+        for row, place in enumerate(places, start=1):
+            _write(sheet, row, column, getattr(spans.get((place, name)), end, None))
     for row, place in enumerate(places, start=1):
         _write(sheet, row, 0, place)
         for column, name in enumerate(series, start=1):
@@ -138,4 +145,4 @@ def _chart(book: Any, sheet: Any, chart: Chart, formats: dict[str, Any]) -> None
     drawing.set_title({"name": chart.title})
     drawing.set_y_axis({"name": f"{chart.y} [{chart.unit}]"} if kind != "bar" else {"reverse": True})
     sheet.set_column(0, 0, 24)
-    sheet.insert_chart(1, len(heads) + 2, drawing)
+    sheet.insert_chart(1, len(heads) + len(ends) + 2, drawing)

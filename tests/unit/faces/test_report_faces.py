@@ -165,10 +165,10 @@ def test_plan_sheets_that_people_look_for() -> None:
 
 def test_csv_has_units_and_raw_numbers() -> None:
     rows = list(csv.reader(io.StringIO(report_csv(report_of(RESULTS["BuyResult"])))))
-    money = ["cost [CNY]", "cost p05 [CNY]", "cost p95 [CNY]"]
-    chips = ["chips", "chips p05 [chips]", "chips p95 [chips]"]
+    money = ["cost [CNY]", "cost p05 [CNY]", "cost p50 [CNY]", "cost p95 [CNY]"]
+    chips = ["chips", "chips p05 [chips]", "chips p50 [chips]", "chips p95 [chips]"]
     assert rows[0] == ["month", "action", "offer", "chip", *chips, *money, "note", "site"]
-    assert float(rows[1][7]) == 1234567.0
+    assert float(rows[1][8]) == 1234567.0
     with pytest.raises(InputError):
         report_csv(Report("t", "", (Section("s", (Notes("n", ("x",)),)),)))
 

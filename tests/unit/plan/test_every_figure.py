@@ -266,5 +266,5 @@ def test_tables_show_the_interval_where_the_figure_stands(answer: PlanResult) ->
     print_report(report_of(answer), file=out, width=110)
     assert "in brackets: 5th to 95th percentile of our prediction" in " ".join(out.getvalue().split())
     head = table_csv(tables["Costs"]).splitlines()[0]
-    assert "cost p05" in head and "cost p95" in head
+    assert "cost p05" in head and "cost p50" in head and "cost p95" in head
     assert isinstance(tables["Costs"], Table)
