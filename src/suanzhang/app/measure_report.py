@@ -237,7 +237,7 @@ def _warnings(body: Mapping[str, Any], chip: ChipSpec | None) -> tuple[str, ...]
     if body["slow"]:
         found.append("a CPU was measured, with small shapes: it says nothing about a GPU")
     if chip is None:
-        found.append(f"{body['device']} is no chip of the catalog: nothing to predict; name one with --chip")
+        found.append(f"{body['device']} is no chip of the catalog: nothing to predict; hold it against one with --as")
     else:
         found.append("the small model runs plain PyTorch: no engine, no fused kernels, every launch from the host")
     found += [str(note) for note in body.get("notes", ())]

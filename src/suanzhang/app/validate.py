@@ -7,6 +7,7 @@ at hand; a file of other rows is judged with the shipped coefficients, which nev
 from __future__ import annotations
 
 import functools
+import statistics
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -63,7 +64,8 @@ def validate(
         Errors by metric and group, skips by reason, the worst rows.
 
     Raises:
-        InputError: the file is not such a file, holds no row of that phase, or the phase is unknown.
+        InputError: the file is not such a file, holds no row of that phase, states a metric in another unit than its key
+            says, or the phase is unknown.
     """
     started = time.monotonic()
     phase = phase or None
@@ -77,12 +79,33 @@ def validate(
     else:
         judges = left_out_judges(_phases(table)) if truth is None and left_out else shipped_judges()
     outcomes = predict(table, judges, progress)
+    if truth is not None:
+        _check_units(outcomes, str(truth))
     result = summarise_outcomes(outcomes, with_rows=rows, judged=judges.title, own_rows=truth is None)
     result = replace(result, by_precision={**result.by_precision, **unstated_precisions(outcomes, judges)})
     stability = recorded_folds().stability.get(phase or _phase_of(table), {}) if truth is None else {}
     result = replace(result, phase=phase or _phase_of(table), stability=stability)
     moved = changes(result) if truth is None and left_out else ()
     return replace(result, changes=moved, wall_s=time.monotonic() - started)
+
+
+_OTHER_UNIT = 100.0
+"""Rows of a file are not so many times slower or faster than predicted in the middle; those in another unit are."""
+
+
+def _check_units(outcomes: Sequence[Outcome], truth: str) -> None:
+    """Refuse a file whose rows are off by what only another unit explains."""
+    ratios: dict[str, list[float]] = {}
+    for item in outcomes:
+        for metric in item.predicted.keys() & item.measured.keys():
+            ratios.setdefault(metric, []).append(item.measured[metric] / item.predicted[metric])
+    for metric, found in sorted(ratios.items()):
+        middle = statistics.median(found)
+        if not 1.0 / _OTHER_UNIT < middle < _OTHER_UNIT:
+            raise InputError(
+                f"{truth}: the measured {metric} is {middle:.3g} times what is predicted (median of {len(found)})",
+                fix="check the unit of its values against docs/reference/truth-format.md",
+            )
 
 
 def rows_of(truth: str | Path | None, phase: str | None) -> tuple[TruthRow, ...]:

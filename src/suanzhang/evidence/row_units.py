@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -39,6 +40,32 @@ def unread_units(record: Mapping[str, Any]) -> list[str]:
     inside = measured if isinstance(measured, dict) else {}
     found = _unread(inside, _QUANTITIES, "measured.")
     return found + _unread(record, _TOP, "")
+
+
+_NUMBERS = re.compile(
+    r"(derived_)?(iter_s|iter_s_from_blocks|tokens_per_s_per_chip|tokens_per_s_total)|samples_per_s|seq_per_s_total|tflops_per_chip"
+    r"|mem_(GB|GiB|MiB|GB_total)|(tpot|ttft|itl|e2e)_ms(_mean|_p50|_p99|_implied)?|batch_latency_ms|(output|total)_tok_s(_per_chip)?"
+    r"|req_s|j_per_output_token(_wall)?"
+)
+"""Keys of what was measured that hold one number above zero."""
+
+
+def unusable_numbers(record: Mapping[str, Any]) -> list[str]:
+    """What a row states to have measured and what is no number above zero: a clause for each such key.
+
+    Args:
+        record: one row as read from its line.
+    """
+    measured = record.get("measured")
+    said: list[str] = []
+    for key, value in (measured if isinstance(measured, dict) else {}).items():
+        if value is None or not _NUMBERS.fullmatch(str(key)):
+            continue
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            said.append(f"measured.{key} is not a number")
+        elif not 0.0 < value < math.inf:
+            said.append(f"measured.{key} is not above zero and finite")
+    return said
 
 
 def _unread(keys: Mapping[str, Any], quantities: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...], prefix: str) -> list[str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from suanzhang.errors import InputError
-from suanzhang.evidence.row_units import unread_units
+from suanzhang.evidence.row_units import unread_units, unusable_numbers
 
 Phase = Literal["training", "serving"]
 PHASES: tuple[Phase, ...] = ("training", "serving")
@@ -252,7 +252,7 @@ def _model_name(record: Mapping[str, Any]) -> str:
 
 
 def _train_row(record: Mapping[str, Any], name: str) -> TrainRow:
-    problems = unread_units(record)
+    problems = [*unread_units(record), *unusable_numbers(record)]
     return TrainRow(
         id=_text(record, "id") or name,
         source=_text(record, "source"),
@@ -279,7 +279,7 @@ def _train_row(record: Mapping[str, Any], name: str) -> TrainRow:
 
 
 def _serve_row(record: Mapping[str, Any], name: str) -> ServeRow:
-    problems = unread_units(record)
+    problems = [*unread_units(record), *unusable_numbers(record)]
     concurrency, words = record.get("concurrency_or_batch"), ""
     if isinstance(concurrency, str):
         concurrency, words = (float(concurrency), "") if concurrency.isdigit() else (None, concurrency)

@@ -1,8 +1,10 @@
 import gzip
 import json
+from pathlib import Path
 
 import pytest
 
+import suanzhang
 from suanzhang.errors import InputError
 from suanzhang.evidence.rows import ServeRow, TrainRow, parse_rows, phase_of, read_rows, shipped_rows
 
@@ -146,3 +148,32 @@ def test_units_of_links_are_named_and_a_second_unit_does_no_harm():
     assert "give network_Gbps_per_chip" in parse_rows(lines(row), "x.jsonl")[0].problem
     both = TRAIN | {"measured": {"iter_s": 1.5, "iter_ms": 1500.0, "iter_s_incl_eval": 1.6, "time_to_train_min": 3}}
     assert parse_rows(lines(both), "x.jsonl")[0].problem == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("fast", "measured.iter_s is not a number"),
+        ([1.0], "measured.iter_s is not a number"),
+        (-3.0, "measured.iter_s is not above zero and finite"),
+        (float("inf"), "measured.iter_s is not above zero and finite"),
+    ],
+)
+def test_a_measured_value_that_is_no_number_is_said(value, why):
+    (row,) = parse_rows(lines({**TRAIN, "measured": {"iter_s": value}}), "own.jsonl")
+    assert row.problem == why
+
+
+def test_a_file_in_another_unit_is_one_line(tmp_path):
+    folder = Path(suanzhang.__file__).parent / "evidence" / "data"
+    with gzip.open(folder / "training.jsonl.gz", "rt", encoding="utf-8") as file:
+        found = next(row for row in map(json.loads, file) if row["measured"].get("derived_iter_s"))
+    path = tmp_path / "own.jsonl"
+    own = {**found, "measured": {"iter_s": found["measured"]["derived_iter_s"]}}
+    path.write_text(json.dumps(own), encoding="utf-8")
+    assert suanzhang.validate(truth=path).modelled == 1
+    own["measured"]["iter_s"] *= 1000.0
+    path.write_text(json.dumps(own), encoding="utf-8")
+    with pytest.raises(InputError, match="check the unit") as caught:
+        suanzhang.validate(truth=path)
+    assert "\n" not in str(caught.value)
