@@ -39,6 +39,18 @@ def days_words(days: float, span: Interval) -> str:
     return f"{middle} ({low} to {high})"
 
 
+def between(span: Interval | None, form: str, scale: float = 1.0) -> str:
+    """The ends of an interval behind a figure of a sentence; empty when there is none, or when both are the same.
+
+    Example:
+        >>> between(Interval(0.4, 0.45, 0.5), ".1f", 100.0), between(None, ".1f"), between(Interval(1.0, 1.0, 1.0), ".1f")
+        (' (40.0 to 50.0)', '', '')
+    """
+    if span is None or span.p05 == span.p95:
+        return ""
+    return f" ({scale * span.p05:{form}} to {scale * span.p95:{form}})"
+
+
 def layout_words(layout: TrainLayout | ServeLayout) -> str:
     """A layout in short: every size that is not its default, ``tp=8 pp=16 dp=8``."""
     sizes = ("tp", "pp", "dp", "cp", "ep")

@@ -5,7 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from suanzhang.report.blocks import Block, Chart, Column, Fact, Facts, Notes, Point, Report, Section, Table, money_fact, ranged
+from suanzhang.report.blocks import (
+    Block,
+    Chart,
+    Column,
+    Fact,
+    Facts,
+    Notes,
+    Point,
+    Report,
+    Section,
+    Table,
+    money_fact,
+    ranged,
+    show_interval,
+)
 from suanzhang.report.common import sources_section, warnings_section
 from suanzhang.report.view_buy_monte import monte_blocks
 from suanzhang.report.view_buy_sites import has_sites, sites_table
@@ -18,7 +32,7 @@ from suanzhang.units import J_PER_KWH, KILO, MEGA, format_figure
 def buy(result: BuyResult) -> Report:
     """The schedule of purchases and rents, its cost and spread, and what binds."""
     cost, cash = result.cost, result.cash
-    paid, whole = format_figure(cash.amount, cash.currency), format_figure(cost.amount, cost.currency)
+    paid, whole = spanned(cash, result.cash_interval), spanned(cost, result.cost_interval)
     taxes = ", taxes" if result.tax else ""
     verdict = (
         f"The plan pays out {paid}; with interest, the price of waiting{taxes} and what is left at the end it costs {whole}."
@@ -55,6 +69,12 @@ def buy(result: BuyResult) -> Report:
     )
     kept = tuple(section for section in sections if any(not _empty(block) for block in section.blocks))
     return Report("What to get, when", verdict, kept, main="Schedule")
+
+
+def spanned(money: Money, interval: Interval | None) -> str:
+    """An amount of a sentence with its percentiles."""
+    text = format_figure(money.amount, money.currency)
+    return text if interval is None else f"{text} ({show_interval(interval, money.currency)})"
 
 
 def _empty(block: Block) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from suanzhang.report.blocks import Chart, Column, Fact, Facts, Notes, Point, Report, Section, Table, ranged
-from suanzhang.report.common import REMAINDER, layout_words, warnings_section
+from suanzhang.report.common import REMAINDER, between, days_words, layout_words, warnings_section
 from suanzhang.spec.imports import BenchmarkResult, ExamineResult
 from suanzhang.units import DAY_S, format_count
 
@@ -32,10 +32,12 @@ def _verdict(result: ExamineResult) -> str:
         why = worst.text.removeprefix("cannot run: ") if worst else "the layout does not hold"
         more = sum(one.severity == "error" for one in result.findings) - 1
         return f"It cannot run: {why}{f'; {more} more fault' if more > 0 else ''}{'s' if more > 1 else ''}."
-    days = f", {result.days:,.1f} days in all" if result.days else ""
+    days = f", {days_words(result.days, result.days_interval)} in all" if result.days and result.days_interval else ""
     wrong = sum(one.severity != "note" for one in result.findings)
     said = f"{wrong} thing{'s' if wrong != 1 else ''} to change" if wrong else "nothing to change"
-    return f"A step should take {result.step_s:,.2f} s{days}, at {100 * (result.mfu or 0.0):.1f} % of the dense peak; {said}."
+    step = f"{result.step_s:,.2f}{between(result.step_s_interval, ',.2f')} s"
+    mfu = f"{100 * (result.mfu or 0.0):.1f}{between(result.mfu_interval, '.1f', 100.0)} %"
+    return f"A step should take {step}{days}, at {mfu} of the dense peak; {said}."
 
 
 def _findings(result: ExamineResult) -> Table:
@@ -92,14 +94,13 @@ def benchmark(result: BenchmarkResult) -> Report:
         f"{100 * result.median_error:.1f} %; {inside} of them lie inside our 90 % interval."
     )
     rows = tuple(
-        (one.run, _NAMES[one.metric], one.measured, one.predicted, one.predicted_interval.p05,
-         one.predicted_interval.p95, 100.0 * one.error, one.inside)
+        (one.run, _NAMES[one.metric], one.measured, ranged(one.predicted, one.predicted_interval), 100.0 * one.error,
+         one.inside)
         for one in result.metrics
     )  # fmt: skip
     columns = (
         Column("run", "index"), Column("figure"), Column("measured", "SI"), Column("predicted", "SI"),
-        Column("low", "SI", optional=True), Column("high", "SI", optional=True), Column("error", "%"),
-        Column("inside", optional=True),
+        Column("error", "%"), Column("inside", optional=True),
     )  # fmt: skip
     runs = tuple((n, run.isl, run.osl, run.concurrency, run.rate, run.requests) for n, run in enumerate(result.runs, 1))
     run_columns = (

@@ -18,17 +18,15 @@ from suanzhang.report.blocks import (
     Table,
     money_fact,
     ranged,
-    show_interval,
 )
 from suanzhang.report.common import layout_words, sources_section, warnings_section
-from suanzhang.report.view_buy import binding_table, cost_facts, schedule_table, with_series
+from suanzhang.report.view_buy import binding_table, cost_facts, schedule_table, spanned, with_series
 from suanzhang.report.view_costs import energy_table, tax_table, units_table
 from suanzhang.report.view_plan_first import ARRIVES, first_section, money_scale, together
 from suanzhang.report.view_plan_service import fleet_words, service_details, service_section
 from suanzhang.report.view_train import options_table
 from suanzhang.spec.buy import ScheduleRow
 from suanzhang.spec.plan import CostLine, PlanResult, Risk, ServicePlan, TrainingPlan
-from suanzhang.spec.result import Interval, Money
 from suanzhang.units import DAY_S, J_PER_KWH, KILO, MEGA, format_count, format_figure
 
 _WHOLE = 0.9995
@@ -108,26 +106,20 @@ def _thousand(service: ServicePlan) -> str:
 def _money_words(result: PlanResult) -> list[str]:
     """What is paid, what is left, what waits, and the cost that remains, each with its interval."""
 
-    def span(money: Money, interval: Interval | None) -> str:
-        text = format_figure(money.amount, money.currency)
-        if interval is None:
-            return text
-        return f"{text} ({show_interval(interval, money.currency)})"
-
     words = []
     if result.cash is not None:
         limit = f" of a budget of {format_figure(result.budget.amount, result.currency)}" if result.budget else ""
-        words.append(f"Pays {span(result.cash, result.cash_interval)} in cash over {result.months} months{limit}.")
+        words.append(f"Pays {spanned(result.cash, result.cash_interval)} in cash over {result.months} months{limit}.")
     if result.value_left is not None and result.value_left.amount > 0.0:
-        words.append(f"Chips and servers worth {span(result.value_left, result.value_left_interval)} are left at the end.")
+        words.append(f"Chips and servers worth {spanned(result.value_left, result.value_left_interval)} are left at the end.")
     if result.waiting is not None and result.waiting.amount > 0.0:
-        words.append(f"Demand that waits counts {span(result.waiting, result.waiting_interval)}, which nobody pays.")
+        words.append(f"Demand that waits counts {spanned(result.waiting, result.waiting_interval)}, which nobody pays.")
     taxes = " and what taxes give back" if result.buy.tax else ""
     if (start := _start(result)) is not None:
         words.append(
-            f"What was there at the start would then have fetched {span(start.cost, start.cost_interval)}, and is charged."
+            f"What was there at the start would then have fetched {spanned(start.cost, start.cost_interval)}, and is charged."
         )
-    words.append(f"Cost with interest, less what is left{taxes}: {span(result.cost, result.cost_interval)}.")
+    words.append(f"Cost with interest, less what is left{taxes}: {spanned(result.cost, result.cost_interval)}.")
     return words
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from suanzhang.report.blocks import Column, Fact, Facts, Report, Section, Table, money_fact, ranged
-from suanzhang.report.common import layout_words, sources_section, terms_chart, terms_table, warnings_section
+from suanzhang.report.common import between, layout_words, sources_section, terms_chart, terms_table, warnings_section
 from suanzhang.spec.memory import MEMORY_UNIT, in_gib
 from suanzhang.spec.post_training import PostOption, PostResult
 from suanzhang.units import DAY_S, format_count, format_duration
@@ -31,7 +31,7 @@ def post_training(result: PostResult) -> Report:
     verdict = (
         f"{format_count(result.chips)} x {result.chip} do {format_count(_steps(result))} steps of {result.method} on "
         f"{result.model} in {_duration(result.days)} ({_duration(low)} to {_duration(high)}), {place}; "
-        f"a step takes {best.step_s:,.1f} s."
+        f"a step takes {best.step_s:,.1f}{between(result.step_s_interval, ',.1f')} s."
     )
     options = _options(result.options)
     sections = (

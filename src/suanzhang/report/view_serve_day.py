@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from suanzhang.report.blocks import Chart, Column, Fact, Facts, Point, Report, Section, Table, ranged
-from suanzhang.report.common import layout_words, warnings_section
+from suanzhang.report.common import between, layout_words, warnings_section
 from suanzhang.report.view_serve import latency_row, moving
 from suanzhang.spec.serve_day import DayResult
 from suanzhang.units import format_count
@@ -13,8 +13,9 @@ def day(result: DayResult) -> Report:
     """What became of the requests, latencies, batch and queue by the hour."""
     if result.overloaded:
         verdict = (
-            f"Overloaded: {_count(result)} answer{_s(result)} {result.capacity_requests_per_s:,.4g} requests/s of "
-            f"{result.model}, and the queue grows without end."
+            f"Overloaded: {_count(result)} answer{_s(result)} {result.capacity_requests_per_s:,.4g}"
+            f"{between(result.capacity_requests_per_s_interval, ',.3g')} requests/s of {result.model}, "
+            f"and the queue grows without end."
         )
     else:
         verdict = (

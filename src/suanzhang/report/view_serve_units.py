@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from suanzhang.report.blocks import Chart, Column, Fact, Facts, Point, Report, Section, Table, money_fact, ranged
-from suanzhang.report.common import warnings_section
+from suanzhang.report.common import between, warnings_section
 from suanzhang.report.view_serve_improve import chips_words
 from suanzhang.spec.result import Interval, Money
 from suanzhang.spec.serve_share import ShareResult
@@ -16,13 +16,15 @@ from suanzhang.units import MILLI
 def units(result: UnitsResult) -> Report:
     """Cost and energy of a response by the hour, idle chips by reason, what would save."""
     idle = 1.0 - result.day.utilisation
+    busy = result.day.utilisation_interval
+    used = Interval(1.0 - busy.p95, 1.0 - busy.p50, 1.0 - busy.p05) if busy else None
     cost = result.day.cost_per_response
     span = result.day.cost_per_response_interval
     ends = f" ({1000.0 * span.p05:,.3g} to {1000.0 * span.p95:,.3g})" if span else ""
     price = f"{1000.0 * cost.amount:,.3g}{ends} {cost.currency} per 1000 responses" if cost else "no rent is known"
     verdict = (
         f"{chips_words(result.deployment)} serve {result.service} at {price} over the day; "
-        f"{idle:.0%} of what they could carry within the targets stands idle."
+        f"{idle:.0%}{between(used, '.0%')} of what they could carry within the targets stands idle."
     )
     sections = (
         Section("By tier of the day", (hours_table("Tiers", (*result.tiers, result.day)), cost_chart(result))),
@@ -124,8 +126,10 @@ def _savings(result: UnitsResult) -> Table:
 def share(result: ShareResult) -> Report:
     """What services and trainings take on chips of their own, and what on one fleet."""
     verdict = (
-        f"On one fleet of {result.chip} they take {result.chips_shared:,} chips, on their own {result.chips_apart:,}: "
-        f"{result.saved_chips:,} chips{_between(result.saved_chips_interval)} are saved."
+        f"On one fleet of {result.chip} they take "
+        f"{result.chips_shared:,}{between(result.chips_shared_interval, ',.0f')} chips, on their own "
+        f"{result.chips_apart:,}{between(result.chips_apart_interval, ',.0f')}: "
+        f"{result.saved_chips:,}{between(result.saved_chips_interval, ',.0f')} chips are saved."
     )
     unit = _unit(result.saved_per_month)
     alone = Table(

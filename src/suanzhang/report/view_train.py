@@ -20,6 +20,7 @@ from suanzhang.report.blocks import (
     show_fact,
 )
 from suanzhang.report.common import (
+    between,
     count_table,
     days_words,
     layout_words,
@@ -39,7 +40,8 @@ def train(result: TrainResult) -> Report:
     given = f" of the {format_count(result.chips + result.idle_chips)} given" if result.idle_chips else ""
     verdict = (
         f"{format_count(result.chips)}{given} x {result.chip} train {result.model} in "
-        f"{days_words(result.days, result.days_interval)}, at {100 * result.mfu:.1f} % of the dense peak; "
+        f"{days_words(result.days, result.days_interval)}, "
+        f"at {100 * result.mfu:.1f}{between(result.mfu_interval, '.1f', 100.0)} % of the dense peak; "
         f"bound by {result.bound_by}."
     )
     sections = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from suanzhang.report.blocks import Column, Fact, Facts, Report, Section, Table, ranged, show_fact
 from suanzhang.report.common import (
+    between,
     count_table,
     days_words,
     layout_words,
@@ -29,11 +30,13 @@ def mixed(result: MixedResult) -> Report:
     best = result.best
     pools = " and ".join(f"{format_count(share.chips)} x {share.chip}" for share in best.pools)
     if best.way == "alone":
-        verdict = f"Keep the pools apart: {pools} alone train {result.model} in {best.days:,.1f} days, faster than any mix."
+        days = days_words(best.days, best.days_interval)
+        verdict = f"Keep the pools apart: {pools} alone train {result.model} in {days}, faster than any mix."
     else:
         verdict = (
             f"{pools} in one job train {result.model} in {days_words(best.days, best.days_interval)}, "
-            f"{_WAYS[best.way]}: {result.gain_fraction:.0%} faster than the best pool alone."
+            f"{_WAYS[best.way]}: {result.gain_fraction:.0%}{between(result.gain_fraction_interval, '.0%')} "
+            f"faster than the best pool alone."
         )
     sections = (
         Section("Run", (_run(result),)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from suanzhang.report.blocks import Chart, Column, Fact, Facts, Point, Report, Section, Table, ranged, show_fact
-from suanzhang.report.common import days_words, layout_words, sources_section, terms_table, warnings_section
+from suanzhang.report.common import between, days_words, layout_words, sources_section, terms_table, warnings_section
 from suanzhang.spec.train_run import RunResult
 from suanzhang.units import DAY_S, HOUR_S, TERA, format_count
 
@@ -13,7 +13,8 @@ def run(result: RunResult) -> Report:
     span = result.days_interval
     verdict = (
         f"{format_count(result.chips)} x {result.chip} train {result.model} in {days_words(result.days, span)} "
-        f"with {result.failures:,.0f} failures; {result.goodput_fraction:.1%} of the time is useful. "
+        f"with {result.failures:,.0f}{between(result.failures_interval, ',.0f')} failures; "
+        f"{result.goodput_fraction:.1%}{between(result.goodput_fraction_interval, '.1%')} of the time is useful. "
         f"Save every {show_fact(result.interval_s, 's')}, keep {result.spares} spare nodes."
     )
     sections = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from suanzhang.report.blocks import Column, Fact, Facts, Report, Section, Table, money_fact, ranged
-from suanzhang.report.common import layout_words, sources_section, warnings_section
+from suanzhang.report.common import between, layout_words, sources_section, warnings_section
 from suanzhang.spec.train_scaling import ScalingResult, ScalingRow
 from suanzhang.units import GIGA, MEGA, TERA, format_count
 
@@ -22,7 +22,8 @@ def scaling(result: ScalingResult) -> Report:
     who = f"{format_count(best.chips)} x {best.chip} in {best.days:,.0f} days" if best.chip else f"{best.flop:.2e} FLOP"
     span = best.loss_interval
     verdict = (
-        f"{who} train {best.params / GIGA:,.3g} billion parameters on {best.tokens / TERA:,.3g} trillion tokens to a loss of"
+        f"{who} train {best.params / GIGA:,.3g}{between(best.params_interval, ',.3g', 1.0 / GIGA)} billion parameters on "
+        f"{best.tokens / TERA:,.3g}{between(best.tokens_interval, ',.3g', 1.0 / TERA)} trillion tokens to a loss of"
         f" {best.loss:.3f} nats per token ({span.p05:.3f} to {span.p95:.3f})."
     )
     sections = (

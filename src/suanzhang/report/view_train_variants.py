@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from suanzhang.report.blocks import Column, Notes, Report, Section, Table, ranged
-from suanzhang.report.common import layout_words, sources_section, warnings_section
+from suanzhang.report.common import between, layout_words, sources_section, warnings_section
+from suanzhang.spec.result import Interval
 from suanzhang.spec.train_variants import VariantRow, VariantsResult
 from suanzhang.units import format_count, in_words
 
@@ -29,10 +30,15 @@ def _words(row: VariantRow) -> str:
     if row.option is None:
         return f"{row.chip} cannot run it"
     change = row.time_ratio - 1.0
-    slower = f"{change:.1%} slower than" if change < 1.0 else f"{row.time_ratio:.1f} times as slow as"
-    span = row.even_price_ratio_interval
-    between = f" ({span.p05:.0%} to {span.p95:.0%})" if span else ""
-    return f"{row.chip} is {slower} {row.base} and breaks even at {row.even_price_ratio:.0%}{between} of its price per hour"
+    span = row.time_ratio_interval
+    later = Interval(span.p05 - 1.0, span.p50 - 1.0, span.p95 - 1.0) if span else None
+    slower = (
+        f"{change:.1%}{between(later, '.1%')} slower than"
+        if change < 1.0
+        else f"{row.time_ratio:.1f}{between(span, '.1f')} times as slow as"
+    )
+    even = f"{row.even_price_ratio:.0%}{between(row.even_price_ratio_interval, '.0%')}"
+    return f"{row.chip} is {slower} {row.base} and breaks even at {even} of its price per hour"
 
 
 def _table(result: VariantsResult) -> Table:
