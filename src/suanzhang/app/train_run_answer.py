@@ -16,7 +16,7 @@ from suanzhang.app.train_weak import Given, weak_run
 from suanzhang.perf.goodput import RESTART_S
 from suanzhang.sim.run import Draws, RunArgs, simulate_runs
 from suanzhang.spec.chip import ChipSpec
-from suanzhang.spec.draws import interval_of, two_piece_lognormal
+from suanzhang.spec.draws import interval_of, stratified_normal, two_piece_lognormal
 from suanzhang.spec.job import TrainJob
 from suanzhang.spec.layout import TrainLayout
 from suanzhang.spec.result import Interval, Term
@@ -65,13 +65,16 @@ class Chance:
 
     @classmethod
     def of(cls, random: Draws, factors: Interval, seed: int) -> Chance:
-        """The draws of a seed; cut at 2.5 deviations."""
+        """The draws of a seed: quantiles in a random order, so that few runs have the percentiles of each factor too."""
         stream = np.random.Generator(np.random.SFC64(np.random.SeedSequence(entropy=seed, spawn_key=(7,))))
-        normal = np.clip(stream.standard_normal((2, random.gaps.shape[0])), -2.5, 2.5)
-        other = np.random.Generator(np.random.SFC64(np.random.SeedSequence(entropy=seed, spawn_key=(8,))))
-        store = np.clip(other.standard_normal(random.gaps.shape[0]), -2.5, 2.5)
-        time, rates = two_piece_lognormal(factors, normal[0]), two_piece_lognormal(RATES, normal[1])
-        return cls(random, time, rates, two_piece_lognormal(_STORE, store))
+        count = random.gaps.shape[0]
+        time, rates, store = (np.clip(stratified_normal(stream, count), -2.5, 2.5) for _ in range(3))
+        return cls(
+            random,
+            two_piece_lognormal(factors, time),
+            two_piece_lognormal(RATES, rates),
+            two_piece_lognormal(_STORE, store),
+        )
 
 
 class Found(NamedTuple):

@@ -64,6 +64,11 @@ def _quantiles(count: int) -> Floats:
     return np.asarray([normal.inv_cdf((step + 0.5) / count) for step in range(count)])
 
 
+def stratified_normal(stream: np.random.Generator, count: int) -> Floats:
+    """Standard normal draws for few draws: the quantiles of the distribution in the random order of a stream."""
+    return _quantiles(count)[stream.permutation(count)]
+
+
 def in_order_of(values: Floats) -> Floats:
     """Standard normal values in the order of others: what is left of their distribution is who comes first."""
     found = np.empty(len(values))

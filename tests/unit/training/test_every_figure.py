@@ -246,3 +246,12 @@ def test_a_layout_that_fills_the_memory_is_less_sure_to_fit() -> None:
     lean = suanzhang.train("llama3-8b", "1T", "h100-sxm-80:64", layout="tp=8,pp=1,recompute=full")
     assert full.memory_bytes["total"] > 1.5 * float(str(lean.memory_bytes["total"]))
     assert 0.5 < full.fits_fraction < lean.fits_fraction <= 1.0
+
+
+@pytest.mark.parametrize("replications", [20, 400])
+def test_a_simulated_run_is_as_open_as_its_step(replications: int) -> None:
+    planned = suanzhang.train("llama3-8b", "1T", "h100-sxm-80:64")
+    run = suanzhang.goodput("llama3-8b", "1T", "h100-sxm-80:64", replications=replications)
+    for end in ("p05", "p50", "p95"):
+        step = getattr(planned.step_s_interval, end) / planned.step_s
+        assert getattr(run.days_interval, end) / run.days == pytest.approx(step, rel=0.03), "few runs must not narrow it"
