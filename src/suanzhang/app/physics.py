@@ -7,11 +7,11 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from suanzhang.app.own_profile import own_profile
 from suanzhang.app.physics_data import (
     Relative,
     backward_over_forward,
@@ -39,8 +39,7 @@ from suanzhang.app.surfaces import (
     pooled_tables,
 )
 from suanzhang.catalog.chips import chip as catalog_chip
-from suanzhang.errors import InputError
-from suanzhang.evidence.calibration.store import read_profile, shipped_profile, shipped_profiles
+from suanzhang.evidence.calibration.store import shipped_profile, shipped_profiles
 from suanzhang.perf.args import AttentionArgs, LinkArgs, MemoryArgs, OperatorArgs, Residual, no_residual
 from suanzhang.source import Grade
 from suanzhang.spec.chip import ChipSpec
@@ -211,10 +210,7 @@ def _distance(have: str, want: str) -> tuple[float, ...]:
 def _chosen(chip: ChipSpec, base: str, profile: str) -> tuple[Profile, ...]:
     """Profiles in the order in which surfaces are looked for."""
     if profile.endswith(".json"):
-        own = read_profile(Path(profile))
-        if own.chip != chip.id:
-            raise InputError(f"{profile}: is a profile of {own.chip}, not of {chip.id}", fix="name the profile of this chip")
-        return (own, *_chosen(chip, base, ""))
+        return (own_profile(profile, chip), *_chosen(chip, base, ""))
     stack = profile.split("--")[-1]
     engine, _, version = stack.partition("-")
     order = [engine] if engine in _ENGINES else []

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from suanzhang.app.header import header
+from suanzhang.app.own_profile import check_profile
 from suanzhang.app.serve_estimate import estimate_serve
 from suanzhang.app.serve_improve_judge import Deployed, Judge, chip_words
 from suanzhang.app.serve_size import precisions, serve_layouts, size_service
@@ -263,6 +264,7 @@ def serve_kinds(
     if not rate > 0.0:
         raise InputError(f"rate: {rate:g} is not positive", fix="give requests per second")
     engine = serve_stack(stack or DEFAULT_STACK)
+    check_profile(engine.profile, *kinds)
     lengths = spec_of_lengths(isl, osl, isl_p95, osl_p95)
     shape = find_model(model)
     hold_context(shape, *lengths)

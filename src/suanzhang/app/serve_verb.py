@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from suanzhang.app.own_profile import check_profile
 from suanzhang.app.serve_estimate import MANY
 from suanzhang.app.serve_input import parse_serve_layout, read_trace, request_rate, trace_lengths
 from suanzhang.app.serve_size import serve_layouts, size_service
@@ -122,6 +123,7 @@ def _lookup(
     found = model_catalog.model(model) if isinstance(model, str) else model
     kind = chip_catalog.chip(chip) if isinstance(chip, str) else chip
     engine = stack if isinstance(stack, ServeStack) else stack_catalog.serve_stack(stack or DEFAULT_STACK)
+    check_profile(engine.profile, kind)
     half = compute_dtype(kind, "bf16")
     return found, kind, engine, weight or half, kv or half
 

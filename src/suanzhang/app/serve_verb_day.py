@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from suanzhang.app.header import header
+from suanzhang.app.own_profile import check_profile
 from suanzhang.app.requests_file import checked_file, keep
 from suanzhang.app.serve_estimate import estimate_serve
 from suanzhang.app.serve_input import parse_serve_layout, request_rate, trace_lengths
@@ -162,6 +163,7 @@ def serve_day(
         find_model(model),
         serve_stack(stack or DEFAULT_STACK),
     )
+    check_profile(engine.profile, kind)
     half = compute_dtype(kind, "bf16")
     inputs, outputs = (
         (trace_lengths(recorded.requests.input_tokens), trace_lengths(recorded.requests.output_tokens))

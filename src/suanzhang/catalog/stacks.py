@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from suanzhang.catalog.aliases import find, resolve
 from suanzhang.catalog.quoted_yaml import load_yaml, read_sources
 from suanzhang.catalog.stack_formats import with_formats
-from suanzhang.errors import CatalogError, unknown_name
+from suanzhang.errors import CatalogError, InputError, unknown_name
 from suanzhang.source import GRADES, Source
 from suanzhang.spec.stack import ServeStack, TrainStack
 
@@ -106,13 +106,36 @@ def _titles(stacks: Mapping[str, TrainStack] | Mapping[str, ServeStack]) -> Mapp
 def train_stack(name: str) -> TrainStack:
     """The training stack of an id or of one of its other names, also as ``megatron-lm-2025,moments=bf16``.
 
+    With ``profile=FILE.json`` last, kernels are those of a profile that ``calibrate`` or ``measure`` wrote.
+
     Raises:
         CatalogError: there is none, with the nearest names.
-        InputError: formats that cannot be read.
+        InputError: formats that cannot be read, or a profile that is no file of profiles.
     """
+    name, profile = _split_profile(name)
     name, comma, formats = name.partition(",")
     found = train_stacks()[resolve("train_stack", name, _titles(train_stacks()))]
-    return with_formats(found, formats) if comma else found
+    return _with_profile(with_formats(found, formats) if comma else found, profile)
+
+
+_PROFILE = ",profile="
+
+
+def _split_profile(name: str) -> tuple[str, str]:
+    """The name of a stack, and the file of its kernels where one is given."""
+    stack, mark, profile = name.partition(_PROFILE)
+    if mark and not (profile.endswith(".json") and Path(profile).is_file()):
+        fix = "give the .json that calibrate or measure wrote"
+        raise InputError(f"stack: {profile[:80]!r} is no file of a profile", fix=fix)
+    return stack, profile
+
+
+def _with_profile(stack: _Stack, profile: str) -> _Stack:
+    """The software with kernels as a user timed them; its id tells the file, so that it can be found again."""
+    if not profile:
+        return stack
+    title = f"{stack.title}; kernels of {Path(profile).stem}"
+    return dataclasses.replace(stack, id=f"{stack.id}{_PROFILE}{profile}", title=title, profile=profile)
 
 
 def default_train_stack(year: int) -> TrainStack:
@@ -124,9 +147,15 @@ def default_train_stack(year: int) -> TrainStack:
 def serve_stack(name: str) -> ServeStack:
     """The serving stack of an id or of an engine string such as ``vLLM 0.6.3``.
 
+    With ``,profile=FILE.json`` after it, kernels are those of a profile that ``calibrate`` or ``measure`` wrote.
+
     Raises:
         CatalogError: there is none, with the nearest names; or the engine is known and left out, with the reason.
+        InputError: a profile that is no file of profiles.
     """
+    name, profile = _split_profile(name)
+    if profile:
+        return _with_profile(serve_stack(name), profile)
     identity = find("serve_stack", name, _titles(serve_stacks()))
     return serve_stacks()[identity] if identity else serve_stack_for(name)
 

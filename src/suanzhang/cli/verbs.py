@@ -13,7 +13,12 @@ from suanzhang.errors import InputError
 from suanzhang.units import BITS_PER_BYTE, Dimension, parse_quantity
 
 Model = Annotated[str, typer.Option("--model", help="Catalog id or alias, or the path of a Hugging Face config.json.")]
-Stack = Annotated[str, typer.Option("--stack", help="Generation of software; see `suanzhang catalog stacks`.")]
+Stack = Annotated[
+    str,
+    typer.Option(
+        "--stack", help="Generation of software; see `suanzhang catalog stacks`. With `,profile=FILE.json`: your own kernels."
+    ),
+]
 Layout = Annotated[str, typer.Option("--layout", help="Such as tp=8,pp=8; searched when left out.")]
 Price = Annotated[str, typer.Option("--price-per-chip-h", help="Price of one chip for one hour.")]
 Currency = Annotated[str, typer.Option("--currency", help="Currency of the price.")]

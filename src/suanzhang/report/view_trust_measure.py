@@ -21,7 +21,8 @@ def measured(result: MeasuredResult) -> Report:
     profile = (Fact("profile", result.profile),) if result.profile else ()
     facts = (Fact("device", result.device), Fact("software", result.software), Fact("timings", result.timings), *profile)
     fix = f"suanzhang calibrate {result.timings} --chip {result.chip or 'CHIP'} --stack torch-VERSION --folder profiles"
-    following = (f"fit a profile: {fix}",) if not result.profile else ()
+    use = f"predict with it: --chip {result.chip} --stack STACK,profile={result.profile} of serve, train and the others"
+    following = (use,) if result.profile else (f"fit a profile: {fix}",)
     sections = (
         Section("Measured against predicted", (Table("Measured against predicted", columns, rows),)),
         Section("What was measured", (Facts("What was measured", facts),)),

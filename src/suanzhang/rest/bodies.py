@@ -291,6 +291,8 @@ def _texts(value: Any, where: str) -> Iterator[tuple[str, str]]:
 def refuse_path(where: str, text: str) -> None:
     """Refuse a path where a name is expected: a server reads no file because a caller names it."""
     key = where.rsplit(".", 1)[-1]
+    if ",profile=" in text:  # kernels of a stack, whatever the key is called that names it
+        raise InputError(f"{where}: {text[:60]!r} names a file, and the server reads none", fix="name an entry of the catalog")
     if key not in ("model", "chip", "chips", "stack", "trace", "id", "market", "site"):
         return
     if (
