@@ -14,6 +14,8 @@ from suanzhang.jit import formula
 Floats = NDArray[np.float64]
 _IN_REPAIR = 512
 _MOST_DRAWS = 10_000_000
+_ROUNDS = 8
+"""How often a run may go through its random numbers before it counts as one that never ends."""
 
 
 class RunArgs(NamedTuple):
@@ -59,7 +61,7 @@ class RunTimes:
 
 @formula
 def _one_run(args: RunArgs, gaps: Floats, kinds: Floats, repairs: Floats, out: Floats) -> int:
-    """One run; 0 when it ended, 1 when the random numbers did first; ``out`` in the order of ``RunTimes``."""
+    """One run; 0 when it ended, 1 when the random numbers did first, over and over; ``out`` in the order of ``RunTimes``."""
     returns = np.empty(_IN_REPAIR)
     away = 0
     ready = args.spares
@@ -67,14 +69,15 @@ def _one_run(args: RunArgs, gaps: Floats, kinds: Floats, repairs: Floats, out: F
     lost, saving, restarting, waiting = 0.0, 0.0, 0.0, 0.0
     cycle = args.interval_s + args.stall_s
     start = 0.0  # what is left of a restart when steps are to go on
-    for index in range(gaps.shape[0]):
+    for failure in range(_ROUNDS * gaps.shape[0]):
+        index = failure % gaps.shape[0]  # a rare run of many failures takes its numbers once more
         left = args.work_s - done
         saves = max(0.0, np.ceil(left / args.interval_s) - 1.0)
         gap = gaps[index] * args.mtbf_s
         if gap >= start + left + saves * args.stall_s:
             now += start + left + saves * args.stall_s
             out[0], out[1], out[2] = now, lost, saving + saves * args.stall_s
-            out[3], out[4], out[5] = restarting + start, waiting, float(index)
+            out[3], out[4], out[5] = restarting + start, waiting, float(failure)
             return 0
         now += gap
         restarting += min(gap, start)

@@ -119,3 +119,9 @@ def test_why_the_best_interval_is_longer_than_that_of_the_formula_is_said(llama)
     assert llama.simulated_best_s == pytest.approx(llama.checkpoint_durable_s / 0.1)
     slow = goodput(*LLAMA, **GIVEN, checkpoint="sync", failures="opt")
     assert slow.young_s < slow.simulated_best_s or not any(text.startswith("Young's formula") for text in slow.warnings)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 5])
+def test_a_run_that_fails_often_is_answered_whatever_the_seed(seed: int) -> None:
+    found = goodput(*LLAMA, **{**GIVEN, "replications": 200}, checkpoint="sync", failures="opt", seed=seed)
+    assert found.goodput_fraction < 0.9 and found.days_interval.p95 > found.days
