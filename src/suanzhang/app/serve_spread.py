@@ -171,7 +171,7 @@ def spread_estimate(replica: ServeEstimate, off: Off) -> ServeEstimate:
         output_tokens_per_s_interval=around(replica.output_tokens_per_s, off.rate),
         requests_per_s_interval=around(replica.requests_per_s, off.rate),
         capacity_requests_per_s_interval=around(replica.capacity_requests_per_s, off.capacity),
-        utilisation_interval=None if replica.saturated else use_interval(replica.utilisation, off.capacity),
+        utilisation_interval=use_interval(replica.utilisation, off.capacity),
         running_batch_interval=around(batch, off.tpot, max(replica.batch_limit, batch)),
         decode_iteration_s_interval=around(replica.decode_iteration_s, off.tpot),
         terms=_spread_terms(replica.terms, off.tpot),

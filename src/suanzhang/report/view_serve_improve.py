@@ -56,7 +56,9 @@ def waterfall(result: ImproveResult) -> Chart:
     points: list[Point] = []
     before = 1.0
     for step in result.steps:
-        points.append(Point(step.name, "rent left", 100.0 * step.cost_fraction))
+        span = step.cost_fraction_interval
+        left = span.scaled(100.0) if span and span.p05 < span.p95 else None
+        points.append(Point(step.name, "rent left", 100.0 * step.cost_fraction, left))
         if before > step.cost_fraction:
             points.append(Point(step.name, "saved by it", 100.0 * (before - step.cost_fraction)))
         before = step.cost_fraction
