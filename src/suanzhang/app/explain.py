@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from suanzhang.app.explain_tree import dotted, flags_of, summed
+from suanzhang.app.explain_tree import dotted, flags_of, graded, leaf, summed
 from suanzhang.app.header import header
 from suanzhang.app.replay_inputs import answering_verb, given_back, read_result
 from suanzhang.errors import InputError
@@ -71,7 +71,7 @@ def explain(result: str | Path | Mapping[str, Any]) -> ExplainResult:
             trees, warnings = _trees(verb, body, inputs, where)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise InputError(f"{where}: is damaged, or of another version ({error!r})"[:200], fix="repeat the command") from None
-    shown = tuple(summed(tree) for tree in trees)
+    shown = tuple(graded(summed(tree)) for tree in trees)
     return ExplainResult(
         header(int(body["seed"])),
         verb,
@@ -196,7 +196,7 @@ def audit_trees(body: Mapping[str, Any]) -> list[Node]:
         if row["computed"] is None:
             continue
         given = tuple(_claim_input(str(name), value) for name, value in row["inputs"].items())
-        stated = Node("stated", row["stated"], row["unit"], "given", note=str(row["says"]))
+        stated = leaf(Given("stated", float(row["stated"]), row["unit"], "claim", "asked", str(row["says"])))
         trees.append(
             Node(str(row["id"]), row["computed"], row["unit"], "formula", _scenario_home(str(row["verb"])), given, (stated,),
                  note=f"{row['verdict']}: {row['quantity']}")

@@ -155,6 +155,22 @@ def _hour_prices(bill: Bill, costs: ChipCosts) -> list[Given]:
     return [Given(f"tariff, {words}", price, unit, "question", "assumed") for words, price, _ in bands_of(costs)]
 
 
+def cost_figures(line: str, chip: str, costs: ChipCosts) -> list[Given]:
+    """Figures that a line of the costs of a chip rests on.
+
+    Args:
+        line: such as "hosts" or "power"; nothing is known of others.
+        chip: catalog id.
+        costs: of that chip.
+    """
+    found = [quoted(_WORDS[name], costs.sources.get(name)) for name in _OF_CHIP.get(line, ())]
+    if line == "network":
+        found += [quoted(words, figure(key).quoted) for key, words in _TOPOLOGY.items()]
+    if line == "power":
+        found.append(of_chip(find_chip(chip), "node.power_w", "nameplate power of the node"))
+    return found
+
+
 def _figures(line: str, offer: str, chip: str, bill: Bill) -> list[Given]:
     found: list[Given] = []
     price = bill.offers.get(offer)
@@ -166,13 +182,9 @@ def _figures(line: str, offer: str, chip: str, bill: Bill) -> list[Given]:
         found += [quoted(f"price of {o.id}", o.price) for o in bill.offers.values() if o.kind == "buy" and o.chip == chip][:1]
     if line in _OF_CHIP and chip in bill.costs:
         costs = bill.costs[chip]
-        found += [quoted(_WORDS[name], costs.sources.get(name)) for name in _OF_CHIP[line]]
-        if line == "network":
-            found += [quoted(words, figure(key).quoted) for key, words in _TOPOLOGY.items()]
+        found += cost_figures(line, chip, costs)
         if line == "power" and costs.tariff is not None:
             found += _hour_prices(bill, costs)
-        if line == "power":
-            found.append(of_chip(find_chip(chip), "node.power_w", "nameplate power of the node"))
     if line == "finance":
         found.append(quoted("price of capital", figure("interest_per_year").quoted))
     if (line in ("value at start", "value left") and price is None) or (line == "chips" and offer == "own"):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from suanzhang.app.explain_serve import Replica, explain_serve, latencies, memory
-from suanzhang.app.explain_tree import asked, dotted, held, less, named, over
+from suanzhang.app.explain_tree import asked, dotted, held, leaf, less, named, over
 from suanzhang.app.explain_ways import (
     Deployed,
     Placed,
@@ -28,6 +28,7 @@ from suanzhang.app.serve_size_way import carried_by
 from suanzhang.app.serve_verb_lengths import spec_of_lengths
 from suanzhang.catalog.chips import chip as chip_of
 from suanzhang.catalog.models import model as model_of
+from suanzhang.catalog.models import models
 from suanzhang.sim.fleet import simulate_fleet
 from suanzhang.spec.imports import Measured
 from suanzhang.spec.job import LoadSpec, ServiceSpec, SloSpec
@@ -54,7 +55,7 @@ def explain_improve(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> Trees
     """Trees of the deployment of today, of what each lever saves against it, and of the best combination."""
     service = service_of(question_of(inputs), str(body["service"]))
     today = Deployed(body["baseline"], str(body["model"]), service, " today")
-    best = Deployed(body["combined"], str(body["model"]), service, " with the best combination")
+    best = Deployed(body["combined"], _combined_model(body), service, " with the best combination")
     trees = [_steps(body), *tried(best), *tried(today)]
     for lever in body["levers"]:
         if lever["deployment"]:
@@ -83,7 +84,7 @@ def _steps(body: Mapping[str, Any]) -> Node:
 def _lever(lever: Mapping[str, Any], body: Mapping[str, Any], service: Service) -> list[Node]:
     """What one lever saves: the rent of today less the rent with it."""
     name = str(lever["name"])
-    model = str(body["model"]) if name not in ("smaller-dense", "smaller-mixture") else _other(lever, str(body["model"]))
+    model = _other(lever, str(body["model"])) if name in _OTHER_MODELS else str(body["model"])
     made = Deployed(lever["deployment"], model, service, f" with {name}")
     rent, today = made.rent(), body["baseline"]["rent_per_month"]
     fact = lever_facts().get("disaggregation" if name == "chip-mix" else name)
@@ -99,14 +100,21 @@ def _lever(lever: Mapping[str, Any], body: Mapping[str, Any], service: Service) 
     return [tree]
 
 
-def _other(lever: Mapping[str, Any], model: str) -> str:
-    """The model that a lever puts in the place of the asked one."""
-    from suanzhang.catalog.models import models
+_OTHER_MODELS = ("smaller-model", "moe-model")
+"""Levers that put another model in the place of the asked one."""
 
-    for name in models():
-        if name in str(lever["words"]) or models()[name].name in str(lever["words"]):
-            return name
-    return model
+
+def _combined_model(body: Mapping[str, Any]) -> str:
+    """The model that the best combination serves."""
+    levers = {str(lever["name"]): lever for lever in body["levers"]}
+    others = [levers[name] for name in body["combination"] if name in _OTHER_MODELS and name in levers]
+    return _other(others[-1], str(body["model"])) if others else str(body["model"])
+
+
+def _other(lever: Mapping[str, Any], model: str) -> str:
+    """The model that a lever puts in the place of the asked one: its words begin with its name."""
+    name = str(lever["words"]).partition(":")[0]
+    return next((known for known, shape in models().items() if name in (known, shape.name)), model)
 
 
 # ---------------------------------------------------------------- kinds of chips
@@ -283,7 +291,10 @@ def _metric(metric: Mapping[str, Any], replica: Replica, of: str) -> list[Node]:
     tree = known.get(words) or Node(
         f"{name}{of}", value, unit, "formula", tpot.formula, (), (ttft, tpot), note="steady state by formulas"
     )
-    ours, theirs = named("predicted", value, tree.unit), named("measured", float(metric["measured"]), tree.unit)
+    ours, theirs = (
+        named("predicted", value, tree.unit),
+        leaf(asked("measured", float(metric["measured"]), tree.unit, given=True)),
+    )
     ratio = over("predicted over measured", ours, theirs, "fraction")
     error = Node(
         f"error of the {tree.name}",

@@ -10,7 +10,7 @@ from typing import Any
 
 from suanzhang.app.explain_serve import Replica, iteration
 from suanzhang.app.explain_terms import Run, calendar_tree, givens_of_run, run_on, step_tree
-from suanzhang.app.explain_tree import asked, dotted, named, quoted
+from suanzhang.app.explain_tree import asked, dotted, leaf, named, quoted
 from suanzhang.app.post_training import near_copies, passes_of, post_train
 from suanzhang.app.post_training_costs import cost_given, tensors_of
 from suanzhang.app.post_training_input import Asked, checked
@@ -227,7 +227,7 @@ class _Way:
     def _weights(self, value: float) -> Node:
         """New weights to the chips that sample."""
         each = 2.0 if not self.ask.adapters else 0.02
-        params = named("parameters", self.ask.model.params, "parameters")
+        params = leaf(Given("parameters", self.ask.model.params, "parameters", self.ask.model.source, "published"))
         size = named("bytes of a parameter", each, "B", note="adapters alone" if self.ask.adapters else "16 bit")
         sent = Node("weights", self.ask.model.params * each, "B", "product", parts=(params, size))
         apart = self.option["placement"] == "apart"
@@ -280,7 +280,7 @@ def _memory(ask: Asked, option: Mapping[str, Any], inputs: Mapping[str, Any]) ->
 def _money(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> list[Node]:
     """Chip-hours, and what they cost."""
     chips, time = (
-        named("chips", float(body["chips"]), "chips"),
+        leaf(asked("chips", float(body["chips"]), "chips", given=True)),
         named("calendar time", float(body["days"]) * DAY_S / HOUR_S, "h"),
     )
     hours = Node("chip-hours", float(body["chip_hours"]), "chip_h", "product", _VERB, parts=(chips, time))

@@ -8,7 +8,7 @@ from typing import Any
 
 from suanzhang.app.explain_terms import Run, days_tree, energy_tree, memory_tree, mfu_tree, run_on, step_tree
 from suanzhang.app.explain_train import explain_train
-from suanzhang.app.explain_tree import asked, dotted, less, moved_words, named, over
+from suanzhang.app.explain_tree import asked, constant, dotted, leaf, less, moved_words, named, over
 from suanzhang.app.train_asked import with_overlap, with_routing
 from suanzhang.app.train_input import parse_chips, sizes_of, tokens_of
 from suanzhang.app.train_run import HARDWARE, RATES
@@ -102,7 +102,7 @@ class _Causes:
             "failures per chip and day", float(body["failures_per_chip_day"]), "1/d", source,
             "published" if rate in RATES else "asked", str(body["rate_source"]),
         )  # fmt: skip
-        self.chips = named("chips", float(body["chips"]), "chips")
+        self.chips = leaf(asked("chips", float(body["chips"]), "chips", given=True))
 
     def _usual(self, key: str, words: str, usual: float, unit: str = "s") -> Given:
         value = self.inputs.get(key)
@@ -172,7 +172,7 @@ class _Causes:
             link = Given("link to the host", HOST_LINK_BYTES_PER_S, "B/s", "planner-default", "assumed")
         else:
             link = Given("storage that a chip gets", STORE_BYTES_PER_S_PER_CHIP, "B/s", "planner-default", "assumed")
-        parts = (named("parameters", params, "parameters"), self.chips)
+        parts = (leaf(Given("parameters", params, "parameters", self.run.job.model.source, "published")), self.chips)
         name, value = "stall of one checkpoint", float(self.body["checkpoint_stall_s"])
         return Node(name, value, "s", "formula", dotted(checkpoint_s), (each, link), parts)
 
@@ -180,7 +180,7 @@ class _Causes:
         """Mean time between failures: a day over those of all chips in a day."""
         value = float(self.body["mtbf_s"])
         daily = Node("failures of all chips in a day", DAY_S / value, "failures", "product", "", (self.rate,), (self.chips,))
-        return replace(over("mean time between failures", named("a day", DAY_S, "s"), daily, "s"), value=value)
+        return replace(over("mean time between failures", leaf(constant("a day", DAY_S, "s")), daily, "s"), value=value)
 
     def failures(self) -> Node:
         """Failures of the run: its length over the time between them, as they fell in the simulation."""

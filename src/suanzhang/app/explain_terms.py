@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from suanzhang.app.explain_tree import asked, dotted, efficiencies, named, of_chip, of_stack
+from suanzhang.app.explain_tree import asked, dotted, efficiencies, leaf, named, of_chip, of_stack
 from suanzhang.app.physics import Physics, physics
 from suanzhang.app.train_coefficients import generation, shipped_coefficients
 from suanzhang.app.train_model import Packed, estimate_packed, pack, sixteen_bit
@@ -291,7 +291,7 @@ def energy_tree(run: Run) -> Node:
     scale = option.chips * option.days * DAY_S
     plate = of_chip(chip, "tdp_w", "nameplate power")
     node = (plate, of_chip(chip, "node.power_w", "nameplate power of the node"))
-    count = named("chips", float(option.chips), "chips")
+    count = leaf(asked("chips", float(option.chips), "chips", given=True))
     time = named("calendar time", option.days * DAY_S, "s", dotted(option_of))
     busy = Given("mean utilisation of a chip", min(1.0, run.estimate.utilisation), "fraction", "derived", "derived")
     draw = Node("draw of a chip", chip_w, "W", "formula", dotted(chip_power_w), (plate, busy))
@@ -308,7 +308,7 @@ def cost_tree(run: Run, price: float, currency: str) -> Node:
     hours = run.option.days * DAY_S / HOUR_S * run.option.chips
     rent = asked("price of a chip-hour", price, f"{currency}/chip_h", given=True)
     days = named("calendar time", run.option.days, "d", dotted(option_of))
-    return Node("cost", hours * price, currency, "product", "suanzhang.app.train.train", (rent,), (
-        Node("chip-hours", hours, "chip_h", "product", dotted(option_of), parts=(
-            named("chips", float(run.option.chips), "chips"), replace(days, value=run.option.days * DAY_S / HOUR_S, unit="h"))),
-    ))  # fmt: skip
+    chips = leaf(asked("chips", float(run.option.chips), "chips", given=True))
+    time = replace(days, value=run.option.days * DAY_S / HOUR_S, unit="h")
+    used = Node("chip-hours", hours, "chip_h", "product", dotted(option_of), parts=(chips, time))
+    return Node("cost", hours * price, currency, "product", "suanzhang.app.train.train", (rent,), (used,))

@@ -82,6 +82,24 @@ def named(name: str, value: float, unit: str, formula: str = "", note: str = "")
     return Node(name, value, unit, "given", formula, note=note)
 
 
+def leaf(given: Given) -> Node:
+    """A figure that is a part by itself, such as a factor of a product or a side of a ratio."""
+    value = None if isinstance(given.value, str) else given.value
+    return Node(given.name, value, given.unit, note=given.note, source=given.source, grade=given.grade)
+
+
+def constant(name: str, value: float, unit: str) -> Given:
+    """A number that a definition says, such as the hours of a day."""
+    return Given(name, value, unit, "derived", "derived")
+
+
+def graded(node: Node) -> Node:
+    """The node with a grade on everything below it that nothing makes: what this answer computed is derived."""
+    if not node.parts and not node.inputs and not node.grade:
+        return replace(node, grade="derived")
+    return replace(node, parts=tuple(graded(part) for part in node.parts))
+
+
 def over(name: str, first: Node, other: Node, unit: str, formula: str = "") -> Node:
     """The ratio of two values."""
     below = other.value or 0.0
@@ -159,7 +177,7 @@ def flags_of(trees: Iterable[Node]) -> tuple[Flag, ...]:
 
 def _weights(node: Node) -> dict[str, tuple[Given, float]]:
     """Weak figures at and below a node with what rests on them, at most what rests on the node."""
-    weak = [given for given in node.inputs if given.grade in WEAK and given.source != QUESTION]
+    weak = [given for given in _own(node) if given.grade in WEAK and given.source != QUESTION]
     own = {given.name: (given, (node.share or 0.0) * given.weight_fraction) for given in weak}
     mixed = node.joined in ("formula", "given")
     for part in node.parts:
@@ -169,11 +187,24 @@ def _weights(node: Node) -> dict[str, tuple[Given, float]]:
     return own
 
 
+def _own(node: Node) -> tuple[Given, ...]:
+    """Figures that enter a node itself, and itself where it is one."""
+    itself = Given(node.name, node.value or 0.0, node.unit, node.source, node.grade, node.note)
+    return (*node.inputs, itself) if node.source else node.inputs
+
+
 def givens_of(trees: Iterable[Node]) -> Iterable[Given]:
     """Every figure of the trees."""
     for tree in trees:
-        yield from tree.inputs
+        yield from _own(tree)
         yield from givens_of(tree.parts)
+
+
+def nodes_of(tree: Node) -> Iterable[Node]:
+    """A node and everything below it."""
+    yield tree
+    for part in tree.parts:
+        yield from nodes_of(part)
 
 
 def formulas_of(trees: Iterable[Node]) -> Iterable[str]:

@@ -32,7 +32,8 @@ from suanzhang.spec.draws import Floats, standard_normal, two_piece_lognormal
 from suanzhang.spec.market import Market, Offer, Site
 from suanzhang.units import J_PER_KWH, MONTH_S
 
-_RENTED = ("rent", "reserve")
+RENTED = ("rent", "reserve")
+"""Kinds of offer that let a chip by the hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def owning(market: Market, chip: ChipSpec, months: int) -> Owning:
     Raises:
         InputError: the market sells no such chip.
     """
-    offer = _first(market, chip.id, ("buy",))
+    offer = offer_of(market, chip.id, ("buy",))
     per_usd = rate("USD", market.currency, market.date).value
     price = _chip_price(offer, _price(offer, market, market.currency), per_usd)
     return Owning(price, chip_costs(chip, price, _place(market), months, market.currency, per_usd))
@@ -91,7 +92,7 @@ def owning_draws(market: Market, chip: ChipSpec, months: int) -> tuple[Owning, .
 @cache
 def _owning_draws(market_id: str, chip_id: str, months: int) -> tuple[Owning, ...]:
     market, chip = find_market(market_id), find_chip(chip_id)
-    offer = _first(market, chip.id, ("buy",))
+    offer = offer_of(market, chip.id, ("buy",))
     price, prices = _price(offer, market, market.currency), price_draws(offer, market)
     per_usd, place = rate("USD", market.currency, market.date).value, _drawn_places(_place(market))
     worth = _walk(market)
@@ -127,12 +128,12 @@ def rent_per_chip_h(market: Market, chip: str, currency: str) -> float:
     Raises:
         InputError: the market lets no such chip.
     """
-    return _price(_first(market, chip, _RENTED), market, currency)
+    return _price(offer_of(market, chip, RENTED), market, currency)
 
 
 def rent_draws(market: Market, chip: str) -> Floats:
     """Rents that could have been met over :func:`rent_per_chip_h`, drawn."""
-    return price_draws(_first(market, chip, _RENTED), market)
+    return price_draws(offer_of(market, chip, RENTED), market)
 
 
 def _place(market: Market) -> Site:
@@ -160,7 +161,12 @@ def _times(quoted: Quoted, factor: float) -> Quoted:
     return replace(quoted, value=quoted.value * float(factor))
 
 
-def _first(market: Market, chip: str, kinds: tuple[str, ...]) -> Offer:
+def offer_of(market: Market, chip: str, kinds: tuple[str, ...]) -> Offer:
+    """The first offer of a chip on a market, of the first of some kinds that there is.
+
+    Raises:
+        InputError: there is none.
+    """
     for kind in kinds:
         for offer in market.offers:
             if offer.chip == chip and offer.kind == kind:

@@ -36,6 +36,23 @@ def delivery(inputs: Inputs) -> Answer:
     """Chips of some kinds that a market can deliver within some months: inputs market, kinds (a list), start, months;
     answers chips_delivered (its interval: delivery at the 95th and 5th percentile of the lead times)."""
     market, months = find_market(inputs.text("market")), inputs.whole("months")
+    start, offers = inputs.text("start", market.date), sold(inputs)
+    middle, late, soon = (sum(delivered(offer, start, months, z) for offer in offers) for z in (0.0, Z95, -Z95))
+    words = ", ".join(f"{format_count(delivered(o, start, months, 0.0))} {find_chip(o.chip).name}" for o in offers)
+    return {
+        "chips_delivered": middle,
+        "chips_delivered_interval": Interval(late, middle, soon),
+        "explanation": f"Ordered from {start} as fast as stocks allow, {months} months bring {words} at the usual delay.",
+    }
+
+
+def sold(inputs: Inputs) -> list[Offer]:
+    """Offers of the kinds of chip of a claim that its market sells.
+
+    Raises:
+        InputError: the kinds are no list of chips, the month is none, or the market sells none of them.
+    """
+    market = find_market(inputs.text("market"))
     start, kinds = inputs.text("start", market.date), inputs.raw("kinds")
     if not isinstance(kinds, list) or not kinds or not all(isinstance(kind, str) for kind in kinds):
         raise InputError(f"{inputs.where}: kinds must be a list of chips", fix="write for example [a800-sxm-80]")
@@ -46,16 +63,10 @@ def delivery(inputs: Inputs) -> Answer:
     ]
     if not offers:
         raise InputError(f"{inputs.where}: market {market.id} sells none of these chips", fix="name another market or chip")
-    middle, late, soon = (sum(_delivered(offer, start, months, z) for offer in offers) for z in (0.0, Z95, -Z95))
-    words = ", ".join(f"{format_count(_delivered(o, start, months, 0.0))} {find_chip(o.chip).name}" for o in offers)
-    return {
-        "chips_delivered": middle,
-        "chips_delivered_interval": Interval(late, middle, soon),
-        "explanation": f"Ordered from {start} as fast as stocks allow, {months} months bring {words} at the usual delay.",
-    }
+    return offers
 
 
-def _delivered(offer: Offer, start: str, months: int, z: float) -> float:
+def delivered(offer: Offer, start: str, months: int, z: float) -> float:
     """Chips in use at the end of the months when each order takes a percentile of the lead time."""
     lead = offer.lead
     if lead.median_months <= 0.0:
@@ -122,15 +133,7 @@ def _come(left: float, order: float, monthly: float, weeks: float) -> float:
 def recorded_change(inputs: Inputs) -> Answer:
     """Fall of a recorded price between two months: inputs chip, kind (buy or rent), region, from, to; answers
     fall_fraction (negative: it rose) by the recorded points nearest to the two months."""
-    chip, kind = find_chip(inputs.text("chip")), inputs.text("kind", "rent")
-    region = inputs.text("region", "world")
-    points = [p for p in price_history() if p.chip == chip.id and p.kind == kind and p.region == region]
-    if len(points) < 2:
-        raise InputError(f"{inputs.where}: no {kind} price path of {chip.id} is recorded", fix="take a chip with a record")
-    ends = []
-    for name in ("from", "to"):
-        month = month_number(inputs.text(name), f"{inputs.where}: {name}")
-        ends.append(min(points, key=lambda p: abs(month_number(p.price.date) - month)))
+    ends = recorded_ends(inputs)
     first, last = ends
     fall = 1.0 - last.price.value / first.price.value
     paid = [_recorded(point) for point in ends]
@@ -144,6 +147,25 @@ def recorded_change(inputs: Inputs) -> Answer:
     }
 
 
+def recorded_ends(inputs: Inputs) -> tuple[PricePoint, PricePoint]:
+    """The recorded points nearest to the two months of a claim.
+
+    Raises:
+        InputError: no path of this chip is recorded.
+    """
+    chip, kind = find_chip(inputs.text("chip")), inputs.text("kind", "rent")
+    region = inputs.text("region", "world")
+    points = [p for p in price_history() if p.chip == chip.id and p.kind == kind and p.region == region]
+    if len(points) < 2:
+        raise InputError(f"{inputs.where}: no {kind} price path of {chip.id} is recorded", fix="take a chip with a record")
+
+    def nearest(name: str) -> PricePoint:
+        month = month_number(inputs.text(name), f"{inputs.where}: {name}")
+        return min(points, key=lambda p: abs(month_number(p.price.date) - month))
+
+    return nearest("from"), nearest("to")
+
+
 @scenario("older-chip")
 def older_chip(inputs: Inputs) -> Answer:
     """Owning slower chips for the same work: inputs chip, other, market, relative_performance, months; answers extra_cost
@@ -151,11 +173,11 @@ def older_chip(inputs: Inputs) -> Answer:
     market, months = find_market(inputs.text("market")), inputs.whole("months")
     chip, other = find_chip(inputs.text("chip")), find_chip(inputs.text("other"))
     speed = inputs.number("relative_performance", "fraction")
-    base, slow = _per_month(owning(market, chip, months), months), _per_month(owning(market, other, months), months)
+    base, slow = per_month(owning(market, chip, months), months), per_month(owning(market, other, months), months)
     price = owning(market, other, months).price
     extra = slow / speed / base - 1.0
     even = price + (base * speed - slow) * months
-    bases, slows = (np.array([_per_month(own, months) for own in owning_draws(market, kind, months)]) for kind in (chip, other))
+    bases, slows = (np.array([per_month(own, months) for own in owning_draws(market, kind, months)]) for kind in (chip, other))
     prices = np.array([own.price for own in owning_draws(market, other, months)])
     return {
         "extra_cost": extra,
@@ -171,7 +193,7 @@ def older_chip(inputs: Inputs) -> Answer:
     }
 
 
-def _per_month(own: Owning, months: int) -> float:
+def per_month(own: Owning, months: int) -> float:
     """Total cost of an owned chip per month, its worth at the end taken off."""
     costs = own.costs
     left = max(1.0 - months / costs.infra_life_months, 0.0)

@@ -238,13 +238,13 @@ def beyond_the_chip(inputs: Inputs) -> Answer:
     """Share of all but the chip in the cost of an owned one: inputs chip, market, months; answers share_beyond_chip."""
     market, chip = find_market(inputs.text("market")), find_chip(inputs.text("chip"))
     months = inputs.number("months")
-    lines = _lines(owning(market, chip, int(months)), months)
+    lines = chip_lines(owning(market, chip, int(months)), months)
     total = sum(lines.values())
     beyond = 1.0 - lines["chips"] / total
     largest = sorted((name for name in lines if name != "chips"), key=lambda name: -lines[name])[:3]
     words = ", ".join(f"{name} {lines[name] / total:.0%}" for name in largest)
     drawn = [
-        _lines(own, months, rate)
+        chip_lines(own, months, rate)
         for own, rate in zip(owning_draws(market, chip, int(months)), figure_draws("interest_per_year"), strict=True)
     ]
     totals = np.array([sum(one.values()) for one in drawn])
@@ -259,7 +259,7 @@ def beyond_the_chip(inputs: Inputs) -> Answer:
     }
 
 
-def _lines(own: Owning, months: float, interest: float | None = None) -> Mapping[str, float]:
+def chip_lines(own: Owning, months: float, interest: float | None = None) -> Mapping[str, float]:
     """Cost lines of a chip-hour of an owned chip that always works."""
     rate = figure("interest_per_year").value if interest is None else float(interest)
     terms = OwnershipTerms(months, 1.0, rate, own.costs.resale[-1], figure("tax_shield").value)

@@ -66,20 +66,24 @@ def _branch(node: Node, level: int) -> Branch:
     below = tuple(_branch(part, level + 1) for part in parts) + tuple(_given(given) for given in node.inputs)
     percent = f"{100.0 * node.share:.1f} %" if node.share is not None and level else ""
     formula = f"{_JOINED[node.joined]} {node.formula}()".strip() if node.formula else ""
-    detail = " · ".join(text for text in (percent, formula, node.note) if text)
+    detail = " · ".join(text for text in (percent, formula, *_origin(node), node.note) if text)
     return Branch(node.name, show_fact(node.value, node.unit), detail, below, folded=level > 1)
+
+
+def _origin(value: Given | Node) -> tuple[str, str]:
+    """Source and grade of a figure, the weak ones marked."""
+    return f"[{value.source}]" if value.source else "", f"⚠ {value.grade}" if value.grade in _WEAK else value.grade
 
 
 def _given(given: Given) -> Branch:
     value = given.value if isinstance(given.value, str) else show_fact(given.value, given.unit)
-    mark = f"⚠ {given.grade}" if given.grade in _WEAK else given.grade
-    detail = " · ".join(text for text in (f"[{given.source}]" if given.source else "", mark, given.note) if text)
+    detail = " · ".join(text for text in (*_origin(given), given.note) if text)
     return Branch(f"← {given.name}", value, detail)
 
 
 def _rows(node: Node, answer: str, path: str) -> Iterable[tuple[Scalar, ...]]:
     here = f"{path} > {node.name}" if path else node.name
-    yield (answer, here, node.value, node.unit, node.share, node.formula, "", "", node.note)
+    yield (answer, here, node.value, node.unit, node.share, node.formula, node.source, node.grade, node.note)
     for given in node.inputs:
         number = given.value if isinstance(given.value, float) else None
         words = given.note if number is not None else f"{given.value}; {given.note}".rstrip("; ")

@@ -52,6 +52,8 @@ class Node:
         parts: the values that it is made of.
         share: part of the answer that rests on it, 0 to 1; None below a formula that is no sum.
         note: what a reader must know.
+        source: key of the source of a value that nothing here makes; empty for a value that this answer computed.
+        grade: how far to trust such a value: "derived" where this answer computed it.
     """
 
     name: str
@@ -63,6 +65,8 @@ class Node:
     parts: tuple[Node, ...] = ()
     share: float | None = None
     note: str = ""
+    source: str = ""
+    grade: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -281,3 +281,30 @@ def test_gains_of_an_examined_job_are_shares(answers: dict[str, Any]) -> None:
     found = tree(suanzhang.explain(body), "saved by the best layout")
     assert (found.unit, found.joined) == ("fraction", "ratio")
     assert found.value == pytest.approx(body["best_gain"], rel=1e-9)
+
+
+def test_a_lever_that_takes_another_model_is_explained_with_that_model() -> None:
+    from suanzhang.app.explain_fleets import _combined_model, _other
+
+    small = {"name": "smaller-model", "words": "Llama 2 7B: 45.3 % on MMLU against 43.9 % of GPT-3 175B"}
+    assert _other(small, "gpt3-175b") == "llama-2-7b"
+    body = {"model": "gpt3-175b", "levers": [small], "combination": ["smaller-model", "int4"]}
+    assert _combined_model(body) == "llama-2-7b"
+    assert _combined_model({**body, "combination": ["int4"]}) == "gpt3-175b"
+
+
+@pytest.mark.parametrize("verb", sorted(TREES))
+def test_every_leaf_has_unit_and_grade(verb: str, answers: dict[str, Any]) -> None:
+    result = suanzhang.explain(json.loads(to_text(answers[verb])))
+    for found in result.trees:
+        for node in nodes(found):
+            assert node.parts or node.inputs or (node.unit and node.grade in (*GRADES, "asked")), f"{found.name} > {node.name}"
+
+
+def test_a_weak_leaf_is_flagged_and_cited_as_a_figure_is() -> None:
+    from suanzhang.app.explain_tree import leaf
+
+    guess = leaf(Given("guess", 2.0, "times", "typical-efficiency", "assumed"))
+    whole = Node("answer", 6.0, "s", "product", parts=(Node("time", 3.0, "s"), guess))
+    assert [flag.figure for flag in flags_of((summed(whole),))] == ["guess"]
+    assert [given.source for given in givens_of((whole,))] == ["typical-efficiency"]
