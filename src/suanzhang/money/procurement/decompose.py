@@ -19,8 +19,8 @@ from suanzhang.money.procurement.orders import Floats
 from suanzhang.money.procurement.outcome import Outcome, standing
 from suanzhang.money.procurement.recourse import Answer, Recourse
 from suanzhang.money.procurement.relax import explain_infeasible
-from suanzhang.money.procurement.schedule import holding_lines
 from suanzhang.money.procurement.shape import Shape
+from suanzhang.money.procurement.totals import holding_lines
 from suanzhang.money.procurement.watch import QUIET, Watch
 from suanzhang.spec.buy import Binding
 

@@ -223,7 +223,14 @@ SERVER_LINES = ("hosts", "network", "storage")
 
 
 def server_shares(shape: Shape, chip: int) -> dict[str, float]:
-    """The parts of what a chip stands in, as shares of what they cost together; all of one age, they wear alike."""
+    """The parts of what a chip stands in, as shares of what they cost together; all of one age, they wear alike.
+
+    Equation:
+        share = cost of host, network or storage / the three together.
+
+    Sources:
+        [derived].
+    """
     costs = shape.problem.costs[shape.chips[chip]]
     parts = (costs.host, costs.network, costs.storage)
     return {name: part / max(sum(parts), 1e-12) for name, part in zip(SERVER_LINES, parts, strict=True)}

@@ -13,15 +13,15 @@ from suanzhang.money.procurement.orders import Floats
 from suanzhang.money.procurement.outcome import Outcome, really_there, standing
 from suanzhang.money.procurement.recourse import Recourse
 from suanzhang.money.procurement.scenarios import MOST, Uncertainty, draw_scenarios
-from suanzhang.money.procurement.schedule import (
+from suanzhang.money.procurement.shape import Shape, Start, build, may_wait
+from suanzhang.money.procurement.solve import NOT_CASH, Solved
+from suanzhang.money.procurement.totals import (
     holding_by_future,
     holding_lines,
     running_totals,
     scenario_totals,
     sold_lines,
 )
-from suanzhang.money.procurement.shape import Shape, Start, build, may_wait
-from suanzhang.money.procurement.solve import NOT_CASH, Solved
 from suanzhang.spec.buy import PurchaseProblem, Scenario
 from suanzhang.spec.draws import two_piece_lognormal
 from suanzhang.spec.result import Interval

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
-from suanzhang.money.procurement.calendar import HOURS_PER_MONTH, month_name
-from suanzhang.money.procurement.form import SERVER_LINES, sale_lines, server_shares, server_worth
+from suanzhang.money.procurement.calendar import month_name
+from suanzhang.money.procurement.form import SERVER_LINES
 from suanzhang.money.procurement.monthcell import Cell
 from suanzhang.money.procurement.orders import SHIELD, Floats, Order, relieved
 from suanzhang.money.procurement.outcome import Outcome, rented_chips
-from suanzhang.money.procurement.places import KW, base_name, limits_of, site_of
+from suanzhang.money.procurement.places import base_name, site_of
 from suanzhang.money.procurement.shape import Shape
-from suanzhang.spec.buy import NOT_CASH, Action, MonthState, RunWindow, ScheduleRow, ServiceShare
-from suanzhang.spec.place import PlaceState
+from suanzhang.money.procurement.states import SMALL, rounded
+from suanzhang.money.procurement.totals import holding_lines, sold_lines
+from suanzhang.spec.buy import Action, ScheduleRow
 from suanzhang.spec.result import Interval, Money
-from suanzhang.units import HOUR_S
 
-_SMALL = 1e-6
 _ORDER: tuple[Action, ...] = (
     "buy", "lease", "instalment", "reserve", "rent", "spot", "api", "wait", "run", "resell", "retire", "move", "build",
     "interest", "value at start", "value left",
@@ -46,7 +44,7 @@ def _row(
         base_name(problem, offer),
         action,
         base_name(problem, chip),
-        _whole(chips),
+        rounded(chips),
         Money(sum(cents.values()) / 100.0, problem.currency, problem.start),
         tuple((name, amount / 100.0) for name, amount in cents.items() if amount),
         note,
@@ -55,19 +53,14 @@ def _row(
     )
 
 
-def _whole(chips: float) -> float:
-    """A count without what floats leave behind."""
-    return float(round(chips)) if abs(chips - round(chips)) < _SMALL else chips
-
-
 def _over_futures(shape: Shape, chips: Floats) -> Interval | None:
     """Percentiles of a count over the futures; None where all futures have the same."""
-    if shape.count == 1 or float(np.ptp(chips)) < _SMALL:
+    if shape.count == 1 or float(np.ptp(chips)) < SMALL:
         return None
     order = np.argsort(chips)
     reached = np.cumsum(shape.weights[order])
     at = [min(int(np.searchsorted(reached, level - 1e-12)), shape.count - 1) for level in (0.05, 0.5, 0.95)]
-    low, middle, high = (_whole(float(chips[order[index]])) for index in at)
+    low, middle, high = (rounded(float(chips[order[index]])) for index in at)
     mean = float(shape.weights @ chips)
     return Interval(min(low, mean), middle, max(high, mean))
 
@@ -165,7 +158,7 @@ def _run_rows(shape: Shape, cell: Cell, outcome: Outcome) -> list[ScheduleRow]:
     for k, chip in enumerate(shape.chips):
         costs = shape.problem.costs[chip]
         for t in range(shape.months):
-            if site[k, t] > _SMALL:
+            if site[k, t] > SMALL:
                 lines = {name: getattr(costs, name) * float(site[k, t]) for name in ("room", "spares", "support", "staff")}
                 lines["power"] = float(shape.energy_idle[k] * site[k, t] + shape.energy_busy[k] * busy[k, t])
                 there = _over_futures(shape, outcome.site[:, k, t])
@@ -181,7 +174,7 @@ def _hour_rows(shape: Shape, cell: Cell, outcome: Outcome) -> list[ScheduleRow]:
     there = np.einsum("s,srt->rt", shape.weights, rented)
     for r, offer in enumerate(shape.rents):
         for t in range(shape.months):
-            if there[r, t] > _SMALL or cost[r, t] > 0.005:
+            if there[r, t] > SMALL or cost[r, t] > 0.005:
                 lines = {"rent": float(cost[r, t])}
                 futures = _over_futures(shape, rented[:, r, t])
                 rows.append(_row(shape, t, offer.id, offer.kind, offer.chip, float(there[r, t]), lines, futures=futures))  # type: ignore[arg-type]
@@ -204,7 +197,7 @@ def _wait_rows(shape: Shape, cell: Cell, outcome: Outcome) -> list[ScheduleRow]:
     for d, demand in enumerate(shape.services):
         for t in range(shape.months):
             lines = {"waiting": float(priced[d, t])}
-            if wait[d, t] > _SMALL or lines["waiting"] > 0.005:
+            if wait[d, t] > SMALL or lines["waiting"] > 0.005:
                 rows.append(_row(shape, t, demand.name, "wait", "", 0.0, lines, f"{100.0 * wait[d, t]:.1f} % waits"))
     for j, start in enumerate(shape.starts):
         if outcome.starts[j] > 0.5 and start.wait_cost > 0.0:
@@ -213,7 +206,7 @@ def _wait_rows(shape: Shape, cell: Cell, outcome: Outcome) -> list[ScheduleRow]:
     for k, chip in enumerate(shape.chips):
         for t in range(shape.months):
             lines = {"waiting": float(lacking[k, t] * shape.lacking_cost)}
-            if lacking[k, t] > _SMALL or lines["waiting"] > 0.005:
+            if lacking[k, t] > SMALL or lines["waiting"] > 0.005:
                 futures = _over_futures(shape, outcome.cells[:, t, cell.lacking + k])
                 words = "chips that runs lack"
                 rows.append(_row(shape, t, "late delivery", "wait", chip, float(lacking[k, t]), lines, words, futures))
@@ -226,7 +219,7 @@ def _sale_rows(shape: Shape, outcome: Outcome) -> list[ScheduleRow]:
     for k, chip in enumerate(shape.chips):
         for t in range(shape.months):
             sold = float(outcome.sales[k, t])
-            if sold > _SMALL:
+            if sold > SMALL:
                 paid = sold_lines(shape, outcome, k, t, rate)
                 lines = {name: paid[name] * sold for name in ("chips", *SERVER_LINES) if paid[name]}
                 action: Action = "resell" if sum(lines.values()) < 0.0 else "retire"
@@ -260,7 +253,7 @@ def _left_rows(shape: Shape, outcome: Outcome) -> list[ScheduleRow]:
     begun: dict[str, list[float]] = {}
     for k in range(len(shape.chips)):
         chip, lines, sold = shape.label(k)[0], holding_lines(shape, k), outcome.sales[k]
-        for t in np.flatnonzero(sold > _SMALL):
+        for t in np.flatnonzero(sold > SMALL):
             back = sold_lines(shape, outcome, k, int(t), rate)
             for name in ("finance", "value left"):
                 lines[name] += back[name] * float(sold[t])
@@ -306,216 +299,3 @@ def _sum(table: dict[str, list[float]], key: str, chips: float, amount: float) -
     row = table.setdefault(key, [0.0, 0.0])
     row[0] += chips
     row[1] += amount
-
-
-def sold_lines(shape: Shape, outcome: Outcome, chip: int, month: int, rate: float) -> dict[str, float]:
-    """Lines of one chip sold with its server, whose age is the mean over those that there are.
-
-    Equation:
-        as :func:`sale_lines`; the server sells for more by (H_T of the mean age - H_T), and as much more is not left.
-
-    Sources:
-        [derived].
-    """
-    lines, end = sale_lines(shape, chip, month, rate), shape.months
-    server, worth, chips = server_worth(shape, chip), 0.0, 0.0
-    if not server.any():
-        return lines
-    for j, order in enumerate(shape.orders):
-        buys = order.offer >= 0 and shape.problem.offers[order.offer].kind == "buy"
-        if buys and order.kind == chip and outcome.lots[j] > 0.0:
-            there = outcome.lots[j] * order.lot
-            chips += there
-            left = float(shape.weights @ dict(order.lines)["value left"]) * outcome.lots[j]
-            worth += -left - there * float(shape.weights @ shape.resale[:, chip, end])
-    younger = worth / chips - float(server[end]) if chips > 0.0 else 0.0
-    parts = {name: lines[name] - share * younger for name, share in server_shares(shape, chip).items()}
-    return {**lines, **parts, "value left": lines["value left"] + younger}
-
-
-def holding_by_future(shape: Shape, chip: int) -> dict[str, Floats]:
-    """Lines of the chips of one kind that are owned from the start, without their servers, by future; before taxes.
-
-    They are charged what they would fetch when they are first there, since they could be sold instead, and credited with what
-    they fetch at the end.
-
-    Equation:
-        value at start = sum of V_t (n_t - n_(t-1)); finance = i sum of V_t n_t; value left = -V_T n_T.
-
-    Sources:
-        [derived].
-    """
-    worth, have, end = shape.resale[:, chip], shape.have_site[chip], shape.months
-    return {
-        "value at start": worth[:, :end] @ np.diff(have, prepend=0.0),
-        "finance": shape.problem.interest_per_year / 12.0 * (worth[:, :end] @ have),
-        "value left": -worth[:, end] * have[-1],
-    }
-
-
-def holding_lines(shape: Shape, chip: int) -> dict[str, float]:
-    """Lines of the chips of one kind that are owned from the start, in the mean over futures; the books hold nothing of them.
-
-    Equation:
-        as :func:`holding_by_future`, with what taxes give back.
-
-    Sources:
-        [derived].
-    """
-    lines = {name: float(shape.weights @ amounts) for name, amounts in holding_by_future(shape, chip).items()}
-    return relieved(shape.problem, lines)
-
-
-def scenario_totals(shape: Shape, cell: Cell, outcome: Outcome) -> Floats:
-    """Total cost in each scenario.
-
-    Equation:
-        C_s = sum of lots x lines + waiting + running + sales + holding, each in scenario s.
-
-    Sources:
-        [derived].
-    """
-    totals = np.zeros(shape.count)
-    for j, order in enumerate(shape.orders):
-        if outcome.lots[j] > 0.0:
-            totals += outcome.lots[j] * np.sum([amounts for _, amounts in order.lines], axis=0)
-    totals += sum(start.wait_cost * outcome.starts[j] for j, start in enumerate(shape.starts))
-    totals += shape.keep * running_totals(shape, cell, outcome)
-    cells = outcome.cells
-    totals += np.einsum("std,sdt->s", cells[:, :, cell.wait : cell.hours], shape.wait_cost)
-    totals += shape.lacking_cost * cells[:, :, cell.lacking : cell.taken].sum(axis=(1, 2))
-    rate = shape.problem.interest_per_year / 12.0
-    for k in range(len(shape.chips)):
-        for t in range(shape.months):
-            if outcome.sales[k, t] > 0.0:
-                totals += outcome.sales[k, t] * sum(sale_lines(shape, k, t, rate).values())
-        totals += sum(holding_lines(shape, k).values())
-    return totals
-
-
-def running_totals(shape: Shape, cell: Cell, outcome: Outcome) -> Floats:
-    """What is paid for chips that stand and work, rents by the hour and tokens, before taxes, in each scenario.
-
-    Equation:
-        sum over months of held chips x upkeep + rents + tokens + energy at work.
-
-    Sources:
-        [derived].
-    """
-    cells = outcome.cells
-    totals = np.einsum("k,skt->s", shape.hold + shape.energy_idle, outcome.site)
-    totals += np.einsum("str,srt->s", cells[:, :, cell.hours : cell.busy], shape.rent_cost)
-    totals += np.einsum("sta,sat->s", cells[:, :, cell.tokens : cell.wait], shape.token_cost)
-    totals += np.einsum("stk,k->s", cells[:, :, cell.busy : cell.lacking], shape.energy_busy)
-    return np.asarray(totals)
-
-
-def run_windows(shape: Shape, outcome: Outcome) -> tuple[RunWindow, ...]:
-    """When and on what each run goes."""
-    found = []
-    for j, start in enumerate(shape.starts):
-        if outcome.starts[j] > 0.5:
-            need = start.need
-            last = start.month + int(np.ceil(need.months - 1e-9)) - 1
-            begin, end = (month_name(shape.problem.start, month) for month in (start.month, last))
-            chip, site = shape.label(shape.chips.index(need.chip))
-            name = shape.runs[start.demand].name
-            found.append(RunWindow(name, chip, need.chips, need.label, begin, end, need.months, site=site))
-    return tuple(found)
-
-
-def service_shares(shape: Shape, cell: Cell, outcome: Outcome) -> tuple[ServiceShare, ...]:
-    """How much of each service stands on what in each month.
-
-    Equation:
-        share = size / sum of the sizes of its service and month, size = chips / chips that carry level 1.
-
-    Sources:
-        [derived].
-    """
-    mean = np.einsum("s,stc->tc", shape.weights, outcome.cells)
-    found: list[ServiceShare] = []
-
-    def add(name: str, month: str, chip: str, chips: float, size: float, site: str = "") -> None:
-        found.append(ServiceShare(name, month, chip, _whole(chips), size, site, size))
-
-    for t in range(shape.months):
-        month = month_name(shape.problem.start, t)
-        for j, pair in enumerate(shape.pairs):
-            chips = float(mean[t, cell.pairs + j])
-            if chips > _SMALL:
-                chip, site = shape.label(pair.chip)
-                add(shape.services[pair.demand].name, month, chip, chips, chips / pair.chips, site)
-        for a, (d, _) in enumerate(shape.tokens):
-            if mean[t, cell.tokens + a] > _SMALL:
-                add(shape.services[d].name, month, "", 0.0, float(mean[t, cell.tokens + a]))
-        for d, demand in enumerate(shape.services):
-            if mean[t, cell.wait + d] > _SMALL:
-                add(demand.name, month, "waiting", 0.0, float(mean[t, cell.wait + d]))
-    whole: dict[tuple[str, str], float] = {}
-    for one in found:
-        whole[one.demand, one.month] = whole.get((one.demand, one.month), 0.0) + one.size_factor
-    return tuple(replace(one, share=one.size_factor / whole[one.demand, one.month]) for one in found)
-
-
-def month_states(shape: Shape, cell: Cell, outcome: Outcome, rows: tuple[ScheduleRow, ...]) -> tuple[MonthState, ...]:
-    """What stands in each month, what it draws, and the cash that it takes."""
-    site = np.einsum("s,skt->kt", shape.weights, outcome.site)
-    hosted = np.einsum("s,skt->kt", shape.weights, outcome.hosted)
-    rented = np.einsum("s,srt->rt", shape.weights, rented_chips(cell, outcome))
-    busy = np.einsum("s,stk->kt", shape.weights, outcome.cells[:, :, cell.busy : cell.lacking])
-    states = place_states(shape, outcome.lots, site, busy)
-    found = []
-    for t in range(shape.months):
-        month = month_name(shape.problem.start, t)
-        away: dict[str, float] = {}
-        owned: dict[str, float] = {}
-        for r, offer in enumerate(shape.rents):
-            away[offer.chip] = away.get(offer.chip, 0.0) + float(rented[r, t])
-        for k in range(len(shape.chips)):
-            chip = shape.label(k)[0]
-            away[chip] = away.get(chip, 0.0) + float(hosted[k, t])
-            if site[k, t] > _SMALL:
-                owned[chip] = _whole(owned.get(chip, 0.0) + float(site[k, t]))
-        draw, peak = (float(sum(getattr(state, name) for state in states[t])) for name in ("draw_w", "peak_w"))
-        cash = sum(amount for row in rows if row.month == month for name, amount in row.lines if name not in NOT_CASH)
-        powered = sum(amount for row in rows if row.month == month for name, amount in row.lines if name == "power")
-        there = {chip: _whole(chips) for chip, chips in away.items() if chips > _SMALL}
-        places = states[t] if shape.problem.places else ()
-        energy = draw * HOURS_PER_MONTH * HOUR_S
-        found.append(MonthState(month, owned, there, draw, peak, energy, cash, places=places, energy_cost=powered))
-    return tuple(found)
-
-
-def place_states(shape: Shape, lots: Floats, site: Floats, busy: Floats) -> list[tuple[PlaceState, ...]]:
-    """What stands on each site by month, what it draws and what it could hold."""
-    problem, found = shape.problem, []
-    limits = limits_of(problem, shape.chips)
-    names = [place.site for place in problem.places] if len(problem.places) > 1 else [""]
-    for t in range(shape.months):
-        states = []
-        for name in names:
-            kinds = [k for k in range(len(shape.chips)) if shape.label(k)[1] == name]
-            draw = peak = racks = 0.0
-            for k in kinds:
-                costs = problem.costs[shape.chips[k]]
-                draw += float(costs.pue * (costs.idle_w * site[k, t] + (costs.busy_w - costs.idle_w) * busy[k, t]))
-                peak += float(costs.pue * costs.peak_w * site[k, t])
-                racks += float(costs.racks * site[k, t])
-            owned = tuple((shape.label(k)[0], float(site[k, t])) for k in kinds if site[k, t] > _SMALL)
-            most: dict[str, float | None] = {"power": None, "room": None}
-            for limit in limits:
-                if limit.site == name:
-                    built = sum(
-                        lots[j] * limit.works.get(order.name, 0.0)
-                        for j, order in enumerate(shape.orders)
-                        if order.kind < 0 and int(order.arrival[0]) <= t
-                    )
-                    most[limit.what] = float(limit.most[t] + built)
-            shown = name or (problem.places[0].site if problem.places else "")
-            power = most["power"]
-            watts = None if power is None else power * KW
-            energy = draw * HOURS_PER_MONTH * HOUR_S
-            states.append(PlaceState(shown, owned, draw, peak, energy, watts, racks, most["room"]))
-        found.append(tuple(states))
-    return found

@@ -17,15 +17,10 @@ from suanzhang.money.procurement.monthcell import Cell, cell_of
 from suanzhang.money.procurement.orders import Floats
 from suanzhang.money.procurement.outcome import Outcome, outcome_of
 from suanzhang.money.procurement.relax import explain_infeasible
-from suanzhang.money.procurement.schedule import (
-    holding_lines,
-    month_states,
-    run_windows,
-    scenario_totals,
-    schedule_rows,
-    service_shares,
-)
+from suanzhang.money.procurement.schedule import schedule_rows
 from suanzhang.money.procurement.shape import Shape, build
+from suanzhang.money.procurement.states import month_states, run_windows, service_shares
+from suanzhang.money.procurement.totals import holding_lines, scenario_totals
 from suanzhang.money.procurement.watch import QUIET, Watch
 from suanzhang.money.procurement.wholelots import closed_further
 from suanzhang.spec.buy import (

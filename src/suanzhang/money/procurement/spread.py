@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from suanzhang.money.procurement.outcome import rented_chips
-from suanzhang.money.procurement.schedule import scenario_totals
 from suanzhang.money.procurement.solve import Solved
+from suanzhang.money.procurement.totals import scenario_totals
 from suanzhang.spec.buy_worth import Outcome
 from suanzhang.spec.result import Money
 

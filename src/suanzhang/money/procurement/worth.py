@@ -15,9 +15,9 @@ from suanzhang.money.procurement.orders import sale_name
 from suanzhang.money.procurement.outcome import really_there, run_load, standing
 from suanzhang.money.procurement.purse import purse_of
 from suanzhang.money.procurement.recourse import Recourse
-from suanzhang.money.procurement.schedule import holding_lines
 from suanzhang.money.procurement.shape import build
 from suanzhang.money.procurement.solve import ProcurementPlan, Solved, solve_shape
+from suanzhang.money.procurement.totals import holding_lines
 from suanzhang.money.procurement.watch import QUIET, Watch
 from suanzhang.spec.buy import PurchaseProblem, Scenario
 
