@@ -27,6 +27,7 @@ from suanzhang.evidence.conformal import IntervalTable, cross_validated, shipped
 from suanzhang.evidence.metrics import Residual, by_metric, worst
 from suanzhang.evidence.remarks import explanation
 from suanzhang.evidence.rows import PHASES, Phase, TruthRow, read_rows, shipped_rows
+from suanzhang.spec.result import Interval
 from suanzhang.spec.validate import (
     GroupError,
     MemoryVerdicts,
@@ -217,7 +218,14 @@ def with_intervals(outcomes: Iterable[Outcome], own_rows: bool) -> list[Residual
 
 def _with_interval(phase: str, item: Residual, table: IntervalTable) -> Residual:
     found = table.get(phase, item.metric, item.labels.get("grade", "physics-only"), item.distance, item.traits)
-    return item if found is None else replace(item, low=item.predicted * found.p05, high=item.predicted * found.p95)
+    if found is None:
+        return item
+    low, middle, high = (item.predicted * factor for factor in (found.p05, found.p50, found.p95))
+    return replace(item, low=low, middle=middle, high=high)
+
+
+def _interval(item: Residual) -> Interval | None:
+    return Interval(item.low, item.middle, item.high) if item.high > 0.0 else None
 
 
 def _groups(
@@ -264,6 +272,7 @@ def _worst(residuals: Sequence[Residual], outcomes: Iterable[Outcome]) -> tuple[
             bound_by=by_id[item.source, item.row_id].bound_by,
             assumed=by_id[item.source, item.row_id].flags,
             explanation=explanation(item.row_id),
+            predicted_interval=_interval(item),
         )
         for item in worst(firm, _WORST)
     )

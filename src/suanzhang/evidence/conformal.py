@@ -214,6 +214,7 @@ def cross_validated(phase: str, residuals: Sequence[Residual], levels: Mapping[s
                 item,
                 low=item.predicted * math.exp(ends[grade][0][index]),
                 high=item.predicted * math.exp(ends[grade][1][index]),
+                middle=item.predicted * math.exp(found.middle[index]),
             )
             for index, (item, grade) in enumerate(zip(own, grades, strict=True))
         ]

@@ -34,6 +34,7 @@ class Residual:
         low, high: 90 % interval of our prediction; zeros when none was asked.
         note: what was assumed.
         traits: what is known before the run about how far off we may be.
+        middle: 50th percentile of our prediction; zero when no interval was asked.
     """
 
     row_id: str
@@ -48,6 +49,7 @@ class Residual:
     high: float = 0.0
     note: str = ""
     traits: Mapping[str, float] = field(default_factory=dict)
+    middle: float = 0.0
 
     @property
     def error(self) -> float:

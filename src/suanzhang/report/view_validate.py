@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from suanzhang.report.blocks import Column, Fact, Facts, Report, Scalar, Section, Table
+from suanzhang.report.blocks import Column, Fact, Facts, Report, Scalar, Section, Table, ranged
 from suanzhang.report.common import count_table
 from suanzhang.spec.validate import GroupError, MetricError, ValidateResult
 
@@ -275,7 +275,10 @@ def _worst(result: ValidateResult) -> Table:
         Column("error", "%"),
         Column("bound by"),
     )
-    rows = tuple((w.id, w.source, w.metric, w.predicted, w.measured, w.error_pct, w.bound_by) for w in result.worst)
+    rows = tuple(
+        (w.id, w.source, w.metric, ranged(w.predicted, w.predicted_interval), w.measured, w.error_pct, w.bound_by)
+        for w in result.worst
+    )
     return Table("Farthest off", columns, rows)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from suanzhang.spec.result import Header
+from suanzhang.spec.result import Header, Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,7 @@ class WorstRow:
         bound_by: what the planner says limits it.
         assumed: what the row left open.
         explanation: why it is off, when it is understood; empty otherwise.
+        predicted_interval: our 90 % interval of it, with its source left out; None where there is none.
     """
 
     id: str
@@ -108,6 +109,7 @@ class WorstRow:
     bound_by: str
     assumed: tuple[str, ...]
     explanation: str = ""
+    predicted_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)

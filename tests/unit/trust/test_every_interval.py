@@ -243,3 +243,10 @@ def test_every_interval_of_the_json_is_in_order(verb: str, answers: dict[str, An
     for where, span in intervals(body):
         ends = [span[end] for end in ("p05", "p50", "p95")]
         assert None in ends or ends == sorted(ends), (where, span)
+
+
+def test_the_rows_that_are_farthest_off_show_what_we_had_allowed_for(answers: dict[str, Any]) -> None:
+    rows = answers["validate"].worst
+    assert rows and all(row.predicted_interval is not None for row in rows)
+    table = next(table for table in report_of(answers["validate"]).tables if table.title == "Farthest off")
+    assert all(isinstance(row[3], Ranged) for row in table.rows)
