@@ -36,7 +36,7 @@ RECORDED = "arithmetic over recorded prices for chips that were given; nothing i
 SHARE = {"share": "of the amounts beside it"}
 WEIGHT = {"weight": "share of an answer by the formulas"}
 LISTED: dict[str, Mapping[str, str] | str] = {
-    "audit": {"computed": "exact arithmetic has none; the others have theirs", "low": WIDTH, "high": WIDTH,
+    "audit": {"computed": "its interval stands in the columns beside it", "low": WIDTH, "high": WIDTH,
               **dict.fromkeys(("consistent", "inconsistent", "not checkable"), "a count of claims")},
     "backtest": RECORDED,
     "buy": {"95th percentile as prices and physics move": WIDTH, "solve": "a clock reading", "chips": DECIDED,
