@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from suanzhang.app.calibrate_fit import log_error, thinned
-from suanzhang.app.physics import host_bound, stand_in, stand_ins
+from suanzhang.app.physics import stand_ins
+from suanzhang.app.physics_carried import host_bound, stand_in
 from suanzhang.app.physics_data import relative_when_left_out
 from suanzhang.app.surfaces import SURFACES, peaks_of
 from suanzhang.evidence.calibration.fit import Floats, median_abs_pct

@@ -6,7 +6,8 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from suanzhang.app.physics import carry, host_bound, mean_surface, physics
+from suanzhang.app.physics import physics
+from suanzhang.app.physics_carried import carry, host_bound, mean_surface
 from suanzhang.app.physics_data import clock_hz, cores, likeness
 from suanzhang.catalog.chips import chip, chips
 from suanzhang.evidence.calibration.readers import read_timings

@@ -1,0 +1,118 @@
+"""What the kernels that were timed on some chips say of another chip: carried over, and taken together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from suanzhang.app.physics_data import (
+    Relative,
+    clock_hz,
+    constant,
+    likeness,
+)
+from suanzhang.app.surfaces import (
+    peaks_of,
+)
+from suanzhang.catalog.chips import chip as catalog_chip
+from suanzhang.spec.chip import ChipSpec
+from suanzhang.spec.profile import FittedSurface
+
+Origin = Literal["measured", "relative", "physics"]
+_BY_NAME = ("gemm",)
+"""Kernels for which the named relatives of a chip speak, not all chips by likeness."""
+_BY_WIRES = ("link", "direct")
+"""Kernels for which all chips speak that are wired alike: through a switch or mesh of their own, or over PCIe."""
+_IN_CYCLES = ("launch_s", "pair_s")
+"""Fixed times of kernels: the same number of clock cycles on every chip, wherever the host is not what they wait for."""
+
+
+def host_bound(surface: FittedSurface) -> bool:
+    """Whether a kernel was timed without graph replay, so that its fixed time is that of the host's code.
+
+    Engines that replay graphs do not pay it; another engine's or version's timings of the same kernel are nearer.
+    """
+    return surface.coefficients.get("launch_s", 0.0) > constant("host_bound_s")
+
+
+def stand_in(chip: ChipSpec, kin: Relative, surfaces: Mapping[str, FittedSurface]) -> FittedSurface | None:
+    """What chips with timings say of one without.
+
+    A relative of its own architecture speaks alone, with coefficients and tables. Of other architectures, attention and
+    experts take the mean of coefficients and tables of all of them, each as loud as it is like the chip; collectives that of
+    all chips that are wired alike. Dense products hang on how a chip feeds its cores, which no trait tells: there the mean of
+    the coefficients of the named relatives is nearer, without tables.
+
+    Args:
+        chip: the chip without timings.
+        kin: its named relatives.
+        surfaces: what was timed, by chip.
+
+    Returns:
+        The mean; None when none of the chips that count was timed.
+    """
+    carried = {name: carry(surface, catalog_chip(name), chip, kin.close) for name, surface in surfaces.items()}
+    if kin.close:
+        return carried.get(kin.chip)
+    timed = {name: surface for name, surface in carried.items() if not host_bound(surface)} or carried
+    op = next((surface.op for surface in timed.values()), "")
+    if op in _BY_NAME:
+        named = [timed[name] for name in (kin.chip, *kin.also) if name in timed]
+        return replace(mean_surface(named), tables={}) if named else None
+    if op in _BY_WIRES:
+        alike = [
+            surface for name, surface in timed.items() if (catalog_chip(name).scale_up_domain > 1) == (chip.scale_up_domain > 1)
+        ]
+        return mean_surface(alike) if alike else None
+    weights = [likeness(chip, catalog_chip(name)) for name in timed]
+    return mean_surface(list(timed.values()), weights) if timed else None
+
+
+def carry(surface: FittedSurface, timed: ChipSpec, chip: ChipSpec, close: bool) -> FittedSurface:
+    """What a surface of one chip says of another whose clock and cores differ.
+
+    Fixed times of kernels are counted in cycles. The on-chip cache feeds a core of the same architecture at the same rate,
+    whatever the format of the products: judged on chips left out, products in four bits gain a factor of two by it, while
+    between architectures the rate follows the products more than the cores.
+
+    Args:
+        surface: what was fitted to the timings.
+        timed: the chip that was timed.
+        chip: the chip at hand.
+        close: whether both share the architecture.
+    """
+    values = dict(surface.coefficients)
+    clocks = clock_hz(timed) / clock_hz(chip)
+    if math.isfinite(clocks) and not host_bound(surface):
+        values |= {name: values[name] * clocks for name in _IN_CYCLES if name in values}
+    if close and surface.op == "gemm":
+        here, there = peaks_of(chip, "gemm", surface.dtype), peaks_of(timed, "gemm", surface.dtype)
+        if here is not None and there is not None:
+            values["feed_bytes_per_flop"] *= there.flop_per_s / there.sms * here.sms / here.flop_per_s
+    return replace(surface, coefficients=values)
+
+
+def mean_surface(surfaces: Sequence[FittedSurface], weights: Sequence[float] = ()) -> FittedSurface:
+    """The geometric mean of coefficients and tables of several chips; errors are those of the first.
+
+    Args:
+        surfaces: surfaces of one kind of kernel, at least one.
+        weights: how much each counts, all alike when left out.
+    """
+    shares = np.array(weights or [1.0] * len(surfaces))
+    shares = shares / shares.sum()
+    names = [name for name in surfaces[0].coefficients if all(name in s.coefficients for s in surfaces)]
+    values = {
+        name: math.exp(sum(w * math.log(s.coefficients[name]) for w, s in zip(shares, surfaces, strict=True))) for name in names
+    }
+    tables = {}
+    for name, first in surfaces[0].tables.items():
+        same = all(name in s.tables and len(s.tables[name]) == len(first) for s in surfaces)
+        if same and all((s.axes, s.second_axes) == (surfaces[0].axes, surfaces[0].second_axes) for s in surfaces):
+            mean = sum(w * np.array(s.tables[name], dtype=np.float64) for w, s in zip(shares, surfaces, strict=True))
+            tables[name] = tuple(int(x) for x in np.round(mean))
+    return replace(surfaces[0], coefficients=values, tables=tables)
