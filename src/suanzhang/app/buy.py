@@ -23,7 +23,7 @@ from suanzhang.catalog.markets import markets
 from suanzhang.catalog.sites import site as find_site
 from suanzhang.catalog.sources import sources as all_sources
 from suanzhang.errors import Infeasible, InputError, SolverError
-from suanzhang.money.costs import chip_costs, chip_part, edited
+from suanzhang.money.costs import chip_costs, chip_part, edited, without_server
 from suanzhang.money.figures import figure, figures
 from suanzhang.money.procurement.calendar import month_number
 from suanzhang.money.procurement.master import tail_mean
@@ -444,9 +444,8 @@ def _costs(
 
 def chip_price(name: str, offers: tuple[Offer, ...], per_usd: float) -> float:
     """Lowest price of a chip without its server among the offers that sell it; 0 where none does."""
-    host = figure("host_per_chip").value * per_usd
     bought = (offer for offer in offers if offer.kind == "buy" and offer.chip == name)
-    return min((chip_part(offer.price.value, host, offer.includes_host) for offer in bought), default=0.0)
+    return min((without_server(offer, offer.price.value, per_usd) for offer in bought), default=0.0)
 
 
 def _largest(name: str, demands: tuple[Demand, ...]) -> float:

@@ -22,9 +22,8 @@ from suanzhang.catalog.currency import rate
 from suanzhang.catalog.markets import market as find_market
 from suanzhang.catalog.sites import site as find_site
 from suanzhang.errors import InputError
-from suanzhang.money.costs import chip_costs, chip_part
+from suanzhang.money.costs import chip_costs, without_server
 from suanzhang.money.depreciation import ResaleCurve
-from suanzhang.money.figures import figure
 from suanzhang.source import Quoted
 from suanzhang.spec.buy import ChipCosts
 from suanzhang.spec.chip import ChipSpec
@@ -74,7 +73,7 @@ def owning(market: Market, chip: ChipSpec, months: int) -> Owning:
     """
     offer = offer_of(market, chip.id, ("buy",))
     per_usd = rate("USD", market.currency, market.date).value
-    price = _chip_price(offer, _price(offer, market, market.currency), per_usd)
+    price = without_server(offer, _price(offer, market, market.currency), per_usd)
     return Owning(price, chip_costs(chip, price, _place(market), months, market.currency, per_usd))
 
 
@@ -99,7 +98,7 @@ def _owning_draws(market_id: str, chip_id: str, months: int) -> tuple[Owning, ..
     found: list[Owning] = []
 
     def one(index: int) -> float:
-        now = _chip_price(offer, price * float(prices[index]), per_usd)
+        now = without_server(offer, price * float(prices[index]), per_usd)
         costs = chip_costs(chip, now, place(index), months, market.currency, per_usd)
         aged = tuple(
             share * math.exp(math.sqrt(month / 12.0) * float(worth[index])) for month, share in enumerate(costs.resale)
@@ -172,11 +171,6 @@ def offer_of(market: Market, chip: str, kinds: tuple[str, ...]) -> Offer:
             if offer.chip == chip and offer.kind == kind:
                 return offer
     raise InputError(f"market {market.id} has no offer to {kinds[0]} {chip}", fix=f"see `suanzhang catalog offers {market.id}`")
-
-
-def _chip_price(offer: Offer, price: float, per_usd: float) -> float:
-    """Price of the chip without the server that an offer holds."""
-    return chip_part(price, figure("host_per_chip").value * per_usd, offer.includes_host)
 
 
 def _price(offer: Offer, market: Market, currency: str) -> float:

@@ -15,7 +15,7 @@ from suanzhang.money.procurement.calendar import HOURS_PER_MONTH
 from suanzhang.source import Quoted
 from suanzhang.spec.buy import ChipCosts
 from suanzhang.spec.chip import ChipSpec
-from suanzhang.spec.market import Site
+from suanzhang.spec.market import Offer, Site
 from suanzhang.spec.tariff import HourTariff
 from suanzhang.units import KILO
 
@@ -50,6 +50,18 @@ def chip_part(price: float, host: float, includes_host: bool) -> float:
         (24000.0, 30000.0, 4000.0)
     """
     return max(price - host, 0.5 * price) if includes_host else price
+
+
+def without_server(offer: Offer, price: float, per_usd: float) -> float:
+    """Price of the chip alone in a price of an offer, with the usual cost of a server.
+
+    Equation:
+        :func:`chip_part` of the price and the figure ``host_per_chip`` in the currency of the price.
+
+    Sources:
+        [derived].
+    """
+    return chip_part(price, figure("host_per_chip").value * per_usd, offer.includes_host)
 
 
 def chip_costs(

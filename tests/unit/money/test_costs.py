@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from suanzhang.app.buy import chip_price
 from suanzhang.catalog.chips import chip, chips
 from suanzhang.catalog.currency import convert, rate
 from suanzhang.catalog.markets import market, market_sources, markets, price_history
@@ -15,6 +16,7 @@ from suanzhang.catalog.sites import site, sites
 from suanzhang.catalog.sources import source
 from suanzhang.errors import CatalogError, InputError, OutOfDomain
 from suanzhang.money import costs as money_costs
+from suanzhang.money import figures as money_figures
 from suanzhang.money.depreciation import resale_curve, resale_path
 from suanzhang.money.economics import break_even, chips_of_response_cost
 from suanzhang.money.figures import figures
@@ -162,3 +164,12 @@ def test_taxes_give_back_their_share_of_every_line_of_a_chip_hour():
     terms = (own.OwnershipTerms(48.0, 0.7, 0.06, 0.3, rate) for rate in (0.0, 0.21))
     plain, taxed = (own.chip_hour_lines(30000.0, costs, one) for one in terms)
     assert {name: taxed[name] / plain[name] for name in plain} == pytest.approx(dict.fromkeys(plain, 0.79))
+
+
+def test_a_chip_costs_the_same_in_a_purchase_and_in_a_claim():
+    us = market("us-2023-04")
+    offer = next(one for one in us.offers if one.id == "a100-order")
+    host = money_figures.figure("host_per_chip").value
+    bought = chip_price(offer.chip, (offer,), 7.0)
+    assert bought == money_costs.without_server(offer, offer.price.value, 7.0)
+    assert bought == max(offer.price.value - 7.0 * host, offer.price.value / 2.0) < offer.price.value
