@@ -10,7 +10,7 @@ from suanzhang.app.explain_terms import Run, days_tree, energy_tree, memory_tree
 from suanzhang.app.explain_train import explain_train
 from suanzhang.app.explain_tree import asked, constant, dotted, leaf, less, moved_words, named, over
 from suanzhang.app.train_asked import with_overlap, with_routing
-from suanzhang.app.train_input import parse_chips, sizes_of, tokens_of
+from suanzhang.app.train_input import default_precision, parse_chips, sizes_of, tokens_of
 from suanzhang.app.train_run import HARDWARE, RATES
 from suanzhang.app.train_run_answer import REPAIR_S, closed
 from suanzhang.catalog.chips import chip as chip_of
@@ -74,10 +74,7 @@ def _given(inputs: Mapping[str, Any]) -> dict[str, bool]:
 
 def explain_goodput(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> Trees:
     """Trees of the calendar time, the useful share, the interval between checkpoints and the failures of a run."""
-    from suanzhang.app.train_input import default_precision
-
-    precision = str(inputs.get("precision") or default_precision(chip_of(body["chip"])))
-    run = _run(body, inputs, body["chip"], body["layout"], precision)
+    run = goodput_run(body, inputs)
     causes = _Causes(body, inputs, run)
     terms = {str(term["name"]): float(term["value"]) for term in body["terms"]}
     parts = tuple(causes.term(name, value) for name, value in terms.items())
@@ -89,6 +86,12 @@ def explain_goodput(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> Trees
     )  # fmt: skip
     trees = [days, useful, causes.formula(), causes.young(), causes.failures(), causes.mtbf(), memory_tree(run)]
     return trees, moved_words("the step", body, "step_s", run.estimate.step_s)
+
+
+def goodput_run(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> Run:
+    """The training whose calendar time was simulated."""
+    precision = str(inputs.get("precision") or default_precision(chip_of(body["chip"])))
+    return _run(body, inputs, body["chip"], body["layout"], precision)
 
 
 class _Causes:
@@ -260,15 +263,11 @@ def explain_launch(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> Trees:
 
 def explain_examine(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> Trees:
     """Trees of a job that a file describes, and of what the best layout saves."""
-    model = rebuilt(ModelSpec, body["model"], "model")
-    batch, seq = int(body["global_batch"]), int(body["seq_len"])
-    tokens = float(max(1, int(body["steps"]))) * batch * seq
-    job = TrainJob("import", model, tokens, seq, batch, body["precision"])
-    chip, stack = chip_of(body["chip"]), train_stack(body["stack"])
+    job, chip, stack = _examined(body), chip_of(body["chip"]), train_stack(body["stack"])
     trees: list[Node] = []
     if body["step_s"] is not None:
-        job = _optimizer_of(job, body)
-        run = run_on(job, chip, stack, rebuilt(TrainLayout, body["layout"], "layout"))
+        run = examined_run(body)
+        job = run.job
         first = [days_tree(run, batch_given=True, seq_given=True)] if body["days"] is not None else [step_tree(run)]
         trees = [*first, memory_tree(run), mfu_tree(run), energy_tree(run), _bubble(run)]
     if body["best_layout"]:
@@ -281,6 +280,19 @@ def explain_examine(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> Trees
             trees.append(_saved(f"saved by {finding['change']}", float(body["step_s"]), float(finding["step_s"])))
     warnings = moved_words("the step", body, "step_s", run.estimate.step_s) if body["step_s"] is not None else []
     return trees, warnings
+
+
+def _examined(body: Mapping[str, Any]) -> TrainJob:
+    """The job of a file, with the usual optimizer."""
+    batch, seq = int(body["global_batch"]), int(body["seq_len"])
+    tokens = float(max(1, int(body["steps"]))) * batch * seq
+    return TrainJob("import", rebuilt(ModelSpec, body["model"], "model"), tokens, seq, batch, body["precision"])
+
+
+def examined_run(body: Mapping[str, Any]) -> Run:
+    """The job of a file in its own layout, where that gave a step."""
+    layout = rebuilt(TrainLayout, body["layout"], "layout")
+    return run_on(_optimizer_of(_examined(body), body), chip_of(body["chip"]), train_stack(body["stack"]), layout)
 
 
 def _optimizer_of(job: TrainJob, body: Mapping[str, Any]) -> TrainJob:

@@ -15,7 +15,7 @@ from suanzhang.spec.question import Question
 from suanzhang.spec.trust_plain import plain
 from suanzhang.spec.trust_sensitivity import SensitivityResult
 
-VERBS = ("train", "serve", "plan", "buy")
+VERBS = ("train", "serve", "plan", "buy", "goodput", "examine", "launch_train", "launch_serve")
 """Verbs whose answers can be looked at."""
 Progress = Callable[[str], None]
 
@@ -88,6 +88,13 @@ def subject_of(body: Mapping[str, Any]) -> Subject:
 
 
 def _subject(verb: str, body: Mapping[str, Any], inputs: Mapping[str, Any]) -> Subject:
+    if verb in ("launch_train", "launch_serve"):
+        plan = {**body["plan"], "catalog_date": body["catalog_date"]}
+        return _subject(verb.removeprefix("launch_"), plan, inputs)
+    if verb in ("goodput", "examine"):
+        from suanzhang.app.sensitivity_runs import examined_subject, goodput_subject
+
+        return (goodput_subject if verb == "goodput" else examined_subject)(body, inputs)
     if verb == "train":
         from suanzhang.app.sensitivity_train import train_subject
 

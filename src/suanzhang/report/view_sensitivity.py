@@ -6,7 +6,10 @@ from suanzhang.report.blocks import Chart, Column, Fact, Facts, Notes, Point, Re
 from suanzhang.spec.trust_sensitivity import Answer, Effect, SensitivityResult, Worth
 
 _BARS = 12
-_VERBS = {"train": "training", "serve": "serving", "plan": "the plan of", "buy": "the schedule of"}
+_VERBS = {
+    "train": "training", "serve": "serving", "plan": "the plan of", "buy": "the schedule of", "goodput": "the calendar time of",
+    "examine": "the imported job,",
+}  # fmt: skip
 
 
 def sensitivity(result: SensitivityResult) -> Report:

@@ -12,6 +12,8 @@ from suanzhang.units import in_words, unit_of_key
 _OPEN_TREES = 2
 _QUANTILES = ("p05", "p50", "p95", "mean", "p90", "p99")
 _WEAK = ("unverified", "assumed")
+_MADE = {"sum": "sum", "product": "product", "ratio": "ratio", "largest": "largest", "formula": "", "given": ""}
+"""How parts make a value that no named formula joins."""
 _JOINED = {
     "sum": "sum of", "product": "product of", "ratio": "ratio of", "largest": "largest of", "formula": "from", "given": "",
 }  # fmt: skip
@@ -65,7 +67,7 @@ def _branch(node: Node, level: int) -> Branch:
     parts = [part for part in node.parts if part.value or part.parts]
     below = tuple(_branch(part, level + 1) for part in parts) + tuple(_given(given) for given in node.inputs)
     percent = f"{100.0 * node.share:.1f} %" if node.share is not None and level else ""
-    formula = f"{_JOINED[node.joined]} {node.formula}()".strip() if node.formula else ""
+    formula = f"{_JOINED[node.joined]} {node.formula}()".strip() if node.formula else _MADE[node.joined] if node.parts else ""
     detail = " · ".join(text for text in (percent, formula, *_origin(node), node.note) if text)
     return Branch(node.name, show_fact(node.value, node.unit), detail, below, folded=level > 1)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ import suanzhang
 from suanzhang.app.sensitivity_core import Subject, factor_at, studied
 from suanzhang.app.sensitivity_inputs import GRADE_FACTOR, fit_spread, of_grade
 from suanzhang.errors import InputError
+from suanzhang.report.jsonable import to_json
 from suanzhang.source import GRADES
 from suanzhang.spec.result import Z95, Interval
 from suanzhang.spec.trust_sensitivity import Answer, Effect, Ranged, SensitivityResult
@@ -189,3 +191,32 @@ def test_the_price_level_of_the_market_moves_a_plan() -> None:
     found = suanzhang.sensitivity(str(startup), sobol=False)
     names = {effect.input.name for effect in found.answers[0].effects}
     assert "price level of the market by the end of the plan" in names
+
+
+@pytest.mark.parametrize("verb", ["goodput", "examine", "launch_train", "launch_serve"])
+def test_answers_about_one_run_or_service_are_looked_at_too(verb: str, answers: dict[str, Any]) -> None:
+    body = to_json(answers[verb])
+    found = suanzhang.sensitivity(body, sobol=False)
+    assert found.answers and found.inputs_swung > 30
+    plan = body.get("plan", body)
+    for one in found.answers:
+        assert one.interval.p05 < one.interval.p95, one.name
+        assert one.worth, one.name
+        assert any(effect.low != effect.high for effect in one.effects), one.name
+        shares = sum(effect.variance_fraction for effect in one.effects) + one.unexplained_fraction
+        assert shares == pytest.approx(1.0), one.name
+    if verb != "launch_serve":
+        assert {one.name: one.value for one in found.answers}["step time"] == plan["step_s"]
+
+
+def test_failures_move_the_calendar_time_of_a_run_and_not_its_step() -> None:
+    long = to_json(suanzhang.goodput("llama-3.1-405b", "1T", "h100-sxm-80:4096", replications=20, layout="tp=8,pp=16"))
+    found = {one.name: one for one in suanzhang.sensitivity(long, sobol=False).answers}
+
+    def swing(name: str, key: str) -> float:
+        effect = next(effect for effect in found[name].effects if effect.input.key == key)
+        return (effect.high or 0.0) / (effect.low or 1.0) - 1.0
+
+    assert swing("days", "run.failures") > 1e-3 > abs(swing("step time", "run.failures"))
+    assert swing("useful share", "run.failures") < -1e-3
+    assert swing("days", "ask.tokens") == pytest.approx(1.1**2 - 1.0, rel=1e-9)
