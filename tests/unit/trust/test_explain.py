@@ -308,3 +308,27 @@ def test_a_weak_leaf_is_flagged_and_cited_as_a_figure_is() -> None:
     whole = Node("answer", 6.0, "s", "product", parts=(Node("time", 3.0, "s"), guess))
     assert [flag.figure for flag in flags_of((summed(whole),))] == ["guess"]
     assert [given.source for given in givens_of((whole,))] == ["typical-efficiency"]
+
+
+def test_a_figure_of_the_catalog_that_is_only_assumed_is_flagged_by_its_weight(
+    train_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dataclasses import replace as other
+
+    from suanzhang.catalog.chips import chips
+
+    def flagged() -> dict[str, float]:
+        found = suanzhang.explain(train_file).flags
+        return {flag.answer: flag.share for flag in found if flag.figure == "bf16 peak of h100-sxm-80"}
+
+    assert not flagged()
+    known = chips()["h100-sxm-80"]
+    quotes = {**known.quotes, "peak_flop_per_s.bf16": other(known.quotes["peak_flop_per_s.bf16"], grade="assumed")}
+    altered = {**chips(), known.id: other(known, quotes=quotes)}
+    monkeypatch.setattr("suanzhang.catalog.chips.chips", lambda: altered)
+    shares = flagged()
+    assert shares["model FLOP utilisation"] == 1.0
+    days = tree(suanzhang.explain(train_file), "days")
+    step = next(node for node in nodes(days) if node.name == "one optimizer step")
+    own = [part for part in step.parts if any(given.name == "bf16 peak of h100-sxm-80" for given in part.inputs)]
+    assert 0.5 < shares["days"] == pytest.approx(sum(part.share or 0.0 for part in own), rel=1e-9)
