@@ -26,6 +26,7 @@ from suanzhang.app.watching import watched
 from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.errors import InputError, SolverError
 from suanzhang.money.figures import instead
+from suanzhang.money.procurement.form import SERVER_LINES
 from suanzhang.money.procurement.watch import Watch
 from suanzhang.spec.buy import BuyResult, Demand, Holding
 from suanzhang.spec.plan import PlanResult
@@ -156,10 +157,10 @@ def schedule(
 
 def _line_notes(found: BuyResult) -> tuple[str, ...]:
     """What a line of the total that looks odd is made of."""
-    hosts = found.lines.get("hosts")
-    if hosts is None or hosts.amount >= 0.0:
+    paid_back = [name for name in SERVER_LINES if name in found.lines and found.lines[name].amount < 0.0]
+    if not paid_back:
         return ()
-    return ("hosts are an income: what the servers of sold chips fetch with their fabric and storage is counted there",)
+    return (f"an income under {', '.join(paid_back)}: what is sold with a chip is credited to the line that pays for it",)
 
 
 def _holdings(question: Question) -> tuple[Holding, ...]:

@@ -164,3 +164,9 @@ def test_trainings_with_the_same_batches_are_one_line() -> None:
 def test_a_line_of_hosts_that_is_an_income_says_why(amount: float, count: int) -> None:
     found = SimpleNamespace(lines={"hosts": SimpleNamespace(amount=amount)})
     assert len(_line_notes(found)) == count  # type: ignore[arg-type]
+
+
+def test_each_line_that_sales_make_an_income_is_named() -> None:
+    lines = {name: SimpleNamespace(amount=amount) for name, amount in (("hosts", -5.0), ("network", -1.0), ("storage", 2.0))}
+    (line,) = _line_notes(SimpleNamespace(lines=lines))  # type: ignore[arg-type]
+    assert line.startswith("an income under hosts, network:")
