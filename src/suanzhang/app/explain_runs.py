@@ -143,7 +143,7 @@ class _Causes:
         phases = []
         for number, phase in enumerate(self.body["warm_up"]):
             final = number == len(self.body["warm_up"]) - 1
-            words = f"sequences of a step{'' if final else f' of phase {number + 1}'}"
+            words = f"global batch{'' if final else f' of phase {number + 1}'}"
             batch = asked(
                 words, float(phase["global_batch"]), "sequences", given=not final or _given(self.inputs)["batch_given"]
             )

@@ -332,3 +332,9 @@ def test_a_figure_of_the_catalog_that_is_only_assumed_is_flagged_by_its_weight(
     step = next(node for node in nodes(days) if node.name == "one optimizer step")
     own = [part for part in step.parts if any(given.name == "bf16 peak of h100-sxm-80" for given in part.inputs)]
     assert 0.5 < shares["days"] == pytest.approx(sum(part.share or 0.0 for part in own), rel=1e-9)
+
+
+def test_no_weak_figure_is_flagged_under_two_names(answers: dict[str, Any]) -> None:
+    flags = suanzhang.explain(json.loads(to_text(answers["goodput"]))).flags
+    assert {flag.figure for flag in flags if flag.answer == "days"} >= {"global batch", "sequence length"}
+    assert not any(flag.figure == "sequences of a step" for flag in flags)
