@@ -80,6 +80,7 @@ _FAMILIES: tuple[tuple[str, str], ...] = (
     (r"fms-fsdp|flashattention-2|olmo|smollm|nanochat|tinyllama|starcoder", "fsdp"),
     (r"colossal", "colossalai"),
     (r"llm\.c\b", "llm-c"),
+    (r"\bhf \+ deepspeed", "deepspeed"),
     (r"bigscience|megatron-deepspeed|megatron-turing|\bopt\b|glm-130b|gpt-neox|frontier", "megatron-deepspeed"),
     (r"hf trainer|hugging ?face|transformers|qwen readme|llama-factory|peft|unsloth|swift", "hf-deepspeed"),
     (r"ml-engineering|deepspeed|zero-3|zero-100b", "deepspeed"),
@@ -357,12 +358,16 @@ _OMNIPATH = r"bigscience"
 _FAR_PORTS = (r"tuning log", "02-25")
 """The log that says on which day chips, processes and ports were bound together: rows before it are slower for that."""
 _LOG_DAY = re.compile(r"table row (\d\d-\d\d)")
+_HALF_OF_THE_PORTS = r"v100"
+"""Chips of that cluster in nodes whose logs show four chips behind two of the node's four ports."""
 
 
 def _network_efficiency(row: TrainRow) -> float:
     """Share of its network that a row's cluster was measured to reach; 0 where nobody measured it."""
     if not re.search(_OMNIPATH, row.source, re.IGNORECASE):
         return 0.0
+    if re.search(_HALF_OF_THE_PORTS, row.chip, re.IGNORECASE):
+        return constant("omnipath_shared_efficiency")
     log, bound = _FAR_PORTS
     day = _LOG_DAY.search(row.where)
     far = re.search(log, row.source, re.IGNORECASE) and day is not None and day.group(1) < bound

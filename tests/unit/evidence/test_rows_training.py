@@ -114,6 +114,22 @@ def test_a_cluster_that_measured_its_network_has_what_it_measured():
     assert reached == [0.405, 0.70, constant("nic_efficiency")]
 
 
+def test_chips_that_share_ports_reach_what_all_chips_of_their_node_measured():
+    """84.7 and 54 of the 400 Gbit/s of a node of four V100, over 4 and 16 nodes; the other chips of the cluster keep theirs."""
+    row = BY_ID["jz-v100-52B-64-tp4pp1dp16-mb48-g768-z3"]
+    shared = train_case(row).chip.node.nic_efficiency
+    assert shared == constant("omnipath_shared_efficiency") == pytest.approx((84.7 * 54.0) ** 0.5 / 400.0, abs=0.005)
+    assert changed(row, chip="A100-80G-SXM").chip.node.nic_efficiency == constant("omnipath_efficiency")
+
+
+def test_a_section_on_plain_models_is_not_asked_with_fused_kernels():
+    plain, fused = (
+        train_case(BY_ID[f"jz-v100-52B-64-{tail}"]).stack for tail in ("tp1pp1dp64-mb8-g512-z3", "tp4pp1dp16-mb48-g768-z3")
+    )
+    assert (plain.attention, plain.fused_elementwise) == ("unfused", False)
+    assert (fused.attention, fused.fused_elementwise) == ("fused-softmax", True)
+
+
 def test_an_optimizer_that_its_page_keeps_on_the_host_is_asked_there():
     rows = [train_case(row) for row in BY_ID.values() if "when to upgrade GPUs" in row.source]
     asked = [case.layout for case in rows if isinstance(case, TrainCase)]
