@@ -58,6 +58,18 @@ def test_prediction_beats_one_constant(judged):
         assert result.metrics[name].median_abs_pct < constant.median_abs_pct, name
 
 
+def test_no_source_of_trainings_is_better_served_by_one_constant(judged):
+    """Ours is ahead of one fitted constant, or within two points of it, on every source of five rows or more."""
+    phase, result = judged
+    if phase != "training":
+        return
+    constants = result.baseline_by_source["step_s"]
+    ours = {name: group.metrics["step_s"] for name, group in result.by_source.items() if "step_s" in group.metrics}
+    judged_on = {name: (found.median_abs_pct, constants[name]) for name, found in ours.items() if found.n >= 5}
+    assert len(judged_on) > 20
+    assert not {name: pair for name, pair in judged_on.items() if pair[0] > pair[1] + 2.0}, judged_on
+
+
 def test_noise_is_not_drift():
     kept = shipped_drift()
     jitter = json.loads(json.dumps(kept), parse_float=lambda text: float(text) * (1.0 + 1e-6) + 1e-6)
