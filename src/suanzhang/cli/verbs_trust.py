@@ -20,7 +20,7 @@ ResultFile = Annotated[Path, typer.Argument(metavar="RESULT.json", help="An answ
 def explain(result: ResultFile) -> Call:
     """Show what an answer is made of, with sources.
 
-    A tree for each answer of train, serve, plan, buy or audit: every term with its unit, its share of the answer, the
+    A tree for each answer of every verb that predicts: every term with its unit, its share of the answer, the
     formula that computes it, and the figures that enter it with source and grade. Figures of grade unverified or assumed
     that weigh more than 5 % of an answer come first. --html gives a page whose branches fold.
     """
