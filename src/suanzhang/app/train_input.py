@@ -212,7 +212,8 @@ def busy_batch(model: ModelSpec, seq_len: int, fleet: Sequence[tuple[ChipSpec, i
 
     Every replica of the model takes four sequences at least, a replica being the fewest chips, a power of two, whose memory
     holds weights and gradients twice over. More than four times the usual tokens teach no more per step, so that a larger fleet
-    gets no larger batch ([mccandlish2018], critical batch).
+    gets no larger batch ([mccandlish2018], critical batch). A count of chips that is no power of two gets the nearest batch
+    that deals evenly.
 
     Args:
         model: the model.
@@ -227,9 +228,20 @@ def busy_batch(model: ModelSpec, seq_len: int, fleet: Sequence[tuple[ChipSpec, i
         replica = 2 ** max(0, math.ceil(math.log2(held)))
         wanted.append(_PER_REPLICA * count / replica)
     needed = sum(wanted) if together else max(wanted)
-    if needed <= usual:
-        return usual
-    return min(int(2 ** math.ceil(math.log2(needed))), _MOST_TIMES_USUAL * usual)
+    batch = usual if needed <= usual else min(int(2 ** math.ceil(math.log2(needed))), _MOST_TIMES_USUAL * usual)
+    return _dealt_evenly(batch, fleet[0][1]) if len(fleet) == 1 else batch
+
+
+def _dealt_evenly(batch: int, chips: int) -> int:
+    """The nearest batch that can be dealt evenly to replicas of a count of chips that is no power of two.
+
+    A batch that is a power of two leaves a third of 96 chips without work. What divides the batch is the count of chips, halved
+    until two of it fit; a count that cannot be halved so far (a large prime) leaves the batch as it is.
+    """
+    part = chips
+    while 2 * part > batch and part % 2 == 0:
+        part //= 2
+    return batch if 2 * part > batch else round(batch / part) * part
 
 
 def batch_words(model: ModelSpec, seq_len: int, batch: int) -> str:
