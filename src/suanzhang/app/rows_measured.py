@@ -19,7 +19,7 @@ from suanzhang.spec.model import ModelSpec
 def _positive(measured: Mapping[str, Any], *keys: str) -> float | None:
     for key in keys:
         value = measured.get(key)
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf:
             return float(value)
     return None
 

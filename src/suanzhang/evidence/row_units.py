@@ -51,7 +51,9 @@ _NUMBERS = re.compile(
 
 
 def unusable_numbers(record: Mapping[str, Any]) -> list[str]:
-    """What a row states to have measured and what is no number above zero: a clause for each such key.
+    """What a row states to have measured where none of it is a number above zero: a clause for each such key.
+
+    A row with one value that can be used is judged by it; the others of it are passed over.
 
     Args:
         record: one row as read from its line.
@@ -61,9 +63,11 @@ def unusable_numbers(record: Mapping[str, Any]) -> list[str]:
     for key, value in (measured if isinstance(measured, dict) else {}).items():
         if value is None or not _NUMBERS.fullmatch(str(key)):
             continue
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0.0 < value < math.inf:
+            return []
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             said.append(f"measured.{key} is not a number")
-        elif not 0.0 < value < math.inf:
+        else:
             said.append(f"measured.{key} is not above zero and finite")
     return said
 

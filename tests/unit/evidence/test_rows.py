@@ -164,6 +164,12 @@ def test_a_measured_value_that_is_no_number_is_said(value, why):
     assert row.problem == why
 
 
+def test_a_row_with_one_usable_value_is_judged_by_it():
+    for other in ("fast", -3.0, float("inf")):
+        (row,) = parse_rows(lines({**TRAIN, "measured": {"iter_s": 1.5, "tokens_per_s_per_chip": other}}), "own.jsonl")
+        assert row.problem == ""
+
+
 def test_a_file_in_another_unit_is_one_line(tmp_path):
     folder = Path(suanzhang.__file__).parent / "evidence" / "data"
     with gzip.open(folder / "training.jsonl.gz", "rt", encoding="utf-8") as file:
@@ -174,6 +180,8 @@ def test_a_file_in_another_unit_is_one_line(tmp_path):
     assert suanzhang.validate(truth=path).modelled == 1
     own["measured"]["iter_s"] *= 1000.0
     path.write_text(json.dumps(own), encoding="utf-8")
+    assert suanzhang.validate(truth=path).modelled == 1, "one row may be a slip or a very odd run"
+    path.write_text("\n".join(json.dumps({**own, "id": f"own-{k}"}) for k in range(5)), encoding="utf-8")
     with pytest.raises(InputError, match="check the unit") as caught:
         suanzhang.validate(truth=path)
     assert "\n" not in str(caught.value)

@@ -76,7 +76,7 @@ def test_keys_of_torchtitan_that_are_not_read_are_in_the_answer(tmp_path: Path) 
 
 
 def test_chips_that_no_layout_can_use_stand_in_the_first_line_of_the_answer() -> None:
-    found = train("llama-2-7b", "10B", "h100-sxm-80:7")
+    found = train("llama-2-7b", "10B", "h100-sxm-80:7", global_batch=256)
     assert found.chips + found.idle_chips == 7
     assert found.idle_chips > 0
     assert f"{found.chips} of the 7 given" in train_view(found).verdict
