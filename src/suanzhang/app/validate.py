@@ -183,7 +183,7 @@ def summarise_outcomes(outcomes: Sequence[Outcome], *, with_rows: bool, judged: 
         judged=judged,
         rows_total=len(outcomes),
         wall_s=0.0,
-        entries=tuple(_entry(item) for item in counted) if with_rows else (),
+        entries=tuple(_entry(item, by_id[item.row.source, item.row.id]) for item in counted) if with_rows else (),
         complete_rows=len(complete),
         complete_modelled=sum(1 for item in complete if item.residuals),
         complete_metrics=by_metric([item for item in residuals if (item.source, item.row_id) in stated]),
@@ -280,7 +280,7 @@ def _worst(residuals: Sequence[Residual], outcomes: Iterable[Outcome]) -> tuple[
     )
 
 
-def _entry(item: Outcome) -> RowError:
+def _entry(item: Outcome, judged: Sequence[Residual]) -> RowError:
     return RowError(
         id=item.row.id,
         source=item.row.source,
@@ -292,4 +292,5 @@ def _entry(item: Outcome) -> RowError:
         skipped=item.skip or ("" if item.residuals else _NOTHING),
         assumed=item.flags,
         labels=dict(item.labels),
+        predicted_interval={one.metric: span for one in judged if (span := _interval(one)) is not None},
     )

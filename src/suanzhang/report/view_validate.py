@@ -309,5 +309,7 @@ def _entries(result: ValidateResult) -> Table:
         if not entry.measured:
             rows.append((*base, "", None, None, entry.skipped))
         for metric, measured in entry.measured.items():
-            rows.append((*base, metric, entry.predicted.get(metric), measured, entry.skipped))
+            predicted = entry.predicted.get(metric)
+            shown = None if predicted is None else ranged(predicted, entry.predicted_interval.get(metric))
+            rows.append((*base, metric, shown, measured, entry.skipped))
     return Table("Rows one by one", columns, tuple(rows))

@@ -72,6 +72,7 @@ class RowError:
         skipped: why it was not modelled; empty when it was.
         assumed: what the row left open and what was taken.
         labels: group name to value.
+        predicted_interval: metric to our 90 % interval of it.
     """
 
     id: str
@@ -84,6 +85,7 @@ class RowError:
     skipped: str = ""
     assumed: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    predicted_interval: Mapping[str, Interval] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ import pytest
 from intervals import bare
 from verb_cases import CASES
 
+import suanzhang
 from suanzhang.report.blocks import Chart, Facts, Ranged, Report, Table, readable, show_interval, show_number
 from suanzhang.report.csv import report_csv
 from suanzhang.report.html import page
@@ -250,3 +251,13 @@ def test_the_rows_that_are_farthest_off_show_what_we_had_allowed_for(answers: di
     assert rows and all(row.predicted_interval is not None for row in rows)
     table = next(table for table in report_of(answers["validate"]).tables if table.title == "Farthest off")
     assert all(isinstance(row[3], Ranged) for row in table.rows)
+
+
+def test_rows_one_by_one_show_what_we_had_allowed_for() -> None:
+    found = suanzhang.validate(phase="training", rows=True)
+    modelled = [entry for entry in found.entries if entry.predicted and entry.measured]
+    assert modelled
+    for entry in modelled:
+        assert set(entry.predicted) & set(entry.measured) <= set(entry.predicted_interval), entry.id
+    table = next(table for table in report_of(found).tables if table.title == "Rows one by one")
+    assert all(row[6] is None or isinstance(row[6], Ranged) for row in table.rows)
