@@ -54,4 +54,8 @@ def test_chips_left_out_with_their_architecture_get_no_worse() -> None:
 
 
 def test_the_view_states_both_bars() -> None:
-    assert "within 12 %" in report_of(calibrate_check()).verdict
+    found = calibrate_check()
+    far = [item for item in found.records if item.chip_left_out_pct is not None and item.kernels != "experts"]
+    kin = [item for item in far if item.same_architecture]
+    assert "within 12 %" in report_of(found).verdict
+    assert f"of {len(kin)} where another chip of its architecture is timed" in report_of(found).verdict
