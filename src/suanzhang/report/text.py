@@ -37,7 +37,7 @@ from suanzhang.report.views import report_of
 
 _PIPE_COLUMNS = 110
 _STYLES = ("cyan", "magenta", "yellow", "green", "blue", "red", "bright_black")
-_FILLS = "█▓▒░▞▤▥"
+_FILLS = "█▓▒░▞▤▥▧▨▩#=+xo"
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _BAR_CELLS = 56
 _FOLD = 22
@@ -253,8 +253,8 @@ def chart_lines(chart: Chart, width: int, *, color: bool) -> list[Text]:
         for index, part in enumerate(series):
             done += sum(max(0.0, point.y) for point in chart.points if point.x == name and point.series == part)
             cells = round(done / largest * room) - used
-            fill = _FILLS[0] if color or len(series) == 1 else _FILLS[index % len(_FILLS)]
-            line.append(fill * cells, style=_STYLES[index % len(_STYLES)] if color else "")
+            fill, style = _ink(index, color)
+            line.append(fill * cells, style=style)
             used += cells
         if used == 0 and totals[name] > 0:
             line.append(_EIGHTHS[1])
@@ -263,13 +263,20 @@ def chart_lines(chart: Chart, width: int, *, color: bool) -> list[Text]:
     if len(series) > 1:
         legend = Text(" " * (label + 1))
         for index, part in enumerate(series):
-            fill = _FILLS[0] if color else _FILLS[index % len(_FILLS)]
-            legend.append(f"{fill} ", style=_STYLES[index % len(_STYLES)] if color else "")
+            fill, style = _ink(index, color)
+            legend.append(f"{fill} ", style=style)
             legend.append(f"{part}  ")
         lines.append(legend)
     if chart.limit is not None:
         lines.append(Text(f"{'':<{label}} limit {show_number(chart.limit)} {chart.unit}"))
     return lines
+
+
+def _ink(index: int, color: bool) -> tuple[str, str]:
+    """Fill and style of one series of a chart: another for each as long as there are any; fills alone without color."""
+    if not color:
+        return _FILLS[index % len(_FILLS)], ""
+    return _FILLS[index // len(_STYLES) % len(_FILLS)], _STYLES[index % len(_STYLES)]
 
 
 def _swing_lines(chart: Chart, width: int, *, color: bool) -> list[Text]:
@@ -288,15 +295,15 @@ def _swing_lines(chart: Chart, width: int, *, color: bool) -> list[Text]:
         for point, sign in ((left, -1.0), (right, 1.0)):
             cells = round(max(0.0, sign * point.y) / largest * half)
             index = series.index(point.series)
-            fill = _FILLS[0] if color or len(series) == 1 else _FILLS[index % len(_FILLS)]
-            bar = Text(fill * cells, style=_STYLES[index % len(_STYLES)] if color else "")
+            fill, style = _ink(index, color)
+            bar = Text(fill * cells, style=style)
             blank = " " * (half - cells)
             line.append_text(Text(blank) + bar + Text("│") if sign < 0.0 else bar + Text(blank))
         ends = (left, right) if left is not right else (left,)
         lines.append(line.append(" " + " to ".join(("+" if point.y > 0.0 else "") + show_number(point.y) for point in ends)))
     legend = Text(" " * (label + 1))
     for index, part in enumerate(series):
-        fill = _FILLS[0] if color else _FILLS[index % len(_FILLS)]
-        legend.append(f"{fill} ", style=_STYLES[index % len(_STYLES)] if color else "")
+        fill, style = _ink(index, color)
+        legend.append(f"{fill} ", style=style)
         legend.append(f"{part}  ")
     return [*lines, legend]

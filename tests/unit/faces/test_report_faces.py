@@ -10,6 +10,8 @@ from html.parser import HTMLParser
 import openpyxl
 import pytest
 from faces_samples import sample
+from rich.console import Console
+from rich.text import Text
 
 from suanzhang.errors import InputError
 from suanzhang.report.blocks import (
@@ -282,6 +284,19 @@ def test_chart_of_text_is_proportional() -> None:
     assert cells == sorted(cells) and cells[2] == pytest.approx(3 * cells[0], abs=2)
     assert lines[2].rstrip().endswith("90") and "limit 100 chips" in lines[-1]
     assert all(len(line) <= 60 for line in lines)
+
+
+@pytest.mark.parametrize("color", [False, True])
+def test_no_two_series_of_a_chart_of_text_look_alike(color: bool) -> None:
+    points = tuple(Point("2023-01", f"kind {letter}", 10.0) for letter in "abcdefghi")
+    lines = chart_lines(replace(CHART, points=points, limit=None), 200, color=color)
+    assert len(inks(lines[0].copy(), 10)) == len(points)
+
+
+def inks(line: Text, skip: int) -> set[tuple[str, str]]:
+    """Fills with their styles in the bar of a line, whose first cells name it."""
+    marks = {(line.plain[place], str(line.get_style_at_offset(Console(), place))) for place in range(skip, len(line.plain))}
+    return {mark for mark in marks if not mark[0].isalnum() and mark[0] not in " ."}
 
 
 def test_chart_descriptions_carry_unit_limit_and_whiskers() -> None:
