@@ -253,7 +253,8 @@ def show_number(value: Scalar, digits: int = 3) -> str:
         return format_count(value)
     if abs(value) < 1e-4:
         return f"{value:.{digits - 1}e}"
-    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    rounded = abs(float(f"{value:.{digits - 1}e}"))
+    decimals = max(0, digits - 1 - math.floor(math.log10(rounded)))
     return f"{value:,.{decimals}f}"
 
 

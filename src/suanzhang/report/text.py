@@ -23,6 +23,7 @@ from suanzhang.report.blocks import (
     Column,
     Facts,
     Notes,
+    Point,
     Report,
     Section,
     Table,
@@ -260,15 +261,21 @@ def chart_lines(chart: Chart, width: int, *, color: bool) -> list[Text]:
             line.append(_EIGHTHS[1])
         line.append(f" {figures[name]}")
         lines.append(line)
-    if len(series) > 1:
-        legend = Text(" " * (label + 1))
-        for index, part in enumerate(series):
-            fill, style = _ink(index, color)
-            legend.append(f"{fill} ", style=style)
-            legend.append(f"{part}  ")
-        lines.append(legend)
+    lines += _legend(series, label, width, color=color)
     if chart.limit is not None:
         lines.append(Text(f"{'':<{label}} limit {show_number(chart.limit)} {chart.unit}"))
+    return lines
+
+
+def _legend(series: list[str], label: int, width: int, *, color: bool) -> list[Text]:
+    """Which mark is which of several series, as many on a line as have room; nothing where there is but one."""
+    lines: list[Text] = []
+    for index, part in enumerate(series if len(series) > 1 else ()):
+        fill, style = _ink(index, color)
+        entry = Text.assemble((f"{fill} ", style), f"{part}  ")
+        if not lines or (lines[-1].cell_len > label + 1 and lines[-1].cell_len + entry.cell_len > width):
+            lines.append(Text(" " * (label + 1)))
+        lines[-1].append_text(entry)
     return lines
 
 
@@ -300,10 +307,10 @@ def _swing_lines(chart: Chart, width: int, *, color: bool) -> list[Text]:
             blank = " " * (half - cells)
             line.append_text(Text(blank) + bar + Text("│") if sign < 0.0 else bar + Text(blank))
         ends = (left, right) if left is not right else (left,)
-        lines.append(line.append(" " + " to ".join(("+" if point.y > 0.0 else "") + show_number(point.y) for point in ends)))
-    legend = Text(" " * (label + 1))
-    for index, part in enumerate(series):
-        fill, style = _ink(index, color)
-        legend.append(f"{fill} ", style=style)
-        legend.append(f"{part}  ")
-    return [*lines, legend]
+        lines.append(line.append(" " + " to ".join(_signed(point, alone=left is right) for point in ends)))
+    return lines + _legend(series, label, width, color=color)
+
+
+def _signed(point: Point, *, alone: bool) -> str:
+    """The figure of a bar with its sign, and with its interval where it is the only bar of its line."""
+    return ("+" if point.y > 0.0 else "") + show_number(ranged(point.y, point.interval if alone else None))

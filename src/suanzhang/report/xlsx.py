@@ -114,7 +114,9 @@ def _table(sheet: Any, table: Table, formats: dict[str, Any]) -> None:
 def _chart(book: Any, sheet: Any, chart: Chart, formats: dict[str, Any]) -> None:
     places = list(dict.fromkeys(point.x for point in chart.points))
     series = list(dict.fromkeys(point.series for point in chart.points))
-    heads = [f"{name} [{chart.unit}]" for name in series] + ([f"limit [{chart.unit}]"] if chart.limit is not None else [])
+    heads = [f"{name or chart.y} [{chart.unit}]" for name in series] + (
+        [f"limit [{chart.unit}]"] if chart.limit is not None else []
+    )
     for column, name in enumerate([chart.x, *heads]):
         _write(sheet, 0, column, name, formats["head"])
     value = {(point.x, point.series): point.y for point in chart.points}
@@ -122,7 +124,7 @@ def _chart(book: Any, sheet: Any, chart: Chart, formats: dict[str, Any]) -> None
     spanned = [name for name in series if any((place, name) in spans for place in places)]
     ends = [(name, end) for name in spanned for end in ("p05", "p50", "p95")]
     for column, (name, end) in enumerate(ends, start=len(heads) + 1):
-        _write(sheet, 0, column, f"{name} {end} [{chart.unit}]", formats["head"])
+        _write(sheet, 0, column, f"{name or chart.y} {end} [{chart.unit}]", formats["head"])
         for row, place in enumerate(places, start=1):
             _write(sheet, row, column, getattr(spans.get((place, name)), end, None))
     for row, place in enumerate(places, start=1):
