@@ -8,16 +8,16 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
+from scipy.optimize import brentq
 
 from suanzhang.app.physics_data import (
     Relative,
+    best_products_share,
     clock_hz,
     constant,
     likeness,
 )
-from suanzhang.app.surfaces import (
-    peaks_of,
-)
+from suanzhang.app.surfaces import ARITHMETIC, GEMM, peaks_of
 from suanzhang.catalog.chips import chip as catalog_chip
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.profile import FittedSurface
@@ -27,6 +27,10 @@ _BY_NAME = ("gemm",)
 """Kernels for which the named relatives of a chip speak, not all chips by likeness."""
 _BY_WIRES = ("link", "direct")
 """Kernels for which all chips speak that are wired alike: through a switch or mesh of their own, or over PCIe."""
+_OF_PRODUCTS = ("prefill", "mla_prefill", "moe")
+"""Further kernels that are bound by products where they are long."""
+_BEST_SHAPES = np.array([[2.0**m, 2.0**n, 2.0**k] for m in (12, 13, 14) for n in (12, 13, 14) for k in (12, 13)])
+"""Rows, columns and depth among which dense products are at their best."""
 _IN_CYCLES = ("launch_s", "pair_s")
 """Fixed times of kernels: the same number of clock cycles on every chip, wherever the host is not what they wait for."""
 
@@ -52,9 +56,16 @@ def stand_in(chip: ChipSpec, kin: Relative, surfaces: Mapping[str, FittedSurface
         kin: its named relatives.
         surfaces: what was timed, by chip.
 
+    Where somebody published the best rate of products of the chip itself, that rate bounds the mean.
+
     Returns:
         The mean; None when none of the chips that count was timed.
     """
+    mean = _mean(chip, kin, surfaces)
+    return mean if mean is None or kin.close else reaching(mean, chip, tuple(map(catalog_chip, surfaces)))
+
+
+def _mean(chip: ChipSpec, kin: Relative, surfaces: Mapping[str, FittedSurface]) -> FittedSurface | None:
     carried = {name: carry(surface, catalog_chip(name), chip, kin.close) for name, surface in surfaces.items()}
     if kin.close:
         return carried.get(kin.chip)
@@ -70,6 +81,52 @@ def stand_in(chip: ChipSpec, kin: Relative, surfaces: Mapping[str, FittedSurface
         return mean_surface(alike) if alike else None
     weights = [likeness(chip, catalog_chip(name)) for name in timed]
     return mean_surface(list(timed.values()), weights) if timed else None
+
+
+def reaching(surface: FittedSurface, chip: ChipSpec, timed: Sequence[ChipSpec]) -> FittedSurface:
+    """A surface whose products reach the best rate that was published for the chip.
+
+    The clock that a chip holds under full products, and what its library makes of its cores, differ more between makers than
+    the printed peaks tell. Dense products are made to reach the published rate at their best shape. Attention and experts
+    run the same products, never at more than the same share of their rate elsewhere.
+
+    Args:
+        surface: what other chips say of the chip.
+        chip: the chip.
+        timed: those other chips.
+
+    Returns:
+        The surface; unchanged where nothing was published or the kernel is none of products.
+    """
+    arithmetic = ARITHMETIC.get(surface.dtype, surface.dtype).removesuffix("-kv8")
+    share = best_products_share(chip, arithmetic)
+    if share is None or surface.op not in (*_BY_NAME, *_OF_PRODUCTS):
+        return surface
+    values = dict(surface.coefficients)
+    if surface.op in _BY_NAME:
+        values["efficiency"] = _efficiency_reaching(surface, chip, share)
+    else:
+        others = [there for one in timed if (there := best_products_share(one, arithmetic)) is not None]
+        if others:
+            values["efficiency"] *= min(1.0, share / math.exp(sum(map(math.log, others)) / len(others)))
+    return replace(surface, coefficients=values)
+
+
+def _efficiency_reaching(surface: FittedSurface, chip: ChipSpec, share: float) -> float:
+    """The efficiency with which the closed form of dense products reaches a share of the peak at its best shape."""
+    peaks = peaks_of(chip, surface.op, surface.dtype)
+    if peaks is None:
+        return surface.coefficients["efficiency"]
+    flop = 2.0 * _BEST_SHAPES.prod(axis=1)
+
+    def reached(efficiency: float) -> float:
+        seconds = GEMM.predict(peaks, surface.dtype, {**surface.coefficients, "efficiency": efficiency}, _BEST_SHAPES)
+        return float((flop / seconds).max()) / peaks.flop_per_s
+
+    low, high = 0.01, 1.0
+    if reached(high) <= share:
+        return high
+    return float(brentq(lambda efficiency: reached(efficiency) - share, low, high, xtol=1e-4))
 
 
 def carry(surface: FittedSurface, timed: ChipSpec, chip: ChipSpec, close: bool) -> FittedSurface:

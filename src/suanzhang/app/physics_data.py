@@ -61,6 +61,25 @@ def clock_hz(chip: ChipSpec) -> float:
     return float(_data()["clock"]["chips"].get(_word(chip), {"value": math.nan})["value"])
 
 
+def best_products_share(chip: ChipSpec, arithmetic: str) -> float | None:
+    """Share of a chip's peak that the best of many shapes of dense products reached in a published search [1].
+
+    Formats without a figure of their own take that in 16 bit, as one chip sustains about the same share in each.
+
+    Args:
+        chip: the chip.
+        arithmetic: format of the products.
+
+    Returns:
+        The share; None where nobody published one.
+    """
+    found = _data()["best_products"]["chips"].get(_word(chip), {})
+    for name in (arithmetic, "bf16"):
+        if name in found and name in chip.peak_flop_per_s:
+            return float(found[name]) / chip.peak_flop_per_s[name]
+    return None
+
+
 def relative(chip: ChipSpec) -> Relative | None:
     """The chip whose measured efficiencies stand in for those of ``chip``; None when there is none."""
     return _relative(_data()["relatives"].get(_word(chip)))
