@@ -40,9 +40,11 @@ def generation(chip: ChipSpec) -> str:
 
 KERNELS: tuple[KernelFamily, ...] = get_args(KernelFamily)
 """Families of kernels; each changes the time of products by a factor that is fitted over all stacks of the family."""
-_WATT_PER_FLOP = {"volta": 300.0 / 125e12, "ampere": 400.0 / 312e12, "hopper": 700.0 / 989.4e12, "blackwell": 1000.0 / 2250e12}
-"""Nameplate power over dense 16-bit peak of the usual part of a generation [W s/FLOP]."""
-_POWER_RANGE = (0.85, 1.35)
+_WATT_PER_FLOP = {"volta": 300.0 / 125e12, "ampere": 337.0 / 312e12, "hopper": 700.0 / 989.4e12, "blackwell": 1000.0 / 2250e12}
+"""Power over dense 16-bit peak at which the usual part of a generation runs its products [W s/FLOP]: the nameplate, but for
+Ampere less. Its clock is at the ceiling at 400 W, and the 300 W of its PCIe board cost 7 % of the best rate, no more."""
+_POWER_RANGE = {"ampere": (1.0, 1.35)}
+_USUAL_POWER_RANGE = (0.85, 1.35)
 _FIXED_POWER = 0.4
 """Share of the power of a busy chip that does not follow the clock of its arithmetic: leakage, memory, links, regulators.
 Derived: of the shares from a third to a half the one that leaves the sources left out nearest, chips of 350 W to 1,400 W."""
@@ -62,17 +64,17 @@ def power_factor(chip: ChipSpec) -> float:
         Factor on the time of products, 1 for the usual part.
 
     Equation: f = ((W / (w P) - s) / (1 - s))^(-1/3), w power per peak of the usual part, P peak and W power of the chip, s
-              the share that does not follow the clock; kept in 0.85 to 1.35.
+              the share that does not follow the clock; kept in 0.85 to 1.35, on Ampere in 1 to 1.35.
 
     Validity: variants of one silicon: lower power limits, board and rack versions.
 
-    Sources:  energy of a switch goes with the square of its voltage (textbook).
+    Sources:  energy of a switch goes with the square of its voltage (textbook); [bekman-matmul] the boards of the A100.
     """
     usual = _WATT_PER_FLOP.get(generation(chip), 0.0)
     peak = chip.peak_flop_per_s.get("bf16") or chip.peak_flop_per_s.get("fp16") or 0.0
     if not (usual and peak and chip.tdp_w):
         return 1.0
-    low, high = _POWER_RANGE
+    low, high = _POWER_RANGE.get(generation(chip), _USUAL_POWER_RANGE)
     left = (chip.tdp_w / (usual * peak) - _FIXED_POWER) / (1.0 - _FIXED_POWER)
     return min(max(left ** (-1.0 / 3.0), low), high) if left > 0.0 else high
 

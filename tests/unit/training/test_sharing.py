@@ -56,6 +56,13 @@ def test_less_power_makes_products_slower_and_more_never_beyond_bounds():
     assert power_factor(replace(h100, tdp_w=0.0)) == 1.0
 
 
+def test_boards_of_ampere_with_power_to_spare_run_at_the_ceiling_of_their_clock():
+    a100 = chip("a100-sxm-80")
+    assert power_factor(a100) == power_factor(replace(a100, tdp_w=500.0)) == 1.0
+    assert power_factor(replace(a100, tdp_w=300.0)) == pytest.approx(271.2 / 252.9, rel=0.01), "best rates of both boards"
+    assert 1.15 < power_factor(replace(a100, tdp_w=250.0)) < 1.25
+
+
 def test_every_stack_names_a_family_whose_factor_ships_and_changes_products_alone():
     fit = shipped_coefficients()
     assert {stack.kernels for stack in train_stacks().values()} <= set(KERNELS)
