@@ -65,4 +65,4 @@ def stock_until(offer: Offer, start: str, month: int) -> float:
 
 def nominal_delay(offer: Offer) -> int:
     """Whole months from order to use at the median of the lead time (half a month counts as one)."""
-    return math.ceil(offer.lead.median_months - 0.5)
+    return math.floor(offer.lead.median_months + 0.5)
