@@ -24,6 +24,7 @@ from suanzhang.report.common import sources_section, warnings_section
 from suanzhang.report.view_buy_monte import monte_blocks
 from suanzhang.report.view_buy_sites import has_sites, sites_table
 from suanzhang.report.view_costs import carbon_table, energy_table, tax_table, teams_table, units_table
+from suanzhang.report.view_orders import order_words
 from suanzhang.spec.buy import BuyResult, MonthState
 from suanzhang.spec.result import Interval, Money
 from suanzhang.units import J_PER_KWH, KILO, MEGA, format_figure
@@ -34,7 +35,7 @@ def buy(result: BuyResult) -> Report:
     cost, cash = result.cost, result.cash
     paid, whole = spanned(cash, result.cash_interval), spanned(cost, result.cost_interval)
     taxes = ", taxes" if result.tax else ""
-    verdict = (
+    verdict = f"{order_words(result.schedule)} ".lstrip() + (
         f"The plan pays out {paid}; with interest, the price of waiting{taxes} and what is left at the end it costs {whole}."
     )
     if result.decision in ("tokens", "nothing"):

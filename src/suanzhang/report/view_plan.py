@@ -22,7 +22,8 @@ from suanzhang.report.blocks import (
 from suanzhang.report.common import layout_words, sources_section, warnings_section
 from suanzhang.report.view_buy import binding_table, cost_facts, schedule_table, spanned, with_series
 from suanzhang.report.view_costs import energy_table, tax_table, units_table
-from suanzhang.report.view_plan_first import ARRIVES, first_section, money_scale, together
+from suanzhang.report.view_orders import ARRIVES, order_words
+from suanzhang.report.view_plan_first import first_section, money_scale, together
 from suanzhang.report.view_plan_service import fleet_words, service_details, service_section
 from suanzhang.report.view_train import options_table
 from suanzhang.spec.buy import ScheduleRow
@@ -32,6 +33,8 @@ from suanzhang.units import DAY_S, J_PER_KWH, KILO, MEGA, format_count, format_f
 _WHOLE = 0.9995
 LEAST_CHANCE = 1e-4
 """A smaller chance is printed as being below this one."""
+TOLD_CHANCE = 0.05
+"""From which chance on the headline says that a training ends after its deadline."""
 
 
 def plan(result: PlanResult) -> Report:
@@ -72,10 +75,7 @@ def plan(result: PlanResult) -> Report:
 
 
 def _verdict(result: PlanResult) -> str:
-    parts = [
-        f"{training.name}: {format_count(training.option.chips)} x {training.option.chip} for {_days(training)} days."
-        for training in result.train
-    ]
+    parts = [_training_words(result, training) for training in result.train]
     for service in result.serve:
         fleet = " + ".join(fleet_words(share) for share in service.fleet) or "no chips of its own"
         since = (
@@ -83,7 +83,15 @@ def _verdict(result: PlanResult) -> str:
         )
         cost = service.cost_per_response
         parts.append(f"{service.name}: {fleet}, {since}, {_thousand(service)} {cost.currency} per 1000 responses.")
-    return " ".join([*parts, *_money_words(result)])
+    return " ".join([order_words(result.buy.schedule), *parts, *_money_words(result)]).strip()
+
+
+def _training_words(result: PlanResult, training: TrainingPlan) -> str:
+    """Chips and days of a training, and the chance that it ends after its deadline where that is not small."""
+    option = training.option
+    chance = next((risk.value for risk in result.risks if risk.name == f"{training.name} misses its deadline"), 0.0)
+    late = f", {chance:.0%} likely to end after its deadline" if chance >= TOLD_CHANCE else ""
+    return f"{training.name}: {format_count(option.chips)} x {option.chip} for {_days(training)} days{late}."
 
 
 def _before(service: ServicePlan) -> str:

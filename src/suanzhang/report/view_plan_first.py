@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from suanzhang.report.blocks import Block, Column, Facts, Notes, Section, Table, money_fact, ranged
+from suanzhang.report.view_orders import ARRIVES, BINDING_ACTIONS
 from suanzhang.spec.plan import PlanResult
 from suanzhang.spec.result import Interval, Money
 from suanzhang.units import MEGA
 
-ARRIVES = "in use from "
-"""What the note of an order begins with that arrives later."""
 _FIRST_MONTHS = 3
-_BINDING_ACTIONS = ("buy", "lease", "reserve", "build", "move", "resell")
 
 
 def first_section(result: PlanResult) -> Section:
@@ -47,8 +45,8 @@ def _first_orders(result: PlanResult) -> tuple[Block, ...]:
     """What binds for longer than a month and is to be signed in the first months of the plan."""
     scale, unit = money_scale(result)
     opening = [month.month for month in result.buy.months[:_FIRST_MONTHS]]
-    rows = [row for row in result.buy.schedule if row.month in opening and row.action in _BINDING_ACTIONS]
-    later = [row.month for row in result.buy.schedule if row.month not in opening and row.action in _BINDING_ACTIONS]
+    rows = [row for row in result.buy.schedule if row.month in opening and row.action in BINDING_ACTIONS]
+    later = [row.month for row in result.buy.schedule if row.month not in opening and row.action in BINDING_ACTIONS]
     then = f"the next order or sale is in {min(later)}" if later else "no order or sale comes later"
     if not rows:
         return (Notes("Orders", (f"nothing is to be ordered, signed or sold in the first {len(opening)} months; {then}",)),)

@@ -84,3 +84,11 @@ def test_amounts_of_some_millions_are_printed_in_millions(buyer):
 )
 def test_another_way_to_have_chips_is_named(before, after, words):
     assert _other_way(SimpleNamespace(decision=before), SimpleNamespace(decision=after)) == words
+
+
+def test_the_headline_says_what_to_sign_and_which_training_may_end_late(founder):
+    risk = next(risk for risk in founder.risks if risk.name == "base misses its deadline")
+    words = view(founder).verdict
+    assert words.startswith("Decide in 2023-05: buy 160 x h100-sxm-80 (h100-order), in use from 2023-09.")
+    assert risk.value >= 0.05 and f"days, {risk.value:.0%} likely to end after its deadline" in words
+    assert "pilot misses its deadline" in [risk.name for risk in founder.risks] and words.count("likely to end") == 1

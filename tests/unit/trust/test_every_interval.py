@@ -125,8 +125,8 @@ FREE = {
     "serve": r"\d+ x|in \d+ replicas?",
     "serve_question": r"\d+ x|in \d+ replicas?",
     "improve": r"\bint\d|fp\d",
-    "plan": r"\d+ x|in full from [\d-]+|per 1000 responses|over \d+ months",
-    "buy": r"Of all \s*\d+%|due in [\d-]+",
+    "plan": r"\d+ x|Later: \d+|\d+% likely|(?:in|from) \d{4}-\d\d|in full from [\d-]+|per 1000 responses|over \d+ months",
+    "buy": r"\d+ x|Later: \d+|(?:in|from) \d{4}-\d\d|Of all \s*\d+%|due in [\d-]+",
     "serve_share": r"(?<![\d ]): 0 chips are saved",
 }
 """Verb to the words of its verdict that hold numbers which are no predictions."""
