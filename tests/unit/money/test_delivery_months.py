@@ -1,9 +1,13 @@
 """Months from order to use as the plan for the expected future counts them."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
 from suanzhang.catalog.markets import market
-from suanzhang.money.procurement.calendar import nominal_delay
+from suanzhang.money.procurement.calendar import FOREVER, nominal_delay
+from suanzhang.money.procurement.schedule import _arrival_words
 from suanzhang.spec.market import LeadTime, Offer
 
 
@@ -12,3 +16,17 @@ def test_half_a_month_counts_as_one(median: float, months: int) -> None:
     price = market("us-2023-04").offers[0].price
     offer = Offer("order", "buy", "h100-sxm-80", price, True, 0, LeadTime(median, 2.0 * median, "quote", "quoted"))
     assert nominal_delay(offer) == months
+
+
+@pytest.mark.parametrize(
+    ("arrival", "words"),
+    [
+        ([3, 3, 3, 3], "in use from 2023-08"),
+        ([5, 2, 3, 4], "in use from 2023-08 (2023-07 to 2023-10)"),
+        ([2, 2, FOREVER, 2], "in use from 2023-07 (2023-07 to after the plan)"),
+        ([FOREVER] * 4, "not delivered"),
+    ],
+)
+def test_a_schedule_says_from_when_an_order_is_in_use_over_the_futures(arrival: list[int], words: str) -> None:
+    shape = SimpleNamespace(months=12, weights=np.full(4, 0.25), problem=SimpleNamespace(start="2023-05"))
+    assert _arrival_words(shape, np.array(arrival)) == words  # type: ignore[arg-type]

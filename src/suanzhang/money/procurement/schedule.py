@@ -90,10 +90,24 @@ def _order_rows(shape: Shape, outcome: Outcome) -> list[ScheduleRow]:
         if order.instalment is not None:
             lines.pop("rent")
             rows += _instalments(shape, order, float(outcome.lots[j]))
-        arrival = order.arrival[order.arrival < shape.months]
-        text = f"in use from {month_name(shape.problem.start, int(np.median(arrival)))}" if len(arrival) else "not delivered"
+        text = _arrival_words(shape, order.arrival)
         rows.append(_row(shape, order.month, offer.id, offer.kind, offer.chip, chips, lines, text))  # type: ignore[arg-type]
     return rows
+
+
+def _arrival_words(shape: Shape, arrival: np.ndarray) -> str:
+    """From which month an order is in use: the middle of the futures in which it comes, and where nine of ten of all lie."""
+    order = np.argsort(arrival, kind="stable")
+    reached, sorted_ = np.cumsum(shape.weights[order]), arrival[order]
+    come = sorted_ < shape.months
+    if not come.any():
+        return "not delivered"
+    within = float(reached[come][-1])
+    shares = (0.05, 0.5 * within, 0.95)
+    low, middle, high = (int(sorted_[min(int(np.searchsorted(reached, x - 1e-12)), len(reached) - 1)]) for x in shares)
+    names = [month_name(shape.problem.start, month) if month < shape.months else "after the plan" for month in (low, high)]
+    spread = f" ({names[0]} to {names[1]})" if low < high else ""
+    return f"in use from {month_name(shape.problem.start, middle)}{spread}"
 
 
 def _paid_lines(shape: Shape, order: Order, lots: float) -> dict[str, float]:
