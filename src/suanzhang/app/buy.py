@@ -12,6 +12,7 @@ import numpy as np
 from suanzhang.app.buy_energy import energy_bands, settled, with_work_hours
 from suanzhang.app.buy_limits import tried_again, with_words
 from suanzhang.app.buy_monte import MonteOptions, try_plan
+from suanzhang.app.buy_offers import offers_taken
 from suanzhang.app.buy_tax import shield_of, tax_terms, tax_words
 from suanzhang.app.buy_worth import decision_of, firm_delivery, held_offers, rent_or_buy, swings
 from suanzhang.app.header import header
@@ -319,6 +320,7 @@ def solve_problem(
         monte_carlo=tried,
         tax=shield_of(problem, plan.rows),
         energy=energy_bands(problem, plan.rows),
+        offers=offers_taken(problem, plan.rows),
     )
 
 

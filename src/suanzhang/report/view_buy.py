@@ -24,7 +24,7 @@ from suanzhang.report.common import sources_section, warnings_section
 from suanzhang.report.view_buy_monte import monte_blocks
 from suanzhang.report.view_buy_sites import has_sites, sites_table
 from suanzhang.report.view_costs import carbon_table, energy_table, tax_table, teams_table, units_table
-from suanzhang.report.view_orders import order_words
+from suanzhang.report.view_orders import offers_table, order_words
 from suanzhang.spec.buy import BuyResult, MonthState
 from suanzhang.spec.result import Interval, Money
 from suanzhang.units import J_PER_KWH, KILO, MEGA, format_figure
@@ -48,7 +48,7 @@ def buy(result: BuyResult) -> Report:
         verdict += " No limit of budget, power or stock binds the orders."
     sections = (
         Section("Cost", (cost_facts(result), lines_chart(result.lines, intervals=result.lines_interval))),
-        Section("Schedule", (schedule_table(result),)),
+        Section("Schedule", (schedule_table(result), offers_table(result.offers))),
         Section("Chips over time", (chips_chart(result.months, scenarios=result.scenarios),)),
         Section("What binds", (binding_table(result),)),
         Section("Rent or buy", (_rent_or_buy(result),)),

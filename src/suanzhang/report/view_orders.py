@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from suanzhang.spec.buy import ScheduleRow
+from suanzhang.report.blocks import Column, Table
+from suanzhang.spec.buy import OfferTaken, ScheduleRow
 from suanzhang.units import format_count
 
 ARRIVES = "in use from "
@@ -42,3 +43,31 @@ def _one(row: ScheduleRow) -> str:
     where += [row.site] if row.site else []
     since = f", {row.note}" if row.note.startswith(ARRIVES) else ""
     return f"{what} ({', '.join(where)}){since}" if where else f"{what}{since}"
+
+
+def offers_table(offers: Sequence[OfferTaken]) -> Table:
+    """What was asked by each offer that the schedule takes, when and where that was published, and how fast it comes."""
+    columns = (
+        Column("offer"),
+        Column("how"),
+        Column("price", "quoted"),
+        Column("unit"),
+        Column("dated"),
+        Column("comes after", "months"),
+        Column("one in ten after", "months"),
+        Column("source"),
+        Column("grade"),
+        Column("grade of delivery", optional=True),
+        Column("chip", optional=True),
+        Column("note", optional=True),
+    )
+    rows = tuple(
+        (
+            one.offer, f"{one.kind}, {one.term_months} months" if one.term_months else one.kind, one.price,
+            one.unit.replace("chip_h", "chip-hour"), one.date, one.delivery_months, one.delivery_p90_months,
+            one.source_title, one.grade, one.delivery_grade, one.chip, one.note,
+        )
+        for one in offers
+    )  # fmt: skip
+    note = "as quoted, before what is expected of prices; an order also pays for network, storage and server where not in it"
+    return Table("Prices that it rests on", columns, rows, note)

@@ -293,6 +293,43 @@ class ScheduleRow:
 
 
 @dataclass(frozen=True, slots=True)
+class OfferTaken:
+    """An offer that a schedule takes, and what its price and its delivery rest on.
+
+    Args:
+        offer: its id.
+        kind: how the chip is had.
+        chip: kind of chip; for "api" the model.
+        price: as quoted, turned into the currency of the plan; paths of prices move it from there.
+        unit: of the price.
+        date: month or day that the price held.
+        source, source_title, grade: where the price stands, and how firm it is.
+        delivery_months, delivery_p90_months: months from order to use, median and one in ten.
+        delivery_source, delivery_grade: where these stand, and how firm they are.
+        term_months: commitment; 0 for none.
+        includes_host: whether the price holds the share of the server.
+        note: what else a reader must know of the price.
+    """
+
+    offer: str
+    kind: str
+    chip: str
+    price: float
+    unit: str
+    date: str
+    source: str
+    source_title: str
+    grade: str
+    delivery_months: float
+    delivery_p90_months: float
+    delivery_source: str
+    delivery_grade: str
+    term_months: int
+    includes_host: bool
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RunWindow:
     """When and on what a training run goes."""
 
@@ -433,6 +470,7 @@ class BuyResult:
         unit_costs: of every job, and of the whole plan as the last one.
         energy: what is drawn at each price of energy; its costs sum to the line ``power``.
         carbon: energy, its cost and carbon by site; filled by the verbs.
+        offers: the offers that the schedule takes, with the price and the date of each.
     """
 
     header: Header
@@ -491,3 +529,4 @@ class BuyResult:
     unit_costs: tuple[UnitCosts, ...] = ()
     energy: tuple[EnergyBand, ...] = ()
     carbon: tuple[SiteEnergy, ...] = ()
+    offers: tuple[OfferTaken, ...] = ()

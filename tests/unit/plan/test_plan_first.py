@@ -6,6 +6,7 @@ import pytest
 
 import suanzhang
 from suanzhang.app.plan_flips import _other_way
+from suanzhang.catalog.markets import market
 from suanzhang.report.blocks import Facts, Notes, Table
 from suanzhang.report.view_plan import plan as view
 
@@ -92,3 +93,15 @@ def test_the_headline_says_what_to_sign_and_which_training_may_end_late(founder)
     assert words.startswith("Decide in 2023-05: buy 160 x h100-sxm-80 (h100-order), in use from 2023-09.")
     assert risk.value >= 0.05 and f"days, {risk.value:.0%} likely to end after its deadline" in words
     assert "pilot misses its deadline" in [risk.name for risk in founder.risks] and words.count("likely to end") == 1
+
+
+@pytest.mark.parametrize("who", ["founder", "buyer"])
+def test_every_offer_of_the_schedule_has_its_price_its_date_and_its_source(who, request):
+    result = request.getfixturevalue(who)
+    taken = {row.offer for row in result.buy.schedule if row.action in ("buy", "rent", "reserve", "lease", "spot", "api")}
+    offers = {one.offer: one for one in result.buy.offers}
+    assert set(offers) == taken and all(one.date and one.source_title and one.grade and one.unit for one in offers.values())
+    quoted = {one.id: one for one in market(result.market).offers}
+    assert all((one.price, one.date) == (quoted[name].price.value, quoted[name].price.date) for name, one in offers.items())
+    table = next(block for block in section(result, "Purchases and rents").blocks if block.title == "Prices that it rests on")
+    assert [row[0] for row in table.rows] == list(offers)

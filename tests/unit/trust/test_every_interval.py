@@ -35,6 +35,7 @@ MEASURED = "measured, or an error of predictions against what was measured"
 EVENT = "what happened to the requests of one simulated day"
 RECORDED = "arithmetic over recorded prices for chips that were given; nothing in it is predicted"
 SHARE = {"share": "of the amounts beside it"}
+DELIVERY = {"comes after": QUOTED, "one in ten after": QUOTED}
 WEIGHT = {"weight": "share of an answer by the formulas"}
 LISTED: dict[str, Mapping[str, str] | str] = {
     "audit": {"computed": "its interval stands in the columns beside it", "low": WIDTH, "high": WIDTH,
@@ -42,7 +43,7 @@ LISTED: dict[str, Mapping[str, str] | str] = {
     "backtest": RECORDED,
     "buy": {"95th percentile as prices and physics move": WIDTH, "solve": "a clock reading", "chips": DECIDED,
             "Chips over time": DECIDED, "value": "the limit as it was given", "rent": QUOTED, "chip-hours": DECIDED,
-            "price": QUOTED, "carbon of the grid": CATALOG, "chip-months": DECIDED, "share": DECIDED},
+            "price": QUOTED, **DELIVERY, "carbon of the grid": CATALOG, "chip-months": DECIDED, "share": DECIDED},
     "calibrate_check": MEASURED,
     "calibrate_runs": MEASURED,
     "cite": WEIGHT,
@@ -60,7 +61,7 @@ LISTED: dict[str, Mapping[str, str] | str] = {
     "launch_serve": {"lines": "of the files"},
     "launch_train": {"lines": "of the files"},
     "look_up": CATALOG,
-    "plan": {"chips": DECIDED, "Chips over time": DECIDED, "chip-hours": DECIDED, "price": QUOTED, "more chips": DECIDED,
+    "plan": {"chips": DECIDED, "Chips over time": DECIDED, "chip-hours": DECIDED, "price": QUOTED, **DELIVERY, "more chips": DECIDED,
              "paid per kWh": QUOTED, "95th percentile as prices and physics move": WIDTH, "solve": "a clock reading",
              "value": "the limit as it was given"},
     "post_train": {**SHARE, "steps": GIVEN, "tokens of a step": GIVEN, "training": DECIDED,
