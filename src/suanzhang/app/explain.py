@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from suanzhang.app.explain_spans import held_by, with_spans
 from suanzhang.app.explain_tree import dotted, flags_of, graded, leaf, summed
 from suanzhang.app.header import header
 from suanzhang.app.replay_inputs import answering_verb, given_back, read_result
@@ -71,7 +72,8 @@ def explain(result: str | Path | Mapping[str, Any]) -> ExplainResult:
             trees, warnings = _trees(verb, body, inputs, where)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise InputError(f"{where}: is damaged, or of another version ({error!r})"[:200], fix="repeat the command") from None
-    shown = tuple(graded(summed(tree)) for tree in trees)
+    held = held_by(body)
+    shown = tuple(with_spans(graded(summed(tree)), held) for tree in trees)
     return ExplainResult(
         header(int(body["seed"])),
         verb,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from suanzhang.app.explain_terms import Run, days_tree, energy_tree, memory_tree, mfu_tree, run_on, step_tree
+from suanzhang.app.explain_terms import Run, days_tree, memory_tree, mfu_tree, run_on, step_tree
 from suanzhang.app.explain_train import explain_train
 from suanzhang.app.explain_tree import asked, constant, dotted, leaf, less, moved_words, named, over
 from suanzhang.app.train_asked import with_overlap, with_routing
@@ -84,7 +84,7 @@ def explain_goodput(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> Trees
         "useful share of the time", named("time of the steps", terms["steps"] / DAY_S, "d"),
         named("calendar time", float(body["days"]), "d"), "fraction", dotted(simulate_runs),
     )  # fmt: skip
-    trees = [days, useful, causes.formula(), causes.young(), causes.failures(), causes.mtbf(), memory_tree(run)]
+    trees = [days, useful, causes.formula(), causes.young(), causes.failures(), causes.mtbf()]
     return trees, moved_words("the step", body, "step_s", run.estimate.step_s)
 
 
@@ -269,7 +269,7 @@ def explain_examine(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> Trees
         run = examined_run(body)
         job = run.job
         first = [days_tree(run, batch_given=True, seq_given=True)] if body["days"] is not None else [step_tree(run)]
-        trees = [*first, memory_tree(run), mfu_tree(run), energy_tree(run), _bubble(run)]
+        trees = [*first, memory_tree(run), mfu_tree(run), _bubble(run)]
     if body["best_layout"]:
         best = run_on(job, chip, stack, rebuilt(TrainLayout, body["best_layout"], "layout"))
         trees.append(replace(step_tree(best), name="one optimizer step in the best layout"))

@@ -156,13 +156,17 @@ class Notes:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One line of a tree, what stands beside it, and what lies below it (which a page hides when ``folded``)."""
+    """One line of a tree, what stands beside it, and what lies below it (which a page hides when ``folded``).
+
+    The ``interval`` is the one that the words of ``value`` tell already, in the unit of its figure.
+    """
 
     name: str
     value: str = ""
     detail: str = ""
     below: tuple[Branch, ...] = ()
     folded: bool = False
+    interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +214,9 @@ class Report:
     def has_percentiles(self, details: bool = True) -> bool:
         """Whether percentiles stand beside a single figure, in the folded sections too with ``details``."""
         shown = (section for section in self.sections if details or not section.folded)
-        blocks = (block for section in shown for block in section.blocks if isinstance(block, Facts))
-        return any(fact.interval is not None for block in blocks for fact in block.facts)
+        blocks = (block for section in shown for block in section.blocks if isinstance(block, (Facts, Tree)))
+        figures = (figure for block in blocks for figure in (block.facts if isinstance(block, Facts) else block.lines))
+        return any(figure.interval is not None for figure in figures)
 
     @property
     def tables(self) -> tuple[Table, ...]:

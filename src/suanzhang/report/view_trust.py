@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from suanzhang.report.blocks import Branch, Column, Fact, Facts, Notes, Report, Scalar, Section, Table, Tree, show_fact
+from suanzhang.report.blocks import (
+    Branch,
+    Column,
+    Fact,
+    Facts,
+    Notes,
+    Report,
+    Scalar,
+    Section,
+    Table,
+    Tree,
+    ranged,
+    show_fact,
+    show_interval,
+)
 from suanzhang.spec.result import Header
 from suanzhang.spec.trust import AnswerWorth, CiteResult, DiffResult, ExplainResult, Flag, Given, Moved, Node, ReplayResult
 from suanzhang.units import in_words, unit_of_key
@@ -22,7 +36,7 @@ _JOINED = {
 def explain(result: ExplainResult) -> Report:
     """A tree for each answer, the weak figures that weigh, and every term as a row."""
     first = result.trees[0] if result.trees else None
-    verdict = f"{first.name}: {show_fact(first.value, first.unit)}." if first else "Nothing to explain."
+    verdict = f"{first.name}: {_shown(first)}." if first else "Nothing to explain."
     heavy = result.flags[0] if result.flags else None
     if heavy:
         verdict += (
@@ -69,7 +83,13 @@ def _branch(node: Node, level: int) -> Branch:
     percent = f"{100.0 * node.share:.1f} %" if node.share is not None and level else ""
     formula = f"{_JOINED[node.joined]} {node.formula}()".strip() if node.formula else _MADE[node.joined] if node.parts else ""
     detail = " · ".join(text for text in (percent, formula, *_origin(node), node.note) if text)
-    return Branch(node.name, show_fact(node.value, node.unit), detail, below, folded=level > 1)
+    return Branch(node.name, _shown(node), detail, below, folded=level > 1, interval=node.value_interval)
+
+
+def _shown(node: Node) -> str:
+    """The value of a term, and its percentiles where the explained result holds them."""
+    span = show_interval(node.value_interval, node.unit)
+    return f"{show_fact(node.value, node.unit)} ({span})" if span else show_fact(node.value, node.unit)
 
 
 def _origin(value: Given | Node) -> tuple[str, str]:
@@ -85,7 +105,8 @@ def _given(given: Given) -> Branch:
 
 def _rows(node: Node, answer: str, path: str) -> Iterable[tuple[Scalar, ...]]:
     here = f"{path} > {node.name}" if path else node.name
-    yield (answer, here, node.value, node.unit, node.share, node.formula, node.source, node.grade, node.note)
+    value = ranged(node.value, node.value_interval)
+    yield (answer, here, value, node.unit, node.share, node.formula, node.source, node.grade, node.note)
     for given in node.inputs:
         number = given.value if isinstance(given.value, float) else None
         words = given.note if number is not None else f"{given.value}; {given.note}".rstrip("; ")

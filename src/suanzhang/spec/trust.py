@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from suanzhang.source import Source
-from suanzhang.spec.result import Header
+from suanzhang.spec.result import Header, Interval
 from suanzhang.spec.trust_sensitivity import Worth
 
 Joined = Literal["sum", "product", "ratio", "largest", "formula", "given"]
@@ -54,6 +54,7 @@ class Node:
         note: what a reader must know.
         source: key of the source of a value that nothing here makes; empty for a value that this answer computed.
         grade: how far to trust such a value: "derived" where this answer computed it.
+        value_interval: our uncertainty about the amount, where the explained result holds it.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Node:
     note: str = ""
     source: str = ""
     grade: str = ""
+    value_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
