@@ -596,12 +596,23 @@ def _source_uses(problem: PurchaseProblem, plan: ProcurementPlan) -> tuple[Sourc
     return tuple(found)
 
 
+def _worded(quoted: Quoted) -> str:
+    """A value with its unit; a share in percent, another plain number alone."""
+    if quoted.unit != "1":
+        return f"{quoted.value:g} {quoted.unit}"
+    return format_figure(quoted.value, "fraction") if quoted.value < 1.0 else f"{quoted.value:g}"
+
+
 def _assumptions(problem: PurchaseProblem, plan: ProcurementPlan) -> tuple[str, ...]:
     lines = [
-        f"{name}: {quoted.value:g} {quoted.unit} ({quoted.note})" if quoted.note else f"{name}: {quoted.value:g} {quoted.unit}"
+        f"{name}: {_worded(quoted)} ({quoted.note})" if quoted.note else f"{name}: {_worded(quoted)}"
         for name, quoted in _quotes(problem, plan)
         if quoted.grade == "assumed"
     ]
     interest = figure("interest_per_year")
     taxes = () if problem.tax is None else (tax_words(problem.tax),)
-    return (*lines, f"interest on tied capital: {interest.value:g} a year ({interest.quoted.note})", *taxes)
+    return (
+        *lines,
+        f"interest on tied capital: {format_figure(interest.value, 'fraction')} a year ({interest.quoted.note})",
+        *taxes,
+    )

@@ -51,7 +51,8 @@ def _words(stem: str, limits: list[Binding], months: list[str], currency: str) -
     worth = _range([format_figure(limit.worth, currency) for limit in sorted(limits, key=lambda limit: limit.worth)])
     text = stem.replace("@", months_words(months)) if months else stem
     if first.kind == "due":
-        return f"{text}: carrying none of it in one of these months would save {worth}{step}"
+        when = "in one of these months" if len(set(months)) > 1 else "then"
+        return f"{text}: carrying none of it {when} would save {worth}{step}"
     value = _range([f"{limit.value:,.0f}" for limit in sorted(limits, key=lambda limit: limit.value)])
     unit = first.unit[:-1] if first.unit.endswith("s") and len(first.unit) > 2 else first.unit
     return f"{text} ({value} {first.unit}): one more {unit} would save {worth}{step}"

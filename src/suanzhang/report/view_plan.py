@@ -271,7 +271,7 @@ def _training(part: TrainingPlan) -> Section:
     facts = (
         Fact("model", part.model),
         Fact("chips", f"{format_count(option.chips)} x {option.chip}"),
-        Fact("months", f"{part.start} to {part.finish}"),
+        Fact("months", part.start if part.start == part.finish else f"{part.start} to {part.finish}"),
         Fact("duration", option.days * DAY_S, "s", option.days_interval.scaled(DAY_S)),
         Fact("layout", layout_words(option.layout)),
         Fact("step time", option.step_s, "s", option.step_s_interval),

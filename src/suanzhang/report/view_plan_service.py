@@ -38,8 +38,15 @@ def _sized_facts(part: ServicePlan) -> tuple[Fact, ...]:
         Fact(
             "layout of a replica",
             f"{layout_words(sized.layout)}, {sized.stack}, {sized.weight_dtype} weights, {sized.kv_dtype} cache",
+            note=f"on {sized.chip}",
         ),
-        Fact("replicas at peak", sized.replicas, "replicas", sized.replicas_interval, f"{sized.spare_replicas} of them spare"),
+        Fact(
+            "replicas at peak",
+            sized.replicas,
+            "replicas",
+            sized.replicas_interval,
+            f"{sized.spare_replicas} of them spare; all of it on {sized.chip}, in its first month",
+        ),
         Fact(
             "chips at the mean load",
             sized.chips_mean,

@@ -105,3 +105,11 @@ def test_every_offer_of_the_schedule_has_its_price_its_date_and_its_source(who, 
     assert all((one.price, one.date) == (quoted[name].price.value, quoted[name].price.date) for name, one in offers.items())
     table = next(block for block in section(result, "Purchases and rents").blocks if block.title == "Prices that it rests on")
     assert [row[0] for row in table.rows] == list(offers)
+
+
+def test_a_training_within_one_month_names_it_once_and_a_replica_its_chip(founder):
+    facts = {fact.name: fact for fact in section(founder, "Training pilot").blocks[0].facts}
+    assert facts["months"].value == "2023-05"
+    facts = {fact.name: fact for fact in section(founder, "Service beta").blocks[0].facts}
+    chip = founder.serve[0].sized.chip
+    assert facts["layout of a replica"].note == f"on {chip}" and f"all of it on {chip}" in facts["replicas at peak"].note

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from suanzhang.app.buy import _worded
 from suanzhang.app.plan import _line_notes
 from suanzhang.app.plan_answer import _batch_lines
 from suanzhang.app.plan_binding import binding_words
@@ -14,8 +15,10 @@ from suanzhang.app.plan_sizing import MOST_TIMES_THE_BEST, split_wasteful
 from suanzhang.catalog.chips import chip
 from suanzhang.catalog.models import model
 from suanzhang.errors import Infeasible, SolverError
+from suanzhang.money.procurement.schedule import _waits
 from suanzhang.report.text import print_report
 from suanzhang.report.views import report_of
+from suanzhang.source import Quoted
 from suanzhang.spec.buy import Binding
 from suanzhang.spec.job import TrainJob
 from suanzhang.spec.plan import Flip, PlanResult
@@ -41,7 +44,7 @@ class Bought:
 def test_a_limit_of_many_months_is_one_line() -> None:
     lines = binding_words(Bought())  # type: ignore[arg-type]
     assert lines[0] == "stock of a up to 2023-06 to 2023-07 (20 to 30 chips): one more chip would save 500 CNY to 900 CNY"
-    assert lines[1].startswith("all of chat due in 2023-09: carrying none of it in one of these months would save 1.00 billion")
+    assert lines[1].startswith("all of chat due in 2023-09: carrying none of it then would save 1.00 billion")
     assert len(lines) == 3
 
 
@@ -55,6 +58,21 @@ def test_effects_are_short(text: str) -> None:
 
 def test_eight_bits_where_the_chip_has_them() -> None:
     assert (eight_bit_of(chip("h100-sxm-80")), eight_bit_of(chip("a100-sxm-80"))) == ("fp8", "int8")
+
+
+def test_a_limit_of_several_months_saves_in_one_of_them() -> None:
+    limits = tuple(Binding(f"all of chat due in 2023-0{month}", 1.0, "share", 1e9, "due") for month in (8, 9))
+    line = binding_words(SimpleNamespace(binding=limits, cost=Bought.cost))[0]  # type: ignore[arg-type]
+    assert line.startswith("all of chat due in 2023-08 to 2023-09: carrying none of it in one of these months would save")
+
+
+def test_assumed_shares_are_percents_and_plain_numbers_have_no_unit() -> None:
+    quoted = [Quoted(value, unit, "assumed-site", "assumed") for value, unit in ((0.02, "1"), (1.3, "1"), (17.0, "USD/chip"))]
+    assert [_worded(one) for one in quoted] == ["2.0 %", "1.3", "17 USD/chip"]
+
+
+def test_a_share_that_waits_is_never_printed_as_none() -> None:
+    assert [_waits(share) for share in (0.5, 0.0005, 0.0001)] == ["50.0 % waits", "0.1 % waits", "less than 0.1 % waits"]
 
 
 class Option:

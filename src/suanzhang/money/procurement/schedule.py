@@ -26,6 +26,10 @@ _ORDER: tuple[Action, ...] = (
 _ON_SITE = ("buy", "lease", "instalment", "run", "resell", "retire")
 
 
+_TENTH = 5e-4
+"""A smaller share would be printed as none."""
+
+
 def _row(
     shape: Shape,
     month: int,
@@ -212,7 +216,7 @@ def _wait_rows(shape: Shape, cell: Cell, outcome: Outcome) -> list[ScheduleRow]:
         for t in range(shape.months):
             lines = {"waiting": float(priced[d, t])}
             if wait[d, t] > SMALL or lines["waiting"] > 0.005:
-                rows.append(_row(shape, t, demand.name, "wait", "", 0.0, lines, f"{100.0 * wait[d, t]:.1f} % waits"))
+                rows.append(_row(shape, t, demand.name, "wait", "", 0.0, lines, _waits(float(wait[d, t]))))
     for j, start in enumerate(shape.starts):
         if outcome.starts[j] > 0.5 and start.wait_cost > 0.0:
             rows.append(_row(shape, start.month, shape.runs[start.demand].name, "wait", "", 0.0, {"waiting": start.wait_cost}))
@@ -225,6 +229,10 @@ def _wait_rows(shape: Shape, cell: Cell, outcome: Outcome) -> list[ScheduleRow]:
                 words = "chips that runs lack"
                 rows.append(_row(shape, t, "late delivery", "wait", chip, float(lacking[k, t]), lines, words, futures))
     return rows
+
+
+def _waits(share: float) -> str:
+    return f"{100.0 * share:.1f} % waits" if share >= _TENTH else "less than 0.1 % waits"
 
 
 def _sale_rows(shape: Shape, outcome: Outcome) -> list[ScheduleRow]:
