@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "suanzhang"
-FILES = ("__init__.py", "jit.py", "perf/__init__.py", "perf/args.py", "perf/residual.py", "perf/gemm.py")
+FILES = ("__init__.py", "jit.py", "perf/__init__.py", "perf/args.py", "perf/residual.py", "perf/warm.py", "perf/gemm.py")
 ASK = """
 from suanzhang.perf.args import GemmArgs, no_residual
 from suanzhang.perf.gemm import gemm_s

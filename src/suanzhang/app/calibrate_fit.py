@@ -28,10 +28,11 @@ def _fit_once(
     surface: Surface, item: Timings, peaks: Peaks, rows: NDArray[np.bool_]
 ) -> tuple[dict[str, float], dict[str, Floats]]:
     shapes, seconds = thinned(item.shapes[rows], item.seconds[rows], _CLOSED_ROWS)
-    names = [c.name for c in surface.coefficients]
+    coefficients = surface.fitted(peaks, item.dtype, shapes, seconds)
+    names = [c.name for c in coefficients]
     found = fit_closed(
         lambda v: surface.predict(peaks, item.dtype, dict(zip(names, v.tolist(), strict=True)), shapes),
-        surface.coefficients,
+        coefficients,
         seconds,
     )
     values = dict(zip(names, found.tolist(), strict=True))

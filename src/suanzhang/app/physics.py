@@ -36,6 +36,7 @@ from suanzhang.app.surfaces import (
     moe_args,
     peaks_of,
     pooled_tables,
+    without_warm,
 )
 from suanzhang.catalog.chips import chip as catalog_chip
 from suanzhang.evidence.calibration.store import shipped_profile, shipped_profiles
@@ -110,8 +111,8 @@ def physics(
         kv_dtype: format of the cached keys and values; "fp8" takes the timings of attention over such a cache where there
             are any, anything else those over a cache in 16 bit.
         attention_dtype: "fp8" for prefill attention that multiplies in 8 bits, where it was timed; 16 bits otherwise.
-        repeated: whether the same kernel repeats on the same operands, as when it is timed: a small cache of keys and values
-            then stays on the chip. Between two steps of a model everything else passes through, and it does not.
+        repeated: whether the same kernel repeats on the same operands, as when it is timed: a small weight or cache of keys
+            and values then stays on the chip. Between two steps of a model everything else passes through, and it does not.
 
     Raises:
         OutOfDomain: the chip has no arithmetic for the dtype.
@@ -131,7 +132,7 @@ def physics(
         found = _carrying(chip, kin, profile)
     args = _assemble(chip, dtype, base, found, (kv_dtype, attention_dtype))
     if not repeated:
-        args = args._replace(attention=args.attention._replace(l2_bytes=1.0), mla=args.mla._replace(l2_bytes=1.0))
+        args = _cold(args)
     gemm = found.first("gemm", _FORMATS.get(dtype, (dtype,)))
     if gemm is None:
         return Physics(args, "physics", "", "assumed", f"typical shares of the peaks of {chip.name}")
@@ -164,7 +165,16 @@ def operator_args_left_out(chip: ChipSpec, dtype: str, profile: str = "") -> Ope
         return operator_args(chip, dtype, profile)
     found = _carrying(chip, kin, profile)
     args = _assemble(chip, precision_of(dtype).surface, kin.chip, found, ("", ""))
-    return args._replace(attention=args.attention._replace(l2_bytes=1.0), mla=args.mla._replace(l2_bytes=1.0))
+    return _cold(args)
+
+
+def _cold(args: OperatorArgs) -> OperatorArgs:
+    """As in a running model: between two runs of a kernel everything else passes through the on-chip cache."""
+    return args._replace(
+        gemm=args.gemm._replace(l2_bytes=1.0),
+        attention=args.attention._replace(l2_bytes=1.0),
+        mla=args.mla._replace(l2_bytes=1.0),
+    )
 
 
 def _base(chip: ChipSpec) -> tuple[str, Origin]:
@@ -273,7 +283,9 @@ def _pooled(profiles: tuple[str, ...], dtype: str) -> FittedSurface:
     """The dense products of several engines on one chip as one surface: their geometric mean."""
     timed = [surface for name in profiles if (surface := shipped_profile(name).surface("gemm", dtype)) is not None]
     peaks = peaks_of(catalog_chip(shipped_profile(profiles[0]).chip), "gemm", dtype)
-    return timed[0] if peaks is None else replace(timed[0], tables=pooled_tables(timed, peaks))
+    if peaks is None:
+        return timed[0]
+    return replace(timed[0], coefficients=without_warm(timed[0].coefficients), tables=pooled_tables(timed, peaks))
 
 
 def _carrying(chip: ChipSpec, kin: Relative, profile: str) -> _Finder:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from suanzhang.app.physics_data import (
@@ -17,7 +18,7 @@ from suanzhang.app.physics_data import (
     constant,
     likeness,
 )
-from suanzhang.app.surfaces import ARITHMETIC, GEMM, peaks_of
+from suanzhang.app.surfaces import ARITHMETIC, GEMM, WARM, peaks_of
 from suanzhang.catalog.chips import chip as catalog_chip
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.profile import FittedSurface
@@ -33,6 +34,8 @@ _BEST_SHAPES = np.array([[2.0**m, 2.0**n, 2.0**k] for m in (12, 13, 14) for n in
 """Rows, columns and depth among which dense products are at their best."""
 _IN_CYCLES = ("launch_s", "pair_s")
 """Fixed times of kernels: the same number of clock cycles on every chip, wherever the host is not what they wait for."""
+_IN_CYCLES_ELSEWHERE = ("base_s", "hop_s", "direct_base_s", "direct_rank_s")
+"""Those of collectives, between architectures; within one they are the same on every board with the same links."""
 
 
 def host_bound(surface: FittedSurface) -> bool:
@@ -145,12 +148,19 @@ def carry(surface: FittedSurface, timed: ChipSpec, chip: ChipSpec, close: bool) 
     values = dict(surface.coefficients)
     clocks = clock_hz(timed) / clock_hz(chip)
     if math.isfinite(clocks) and not host_bound(surface):
-        values |= {name: values[name] * clocks for name in _IN_CYCLES if name in values}
+        fixed = _IN_CYCLES if close else _IN_CYCLES + _IN_CYCLES_ELSEWHERE
+        values |= {name: values[name] * clocks for name in fixed if name in values}
     if close and surface.op == "gemm":
         here, there = peaks_of(chip, "gemm", surface.dtype), peaks_of(timed, "gemm", surface.dtype)
         if here is not None and there is not None:
             values["feed_bytes_per_flop"] *= there.flop_per_s / there.sms * here.sms / here.flop_per_s
     return replace(surface, coefficients=values)
+
+
+def _mean_of(name: str, surfaces: Sequence[FittedSurface], shares: NDArray[np.float64]) -> float:
+    """The geometric mean of a coefficient over the surfaces that have it."""
+    have = [(share, s.coefficients[name]) for share, s in zip(shares.tolist(), surfaces, strict=True) if name in s.coefficients]
+    return math.exp(sum(share * math.log(value) for share, value in have) / sum(share for share, _ in have))
 
 
 def mean_surface(surfaces: Sequence[FittedSurface], weights: Sequence[float] = ()) -> FittedSurface:
@@ -163,9 +173,9 @@ def mean_surface(surfaces: Sequence[FittedSurface], weights: Sequence[float] = (
     shares = np.array(weights or [1.0] * len(surfaces))
     shares = shares / shares.sum()
     names = [name for name in surfaces[0].coefficients if all(name in s.coefficients for s in surfaces)]
-    values = {
-        name: math.exp(sum(w * math.log(s.coefficients[name]) for w, s in zip(shares, surfaces, strict=True))) for name in names
-    }
+    if surfaces[0].op in _BY_NAME:
+        names += [name for name in WARM if name not in names and any(name in s.coefficients for s in surfaces)]
+    values = {name: _mean_of(name, surfaces, shares) for name in names}
     tables = {}
     for name, first in surfaces[0].tables.items():
         same = all(name in s.tables and len(s.tables[name]) == len(first) for s in surfaces)

@@ -88,6 +88,8 @@ class Surface:
         finer_groups: columns that are left out instead when there are fewer than five of those groups.
         ridge: weight that pulls the tables to the closed form where little was timed.
         turns: times that two tables are fitted again, each to what the other leaves.
+        warm: further coefficients, of a cache that keeps operands from one run to the next; fitted where it shows.
+        outruns_memory: from peaks, dtype, shapes and seconds, whether it does: bytes move faster than the memory can.
     """
 
     op: str
@@ -102,6 +104,13 @@ class Surface:
     finer_groups: tuple[int, ...] = ()
     ridge: float = 1e-3
     turns: int = 0
+    warm: tuple[Coefficient, ...] = ()
+    outruns_memory: Callable[[Peaks, str, Floats, Floats], bool] | None = None
+
+    def fitted(self, peaks: Peaks, dtype: str, shapes: Floats, seconds: Floats) -> tuple[Coefficient, ...]:
+        """The coefficients that some timings are fitted with."""
+        shows = self.outruns_memory is not None and self.outruns_memory(peaks, dtype, shapes, seconds)
+        return (*self.coefficients, *self.warm) if shows else self.coefficients
 
 
 def gemm_args(peaks: Peaks, dtype: str, v: Values, tables: tuple[Residual, Residual] | None = None) -> GemmArgs:
@@ -124,6 +133,8 @@ def gemm_args(peaks: Peaks, dtype: str, v: Values, tables: tuple[Residual, Resid
         exposed=v["exposed"],
         residual=first,
         residual_waves=second,
+        l2_bytes=max(v.get("l2_share", 0.0) * peaks.l2_bytes, 1.0),
+        l2_gain=v.get("l2_gain", 1.0),
     )
 
 
@@ -168,7 +179,9 @@ def moe_args(peaks: Peaks, dtype: str, gemm: GemmArgs, v: Values, tables: tuple[
     """Arguments of the grouped product from those of the dense one and the coefficients."""
     first, second = tables or (no_residual(), no_residual())
     return MoeArgs(
-        gemm=gemm._replace(launch_s=v["launch_s"], ramp_k=v["ramp_k"], wave_weight=v["wave_weight"], exposed=v["exposed"]),
+        gemm=gemm._replace(
+            l2_bytes=1.0, launch_s=v["launch_s"], ramp_k=v["ramp_k"], wave_weight=v["wave_weight"], exposed=v["exposed"]
+        ),
         efficiency=v["efficiency"],
         hbm_efficiency=v["hbm_efficiency"],
         tile_half=v["tile_half"],
@@ -213,6 +226,8 @@ DECODE_START: Values = {
     "l2_share": 1.0,
     "l2_gain": 3.0,
 }
+WARM = ("l2_share", "l2_gain")
+"""Coefficients of operands that the on-chip cache keeps from one run of a kernel to the next."""
 GEMM_START: Values = {
     "efficiency": 0.8,
     "hbm_efficiency": 0.8,
@@ -381,6 +396,15 @@ def _by_heads(shapes: Floats) -> Floats:
     return _octaves(np.column_stack([shapes[:, 0] * shapes[:, 3], shapes[:, 1], shapes[:, 2] / shapes[:, 3]]))
 
 
+def _outruns_memory(peaks: Peaks, dtype: str, shapes: Floats, seconds: Floats) -> bool:
+    m, n, k = shapes[:, 0], shapes[:, 1], shapes[:, 2]
+    inside, weight, out = STORED_BYTES[dtype]
+    moved = m * k * inside + n * k * weight + m * n * out
+    return float(np.mean(moved / seconds > peaks.hbm_bytes_per_s)) > _OUTRUNS_SHARE
+
+
+_OUTRUNS_SHARE = 0.02
+"""Share of timings beyond the bandwidth of the memory above which the on-chip cache must have kept operands."""
 _LAUNCH = (2e-7, 1e-3)
 _TIMED_RANKS = 1e9
 """Expert kernels are timed with the tokens of the whole group, however wide."""
@@ -406,6 +430,8 @@ GEMM = Surface(
     (Axis(-8.0, 0.25, 69, 0.05), Axis(0.0, 0.05, 21, 0.01), Axis(5.0, 2.0, 6, 0.05)),
     _by_wave,
     turns=3,
+    warm=_coefficients({name: DECODE_START[name] for name in WARM}, l2_share=(0.05, 1.5), l2_gain=(1.0, 10.0)),
+    outruns_memory=_outruns_memory,
 )
 
 
@@ -421,12 +447,15 @@ def pooled_tables(surfaces: Sequence[FittedSurface], peaks: Peaks) -> dict[str, 
     """
     axes = [[low + step * number for number in range(count)] for low, step, count in surfaces[0].axes]
     shapes = np.array(list(itertools.product(*([_size(place) for place in axis] for axis in axes))))
-    first = np.log(GEMM.predict(peaks, surfaces[0].dtype, surfaces[0].coefficients, shapes))
-    logs = [
-        np.log(GEMM.predict(peaks, one.dtype, one.coefficients, shapes)) + np.array(one.tables[""]) / 1e3 for one in surfaces
-    ]
-    tables = {"": np.mean(logs, axis=0) - first, "second": np.mean([one.tables["second"] for one in surfaces], axis=0) / 1e3}
+    cold = [np.log(GEMM.predict(peaks, one.dtype, without_warm(one.coefficients), shapes)) for one in surfaces]
+    logs = [closed + np.array(one.tables[""]) / 1e3 for closed, one in zip(cold, surfaces, strict=True)]
+    tables = {"": np.mean(logs, axis=0) - cold[0], "second": np.mean([one.tables["second"] for one in surfaces], axis=0) / 1e3}
     return {name: tuple(int(value) for value in np.round(1e3 * table)) for name, table in tables.items()}
+
+
+def without_warm(values: Values) -> dict[str, float]:
+    """Coefficients as they are in a running model, where everything else passes through the on-chip cache in between."""
+    return {name: value for name, value in values.items() if name not in WARM}
 
 
 def _size(place: float) -> float:

@@ -48,6 +48,8 @@ class GemmArgs(NamedTuple):
         residual: ratios over log2 m, log2 n, log2 k.
         residual_waves: what is then left over (log2 waves of the tile that ``gemm_waves`` counts, share of its last wave that
             is filled over all of them, log2 k).
+        l2_bytes, l2_gain: operands that the on-chip cache keeps for the next run of the same kernel [B], and its rate over that
+            of memory [1]; cold and none when left out.
     """
 
     peak_flop_per_s: float
@@ -65,6 +67,8 @@ class GemmArgs(NamedTuple):
     exposed: float
     residual: Residual
     residual_waves: Residual
+    l2_bytes: float = 1.0
+    l2_gain: float = 1.0
 
 
 class AttentionArgs(NamedTuple):

@@ -7,6 +7,7 @@ import math
 from suanzhang.jit import formula
 from suanzhang.perf.args import AttentionArgs
 from suanzhang.perf.residual import correction, octave
+from suanzhang.perf.warm import memory_share
 
 QUERY_TILE = 128.0
 """Query rows of one tile of a fused kernel."""
@@ -14,8 +15,6 @@ KV_CHUNK = 256.0
 """Positions of one cache head that a decode kernel hands to one multiprocessor at a time."""
 LATENT_HEADS = 16.0
 """Heads that fill one tile of an absorbed decode kernel."""
-L2_SHARPNESS = 16
-"""How abruptly a cache that is read through in order stops to hit when it is outgrown."""
 
 
 @formula
@@ -258,9 +257,7 @@ def unfused_attention_s(
 @formula
 def _decode_s(pairs: float, moved_bytes: float, context_sum_items: float, flop: float, args: AttentionArgs) -> float:
     spread = 1.0 + args.decode_spread * args.sms / context_sum_items
-    fit = args.l2_bytes / moved_bytes
-    missed = 1.0 / (1.0 + fit**L2_SHARPNESS)
-    read = missed + (1.0 - missed) / args.l2_gain
+    read = memory_share(moved_bytes, args.l2_bytes, args.l2_gain)
     memory_s = moved_bytes * read / (args.hbm_bytes_per_s * args.hbm_efficiency) * spread
     compute_s = flop / (args.peak_flop_per_s * args.decode_efficiency)
     waves = pairs / args.sms
@@ -347,8 +344,8 @@ def decode_attention_s(
         The time [s].
 
     Equation:
-        T = f (T_launch + W t_p + hypot(bytes (1 + s_0 S / items) (q + (1 - q) / g) / (B e_B), flop / (P e_d))),
-        W = waves of b h_kv pairs over S, q = 1 / (1 + (C / bytes)^16)
+        T = f (T_launch + W t_p + hypot(r bytes (1 + s_0 S / items) / (B e_B), flop / (P e_d))),
+        W = waves of b h_kv pairs over S, r as in memory_share
 
     Validity:
         Timed for 1 to 2,048 sequences of 2 to 131,072 positions.

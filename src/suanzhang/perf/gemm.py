@@ -7,6 +7,7 @@ import math
 from suanzhang.jit import formula
 from suanzhang.perf.args import GemmArgs
 from suanzhang.perf.residual import correction, octave
+from suanzhang.perf.warm import memory_share
 
 
 @formula
@@ -58,7 +59,8 @@ def gemm_closed_s(m: float, n: float, k: float, batch: float, args: GemmArgs) ->
     compute_s = min(compute_s, _tiled_s(m, n, k, batch, 64.0, 128.0, flop_s, feed_s, args))
     compute_s = min(compute_s, _tiled_s(m, n, k, batch, 16.0, 64.0, flop_s, feed_s, args))
     moved = batch * (m * k * args.in_bytes + n * k * args.weight_bytes + m * n * args.out_bytes)
-    memory_s = moved / (args.hbm_bytes_per_s * args.hbm_efficiency)
+    read = memory_share(moved, args.l2_bytes, args.l2_gain)
+    memory_s = moved * read / (args.hbm_bytes_per_s * args.hbm_efficiency)
     longer, shorter = max(compute_s, memory_s), min(compute_s, memory_s)
     return args.launch_s + longer + args.exposed * shorter * shorter / longer
 
@@ -88,7 +90,7 @@ def gemm_s(m: float, n: float, k: float, batch: float, args: GemmArgs) -> float:
         T = f(m, n, k) g(w, w / ceil(w), k) (T_launch + max(T_c, T_m) + x min(T_c, T_m)^2 / max(T_c, T_m))
         T_c = min over tiles of W (2 t_m t_n (k + k_0) S / (P e) + (t_m b_a + t_n b_w) k S / F), W = waves of the tile,
         w = gemm_waves
-        T_m = (m k b_a + n k b_w + m n b_o) / (B e_B)
+        T_m = r (m k b_a + n k b_w + m n b_o) / (B e_B), r as in memory_share, 1 in a running model
 
     Validity:
         m 1 to 32,768, n and k 32 to 65,536 where timed; outside the closed form alone. Never faster with more work by
