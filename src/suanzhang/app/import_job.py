@@ -30,7 +30,7 @@ from suanzhang.spec.stack import TrainStack
 from suanzhang.spec.train import TrainEstimate, TrainOption
 from suanzhang.units import format_count, parse_quantity
 
-DEFAULT_STACKS = {"megatron": "megatron-lm-2025", "torchtitan": "torchtitan-2024"}
+DEFAULT_STACKS = {"megatron": "megatron-lm-2025", "torchtitan": "torchtitan-2025"}
 _WORDS = {
     "megatron": {
         "sp": "add --sequence-parallel",

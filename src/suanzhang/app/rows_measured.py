@@ -109,6 +109,10 @@ def states_metric(row: TrainRow) -> bool:
     return _positive(row.measured, *_STEP_KEYS, *_MEMORY_KEYS) is not None
 
 
+_SHOWS_RESERVED = r"torchtitan|when to upgrade gpus"
+"""Software and scripts whose figure is what the allocator has reserved (``max_memory_reserved``), said in the row or not."""
+
+
 def train_memory(row: TrainRow) -> tuple[float | None, str]:
     """Memory of the fullest chip [bytes] as published, and what it counts.
 
@@ -117,7 +121,7 @@ def train_memory(row: TrainRow) -> tuple[float | None, str]:
     measured = row.measured
     text = str(measured.get("mem_convention") or "").lower()
     scope = "device" if text else "allocated"
-    if "reserved" in text:
+    if "reserved" in text or (not text and re.search(_SHOWS_RESERVED, row.source, re.IGNORECASE)):
         scope = "reserved"
     elif "allocated" in text:
         scope = "allocated"

@@ -166,6 +166,8 @@ def train_stack_of(row: TrainRow) -> TrainStack:
     stated = ((source, row.source), (models, row.model_name), (chips, row.chip))
     if all(re.search(words, text, re.IGNORECASE) for words, text in stated):
         stack = replace(stack, overlap_ep=share)
+    if re.search(_ADAM_ON_HOST, row.source, re.IGNORECASE):
+        stack = replace(stack, whole_init=True)
     if re.search(_SYNC_LAUNCH, row.source, re.IGNORECASE):
         return replace(stack, sync_launch=True)
     return stack
@@ -411,7 +413,7 @@ _UP_PROJECTIONS_AGAIN = (r"megatron-bridge", r"deepseek-v3|kimi-k2")
 def _recompute_of(row: TrainRow) -> tuple[Recompute | None, bool]:
     """What is recomputed (None when the row leaves it open), and whether activations go to the host."""
     text = row.recompute.lower()
-    offload = "offload" in text
+    offload = "offload" in text and not re.search(_ADAM_ON_HOST, row.source, re.IGNORECASE)
     if not text or text.startswith("not stated"):
         source, models = _UP_PROJECTIONS_AGAIN
         by_recipe = re.search(source, row.source, re.IGNORECASE) and re.search(models, row.model_name, re.IGNORECASE)
@@ -435,8 +437,13 @@ _SCHEDULES: Mapping[str, Schedule] = {
 }
 
 
-def _schedule_of(value: Any, vpp: int) -> Schedule:
-    text = str(value or "").lower()
+_ROW_OF_SCHEDULE = re.compile(r'row "([^"]*1f1b)"', re.IGNORECASE)
+"""Tables that have one row for each schedule."""
+
+
+def _schedule_of(row: TrainRow, vpp: int) -> Schedule:
+    named = _ROW_OF_SCHEDULE.search(row.where)
+    text = str(row.layout.get("schedule") or (named.group(1) if named else "")).lower()
     for name, schedule in _SCHEDULES.items():
         if text.startswith(name):
             return schedule
@@ -444,7 +451,8 @@ def _schedule_of(value: Any, vpp: int) -> Schedule:
 
 
 _ADAM_ON_HOST = r"when to upgrade gpus"
-"""Published runs whose page says that AdamW works, and keeps its state, on the host."""
+"""Published runs whose page says that AdamW works, and keeps its state, on the host: that is all of their offloading. Their
+script loads the whole model without ``zero.Init``, so that DeepSpeed moves it to each chip before it shards it."""
 
 
 def _zero_of(row: TrainRow, stack: TrainStack, flags: list[str]) -> tuple[int, bool]:
@@ -495,7 +503,7 @@ def _layout_of(row: TrainRow, chips: int, batch: int, stack: TrainStack, flags: 
     if batch < dp:
         raise _UnusableError("fewer sequences than data ranks")
     recompute, offload = _recompute_of(row)
-    micro = _micro_batch_of(row, batch, dp, pp, cp, flags)
+    micro = _micro_batch_of(row, batch, (dp, pp, cp), stack, flags)
     vpp = _whole(stated.get("vpp")) or _default_chunks(row, stack, pp, batch // (dp * micro), flags)
     layout = TrainLayout(
         tp=tp,
@@ -509,7 +517,7 @@ def _layout_of(row: TrainRow, chips: int, batch: int, stack: TrainStack, flags: 
         zero_stage=zero,
         micro_batch=micro,
         recompute=recompute or stack.default_recompute,
-        schedule=_schedule_of(stated.get("schedule"), vpp if pp > 1 else 1),
+        schedule=_schedule_of(row, vpp if pp > 1 else 1),
         overlap_dp=not _no_overlap(row),
         overlap_tp=not _no_overlap(row),
         overlap_pp=not _no_overlap(row),
@@ -543,10 +551,17 @@ def _head_layers_of(row: TrainRow, pp: int, vpp: int) -> int:
     return max(0, layers // pp - last)
 
 
+_TWO_CHUNKS = "torchtitan"
+"""Software that cuts a stage in two where a schedule of several chunks is asked for and no cut is given."""
+
+
 def _default_chunks(row: TrainRow, stack: TrainStack, pp: int, micro_batches: int, flags: list[str]) -> int:
     """Virtual pipeline chunks per stage by the habit of the stack, when the row does not state them."""
     layers = _whole(row.model.get("layers")) or 0
     smallest = stack.default_chunk_layers
+    if pp > 1 and stack.id.startswith(_TWO_CHUNKS) and _schedule_of(row, 1) == "interleaved":
+        flags.append(f"interleaving not stated, {stack.title}'s default taken")
+        return 2
     if pp < 2 or not smallest or not layers or micro_batches % pp or layers % pp:
         return 1
     per_stage = layers // pp
@@ -593,10 +608,19 @@ _USUAL_TOKENS = 8192
 """Tokens of one micro-batch on one context rank when a row does not state the micro-batch."""
 
 
-def _micro_batch_of(row: TrainRow, batch: int, dp: int, pp: int, cp: int, flags: list[str]) -> int:
+_AS_MANY_AS_STAGES = "torchtitan-2024"
+"""Software whose option for the micro-batches of a pipeline says: by default as many as it has stages."""
+
+
+def _micro_batch_of(row: TrainRow, batch: int, ranks: tuple[int, int, int], stack: TrainStack, flags: list[str]) -> int:
+    """Sequences of one micro-batch; ``ranks`` are those of data, pipeline and context."""
+    dp, pp, cp = ranks
     per_rank = max(1, batch // dp)
     if row.micro_batch:
         return min(row.micro_batch, per_rank)
+    if pp > 1 and stack.id == _AS_MANY_AS_STAGES and per_rank % pp == 0:
+        flags.append(f"micro-batch not stated, {stack.title}'s default taken")
+        return per_rank // pp
     flags.append("micro-batch not stated")
     wanted = 1 if pp > 1 else max(1, min(4, per_rank, _USUAL_TOKENS * cp // (row.seq_len or _USUAL_TOKENS)))
     while per_rank % wanted:
@@ -617,13 +641,16 @@ def _method_of(row: TrainRow, frozen_4bit: bool) -> tuple[Literal["full", "lora"
     return "full", 0
 
 
-_NO_RUN = frozenset({"power", "money", "reliability", "whole-run"})
+_ANSWERING = re.compile(r"\binference\b", re.IGNORECASE)
+"""Tables whose title says that no step was taken: the model only answered."""
 
 
 def train_case(row: TrainRow) -> TrainCase | Skip:
     """The question behind a published training run, or why there is none."""
     if row.problem:
         return Skip(row.problem)
+    if _ANSWERING.search(row.where) and not row.measured.get("oom"):  # what cannot even answer cannot train either
+        return Skip("a table of inference, not of training")
     try:
         return _case(row)
     except _UnusableError as reason:

@@ -19,6 +19,7 @@ from suanzhang.evidence.rows import TrainRow, TruthRow
 from suanzhang.spec.chip import ChipSpec
 from suanzhang.spec.layout import Recompute
 from suanzhang.spec.serve import OpenLoop, ServeEstimate, StaticBatch
+from suanzhang.spec.stack import TrainStack
 from suanzhang.spec.train import TrainEstimate
 
 Case = TrainCase | ServeCase
@@ -192,11 +193,12 @@ def estimate_with_recompute(case: TrainCase, training: EstimateTraining) -> tupl
     return tried[-1]
 
 
-def _memory_in_scope(estimate: TrainEstimate, scope: str) -> float:
+def _memory_in_scope(estimate: TrainEstimate, stack: TrainStack, scope: str) -> float:
     """Predicted memory of the fullest chip in what the row counts: without the driver's share, or without waste too."""
     fullest = max(estimate.memory, key=lambda stage: stage.total_bytes)
-    leave = {"allocated": ("reserve", "fragment"), "reserved": ("reserve",)}.get(scope, ())
-    return sum(part.value for part in fullest.parts if not part.name.startswith(leave)) if leave else fullest.total_bytes
+    if scope == "allocated":
+        return sum(part.value for part in fullest.parts if part.name != "reserve")
+    return fullest.total_bytes - (stack.reserve_bytes if scope == "reserved" else 0.0)
 
 
 def _train_outcome(case: TrainCase, training: EstimateTraining) -> Outcome:
@@ -205,7 +207,7 @@ def _train_outcome(case: TrainCase, training: EstimateTraining) -> Outcome:
     if "step_s" in case.measured:
         predicted["step_s"] = estimate.step_s
     if "memory_bytes" in case.measured:
-        predicted["memory_bytes"] = _memory_in_scope(estimate, case.memory_scope)
+        predicted["memory_bytes"] = _memory_in_scope(estimate, case.stack, case.memory_scope)
     layout, model = case.layout, case.job.model
     labels = {
         "chip": case.chip.id,

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -6,6 +7,8 @@ from suanzhang.app.physics import operator_args
 from suanzhang.app.physics_data import constant
 from suanzhang.app.rows_measured import train_memory, train_step_s
 from suanzhang.app.rows_training import Skip, TrainCase, chip_in_node, train_case
+from suanzhang.app.validate_fit import shipped_judges
+from suanzhang.app.validate_predict import outcome
 from suanzhang.evidence.rows import parse_rows, shipped_rows
 
 BY_ID = {row.id: row for row in shipped_rows("training")}
@@ -135,6 +138,47 @@ def test_an_optimizer_that_its_page_keeps_on_the_host_is_asked_there():
     asked = [case.layout for case in rows if isinstance(case, TrainCase)]
     assert len(asked) == 12 and all(layout.offload_optimizer and layout.zero_stage == 3 for layout in asked)
     assert not train_case(BASE).layout.offload_optimizer
+    assert not any(layout.offload_activations for layout in asked)  # the page's word for its optimizer on the host
+    sharded = [case for case in rows if isinstance(case, TrainCase)]
+    assert all(case.stack.whole_init and case.memory_scope == "reserved" for case in sharded)
+
+
+def test_a_table_of_inference_is_no_training():
+    """A model that cannot even answer cannot train either, so that what did not fit is kept."""
+    tables = [row for row in BY_ID.values() if "Single-GPU Inference" in row.where]
+    asked = {row.id: train_case(row) for row in tables}
+    failed = {row.id for row in tables if row.measured.get("oom")}
+    assert len(failed) == 3 and len(tables) == 20
+    assert {name for name, case in asked.items() if case != Skip("a table of inference, not of training")} == failed
+    assert isinstance(asked["litgpt-finetune_lora-Falcon40B-None-mb1-1g-2"], TrainCase)
+
+
+def test_a_pipeline_of_torchtitan_splits_its_batch_as_its_options_say():
+    """In 2024 as many micro-batches as stages, and two chunks of a stage where a row of the table names the schedule."""
+    plain, looped = (train_case(BY_ID[f"titan-2412-Llama-3.1-405B-512-s8192-{tail}"]) for tail in ("1f1b", "interleaved1f1b"))
+    assert (plain.layout.micro_batch, plain.layout.vpp, plain.layout.schedule) == (4, 1, "1f1b")
+    assert (looped.layout.micro_batch, looped.layout.vpp, looped.layout.schedule) == (4, 2, "interleaved")
+    later = replace(BY_ID["titan-2412-Llama-3.1-405B-512-s8192-1f1b"], year=2025, id="x", where='table, row "1F1B"')
+    assert train_case(later).stack.id == "torchtitan-2025" and train_case(later).layout.micro_batch == 1
+
+
+def test_torchtitan_compiles_its_loss_from_2025_on():
+    stacks = [train_case(BY_ID[name]).stack for name in ("titan-2412-Llama-3-8B-8-s8192-fsdp", "titan-2506-h200-llama3-8b-32")]
+    assert [(stack.id, stack.fused_loss) for stack in stacks] == [("torchtitan-2024", False), ("torchtitan-2025", True)]
+
+
+def test_reserved_memory_is_all_but_the_drivers():
+    row = BY_ID["titan-2412-Llama-3-8B-8-s8192-fsdptorchcompile"]
+    judges = shipped_judges()
+
+    def asked(words):
+        said = replace(row, measured={**row.measured, "mem_convention": words})
+        return outcome(said, partial(judges.training, "x"), partial(judges.serving, "x")).predicted["memory_bytes"]
+
+    allocated, reserved, device = (asked(words) for words in ("max allocated", "max reserved over all ranks", "nvidia-smi"))
+    stack = train_case(row).stack
+    assert device - reserved == pytest.approx(stack.reserve_bytes)
+    assert allocated < reserved <= (1.0 + stack.fragmentation) * allocated
 
 
 def test_a_round_due_in_spring_ran_with_the_software_of_spring():

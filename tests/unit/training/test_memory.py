@@ -7,7 +7,7 @@ from suanzhang.perf.training.activations import dense_layer_bytes
 from suanzhang.perf.training.examples import EXAMPLE_LAYOUT, EXAMPLE_RUN, GPT3
 from suanzhang.perf.training.memory import fullest_stage_bytes, memory_total, stage_memory, state_bytes
 from suanzhang.perf.training.pack import kernel_on
-from suanzhang.perf.training.params import stage_dense_layers, stage_layers
+from suanzhang.perf.training.params import embedding_params, head_params, stage_dense_layers, stage_layers
 from suanzhang.perf.training.pipeline import in_flight
 
 TOKENS_HIDDEN = 2048.0 * 12288.0
@@ -85,6 +85,15 @@ def test_adapters_have_no_states_for_frozen_weights():
     assert adapters.optimizer < 0.02 * full.optimizer
     assert adapters.gradients < 0.02 * full.gradients
     assert adapters.weights >= full.weights
+
+
+def test_ends_trained_beside_adapters_keep_their_moments_in_their_own_format():
+    """Weight, gradient and both moments of a parameter in bf16 without a master copy: eight bytes in all."""
+    run = EXAMPLE_RUN._replace(frozen=1.0, lora_rank=16.0, param_bytes=2.0, grad_bytes=2.0)
+    layout = EXAMPLE_LAYOUT._replace(pp=1.0, tp=1.0, dp=1.0, cp=1.0, zero=0.0)
+    frozen, trained = (memory_total(state_bytes(GPT3, run._replace(trained_ends=flag), layout, 0.0)) for flag in (0.0, 1.0))
+    ends = embedding_params(GPT3, layout) + head_params(GPT3, layout)
+    assert trained - frozen == pytest.approx(8.0 * ends)
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,8 @@ from suanzhang.perf.training.params import (
 )
 from suanzhang.perf.training.pipeline import in_flight
 
-MOMENT_BYTES = 8.0
-"""Both moments of one parameter that is trained without a master copy."""
+MOMENTS = 2.0
+"""Moments of one parameter that is trained without a master copy; each is kept in the format of the parameter."""
 
 
 @formula
@@ -122,7 +122,7 @@ def state_bytes(shape: ShapeArgs, run: RunArgs, layout: LayoutArgs, stage: float
     if run.trained_ends > 0.0:
         weight_bytes += ends * run.param_bytes
         gradients += ends * run.grad_bytes
-        optimizer += ends * MOMENT_BYTES * state_plain
+        optimizer += ends * MOMENTS * run.param_bytes * state_plain
     if run.ends_state_bytes > 0.0 and run.frozen <= 0.0:
         whole_ends = embedding_params(shape, layout) if stage == 0.0 else 0.0
         if stage == layout.pp - 1.0:
