@@ -3,9 +3,9 @@
 import pytest
 
 from suanzhang.catalog.chips import chip
-from suanzhang.perf.training.activations import dense_layer_bytes
+from suanzhang.perf.training.activations import dense_layer_bytes, layer_input_bytes
 from suanzhang.perf.training.examples import EXAMPLE_LAYOUT, EXAMPLE_RUN, GPT3
-from suanzhang.perf.training.memory import fullest_stage_bytes, memory_total, stage_memory, state_bytes
+from suanzhang.perf.training.memory import activation_bytes, fullest_stage_bytes, memory_total, stage_memory, state_bytes
 from suanzhang.perf.training.pack import kernel_on
 from suanzhang.perf.training.params import embedding_params, head_params, stage_dense_layers, stage_layers
 from suanzhang.perf.training.pipeline import in_flight
@@ -85,6 +85,17 @@ def test_adapters_have_no_states_for_frozen_weights():
     assert adapters.optimizer < 0.02 * full.optimizer
     assert adapters.gradients < 0.02 * full.gradients
     assert adapters.weights >= full.weights
+
+
+def test_sequence_parallelism_gathers_the_input_of_a_product_and_its_gradient_whole():
+    layout = EXAMPLE_LAYOUT._replace(sp=1.0, recompute=2.0)
+    layer = dense_layer_bytes(GPT3, EXAMPLE_RUN, layout)
+    inputs = layer_input_bytes(GPT3, EXAMPLE_RUN, layout)
+    layers = stage_layers(GPT3, layout, 1.0)
+    flight = in_flight(layout.schedule, layout.pp, layout.vpp, 96.0, 1.0)
+    whole = inputs * layout.tp
+    expected = flight * layers * inputs + 2.0 * layer + 2.0 * whole
+    assert activation_bytes(GPT3, EXAMPLE_RUN, layout, 1.0, 96.0, 1.0) == pytest.approx(expected)
 
 
 def test_ends_trained_beside_adapters_keep_their_moments_in_their_own_format():

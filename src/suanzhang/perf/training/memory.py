@@ -189,7 +189,8 @@ def activation_bytes(
     """Activations that one chip of a stage holds at its fullest moment [bytes].
 
     Model:    kept activations of every micro-batch in flight, and the working set of the one layer being recomputed: what it
-              keeps and the gradients of that.
+              keeps and the gradients of that. Under sequence parallelism also the input of a product, gathered whole, and its
+              gradient, whole until it is scattered.
 
     Args:
         shape: the model.
@@ -202,7 +203,7 @@ def activation_bytes(
     Returns:
         Bytes.
 
-    Equation: n_flight (sum over layers of kept bytes) + working set.
+    Equation: n_flight (sum over layers of kept bytes) + working set + 2 s b h e under sequence parallelism.
 
     Validity: all schedules of :func:`in_flight`.
 
@@ -223,6 +224,8 @@ def activation_bytes(
     flight = in_flight(layout.schedule, layout.pp, layout.vpp, micro_batches, stage)
     working = max(dense_one if dense > 0.0 else 0.0, mixture_one)
     transient = working * (2.0 if share > 0.0 or layout.offload_activations > 0.0 else 0.25)
+    if layout.tp > 1.0 and layout.sp > 0.0:
+        transient += 2.0 * tokens_per_micro_batch(run, layout) * shape.hidden * run.element_bytes
     return kept * flight + transient
 
 
