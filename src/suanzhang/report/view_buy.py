@@ -332,8 +332,7 @@ def schedule_table(result: BuyResult, title: str = "Schedule") -> Table:
     if any(row.chips_interval for row in result.schedule):
         words += (
             f"; chips with a range are means over {result.scenarios} futures, with the 5th to 95th percentile of these: orders "
-            "are whole and the same in all of them, what is rented by the hour or comes late differs; months in brackets are "
-            "the 5th and 95th percentile too"
+            "are whole and the same in all of them, when they come and what is rented by the hour differs"
         )
     return Table(title, columns, rows, words, limit=100)
 

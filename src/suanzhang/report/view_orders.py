@@ -50,22 +50,20 @@ def offers_table(offers: Sequence[OfferTaken]) -> Table:
     columns = (
         Column("offer"),
         Column("how"),
-        Column("price", "quoted"),
-        Column("unit"),
+        Column("price", offers[0].unit.partition("/")[0] if offers else "1"),
+        Column("per"),
         Column("dated"),
         Column("comes after", "months"),
         Column("one in ten after", "months"),
-        Column("source"),
         Column("grade"),
-        Column("grade of delivery", optional=True),
-        Column("chip", optional=True),
-        Column("note", optional=True),
+        Column("source"),
     )
     rows = tuple(
         (
             one.offer, f"{one.kind}, {one.term_months} months" if one.term_months else one.kind, one.price,
-            one.unit.replace("chip_h", "chip-hour"), one.date, one.delivery_months, one.delivery_p90_months,
-            one.source_title, one.grade, one.delivery_grade, one.chip, one.note,
+            one.unit.partition("/")[2].replace("chip_h", "chip-hour"), one.date, one.delivery_months, one.delivery_p90_months,
+            f"{one.grade}, delivery {one.delivery_grade}" if one.delivery_p90_months else one.grade,
+            f"{one.source_title}: {one.note}" if one.note else one.source_title,
         )
         for one in offers
     )  # fmt: skip

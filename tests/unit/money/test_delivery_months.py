@@ -7,7 +7,7 @@ import pytest
 
 from suanzhang.catalog.markets import market
 from suanzhang.money.procurement.calendar import FOREVER, nominal_delay
-from suanzhang.money.procurement.schedule import _arrival_words
+from suanzhang.money.procurement.schedule import _arrival_words, _in_futures
 from suanzhang.spec.market import LeadTime, Offer
 
 
@@ -30,3 +30,12 @@ def test_half_a_month_counts_as_one(median: float, months: int) -> None:
 def test_a_schedule_says_from_when_an_order_is_in_use_over_the_futures(arrival: list[int], words: str) -> None:
     shape = SimpleNamespace(months=12, weights=np.full(4, 0.25), problem=SimpleNamespace(start="2023-05"))
     assert _arrival_words(shape, np.array(arrival)) == words  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("chips", "words"),
+    [([0, 0, 0, 300], "in 25% of the futures, then 300"), ([0, 8, 16, 0], "in 50% of the futures, then 12"), ([8] * 4, "")],
+)
+def test_a_schedule_says_in_how_many_futures_chips_are_rented(chips: list[int], words: str) -> None:
+    shape = SimpleNamespace(weights=np.full(4, 0.25))
+    assert _in_futures(shape, np.array(chips, dtype=float)) == words  # type: ignore[arg-type]

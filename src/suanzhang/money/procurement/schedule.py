@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from suanzhang.money.procurement.states import SMALL, rounded
 from suanzhang.money.procurement.totals import holding_lines, sold_lines
 from suanzhang.spec.buy import Action, ScheduleRow
 from suanzhang.spec.result import Interval, Money
+from suanzhang.units import format_count
 
 _ORDER: tuple[Action, ...] = (
     "buy", "lease", "instalment", "reserve", "rent", "spot", "api", "wait", "run", "resell", "retire", "move", "build",
@@ -67,6 +69,16 @@ def _over_futures(shape: Shape, chips: Floats) -> Interval | None:
     low, middle, high = (rounded(float(chips[order[index]])) for index in at)
     mean = float(shape.weights @ chips)
     return Interval(min(low, mean), middle, max(high, mean))
+
+
+def _in_futures(shape: Shape, chips: Floats) -> str:
+    """In how many futures there are any, and how many there are then on average; empty where all futures have some."""
+    some = chips > SMALL
+    share = float(shape.weights[some].sum())
+    if not some.any() or some.all():
+        return ""
+    then = float(shape.weights @ chips) / share
+    return f"in {100.0 * share:.0f}% of the futures, then {format_count(then)}"
 
 
 def schedule_rows(shape: Shape, cell: Cell, outcome: Outcome) -> tuple[ScheduleRow, ...]:
@@ -180,7 +192,8 @@ def _run_rows(shape: Shape, cell: Cell, outcome: Outcome) -> list[ScheduleRow]:
                 lines = {name: getattr(costs, name) * float(site[k, t]) for name in ("room", "spares", "support", "staff")}
                 lines["power"] = float(shape.energy_idle[k] * site[k, t] + shape.energy_busy[k] * busy[k, t])
                 there = _over_futures(shape, outcome.site[:, k, t])
-                rows.append(_row(shape, t, "own", "run", chip, float(site[k, t]), lines, futures=there))
+                words = _in_futures(shape, outcome.site[:, k, t])
+                rows.append(_row(shape, t, "own", "run", chip, float(site[k, t]), lines, words, there))
     return rows
 
 
@@ -195,7 +208,8 @@ def _hour_rows(shape: Shape, cell: Cell, outcome: Outcome) -> list[ScheduleRow]:
             if there[r, t] > SMALL or cost[r, t] > 0.005:
                 lines = {"rent": float(cost[r, t])}
                 futures = _over_futures(shape, rented[:, r, t])
-                rows.append(_row(shape, t, offer.id, offer.kind, offer.chip, float(there[r, t]), lines, futures=futures))  # type: ignore[arg-type]
+                words, kind = _in_futures(shape, rented[:, r, t]), cast("Action", offer.kind)
+                rows.append(_row(shape, t, offer.id, kind, offer.chip, float(there[r, t]), lines, words, futures))
     tokens = outcome.cells[:, :, cell.tokens : cell.wait]
     token_cost = np.einsum("s,sta,sat->at", shape.weights, tokens, shape.token_cost)
     for a, (_, offer) in enumerate(shape.tokens):
@@ -226,7 +240,8 @@ def _wait_rows(shape: Shape, cell: Cell, outcome: Outcome) -> list[ScheduleRow]:
             lines = {"waiting": float(lacking[k, t] * shape.lacking_cost)}
             if lacking[k, t] > SMALL or lines["waiting"] > 0.005:
                 futures = _over_futures(shape, outcome.cells[:, t, cell.lacking + k])
-                words = "chips that runs lack"
+                share = _in_futures(shape, outcome.cells[:, t, cell.lacking + k])
+                words = f"chips that runs lack; {share}" if share else "chips that runs lack"
                 rows.append(_row(shape, t, "late delivery", "wait", chip, float(lacking[k, t]), lines, words, futures))
     return rows
 
