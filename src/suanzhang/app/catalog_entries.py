@@ -269,7 +269,7 @@ def _stack(item: TrainStack | ServeStack) -> Entry:
         "launch_s": item.launch_s,
         "source": item.source,
     }
-    skip = {"id", "title", "source", "released"}
+    skip = {"id", "title", "source", "released", "asked_overlap"}
     names = [part.name for part in dataclasses.fields(item) if part.name not in skip]
     return Entry(row, tuple(_setting(item, name) for name in names))
 
@@ -277,4 +277,6 @@ def _stack(item: TrainStack | ServeStack) -> Entry:
 def _setting(item: TrainStack | ServeStack, name: str) -> CatalogValue:
     origin = stack_origin(item, name)
     unit = "s" if name.endswith("_s") else "B" if name.endswith("_bytes") else ""
-    return CatalogValue(name, getattr(item, name), unit, origin.date, origin.source, origin.grade, origin.note)
+    value = getattr(item, name)
+    value = ", ".join(value) if isinstance(value, tuple) else value
+    return CatalogValue(name, value, unit, origin.date, origin.source, origin.grade, origin.note)

@@ -14,7 +14,7 @@ from suanzhang.app.train_model import Packed
 from suanzhang.perf.training.args import LayoutArgs
 from suanzhang.perf.training.batch import evaluate
 from suanzhang.perf.training.feasible import OUT_OF_MEMORY, REASONS
-from suanzhang.perf.training.pack import unpack_layout
+from suanzhang.perf.training.pack import SCHEDULE_CODES, unpack_layout
 from suanzhang.perf.training.params import layers_for_head
 from suanzhang.search.scan import Found, scan
 from suanzhang.search.space import Axes, Sizes, batches
@@ -93,7 +93,7 @@ def default_axes(job: TrainJob, stack: TrainStack, chips: int, domain: int) -> A
         zero=(0, 1, 2, 3),
         micro_batch=_powers(min(32, job.global_batch)),
         recompute=(0, 1, 2),
-        schedule=(1,),
+        schedule=tuple(int(SCHEDULE_CODES[name]) for name in stack.schedules),
         overlap_tp=(1,),
         overlap_pp=(1,) if "pp" in stack.asked_overlap else (0,),
         cp_a2a=(0, 1) if job.seq_len >= LONG_CONTEXT and stack.released >= EXCHANGES_HEADS else (0,),

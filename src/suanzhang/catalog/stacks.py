@@ -52,7 +52,9 @@ def _read(kind: type[_Stack], row: dict[str, Any], where: str) -> _Stack:
     unknown = [key for key in row if key not in fields | _EXTRA]
     if unknown:
         raise CatalogError(f"{where} has an unknown setting {unknown[0]!r}", fix=f"use {', '.join(sorted(fields))}")
-    settings: dict[str, Any] = {key: value for key, value in row.items() if key in fields}
+    settings: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in row.items() if key in fields
+    }
     try:
         return kind(**settings)
     except TypeError as error:

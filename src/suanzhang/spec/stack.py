@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from suanzhang.spec.layout import Recompute
+from suanzhang.spec.layout import Recompute, Schedule
 
 KernelFamily = Literal["megatron-fused", "megatron-deepspeed", "megatron-core", "pytorch", "compiled"]
 AttentionKernel = Literal["unfused", "fused-softmax", "flash1", "flash2", "flash3", "splash"]
@@ -62,6 +62,7 @@ class TrainStack:
         overlap_gather: share of the gathers of inputs for weight gradients, between tensor ranks, that may hide.
         sent_bytes: bytes of a value on its way to the experts under 8 bit; 0 for the format of activations.
         saved_bytes: bytes of an activation inside a layer that is kept for the backward pass under 8 bit; 0 for the same.
+        schedules: pipeline schedules that the software has and a search tries; interleaving comes with chunks.
         asked_overlap: communications (``dp``, ``tp``, ``pp``, ``cp``, ``ep``) whose share a user has set.
     """
 
@@ -110,6 +111,7 @@ class TrainStack:
     overlap_gather: float = 1.0
     sent_bytes: float = 0.0
     saved_bytes: float = 0.0
+    schedules: tuple[Schedule, ...] = ("1f1b",)
     asked_overlap: tuple[str, ...] = ()
 
 

@@ -69,3 +69,16 @@ def test_a_whole_layout_leaves_nothing_to_search() -> None:
         train("gpt3-175b", "300B", "a100-sxm-80:256", layout="tp=8", within="pp=8", **ASK)
     with pytest.raises(Infeasible, match="divides"):
         _found("tp=5")
+
+
+def test_a_search_tries_the_schedules_of_its_software() -> None:
+    """HAI-LLM brought DualPipe; a free search is the best of it and 1F1B. Megatron-Core has none but 1F1B and interleaving."""
+    ask = {"precision": "fp8-block", "global_batch": 2048, "seq_len": 4096, "stack": "hai-llm-2024"}
+    free, plain, dual = (
+        train("deepseek-v3", "1B", "h800-sxm-80:512", within=f"ep=64{kept}", **ask)  # type: ignore[arg-type]
+        for kept in ("", ",schedule=1f1b", ",schedule=dualpipe")
+    )
+    assert free.step_s == min(plain.step_s, dual.step_s)
+    assert free.layout.schedule == "dualpipe"
+    megatron = train("deepseek-v3", "1B", "h800-sxm-80:512", within="ep=64", **{**ask, "stack": "megatron-lm-2024"})  # type: ignore[arg-type]
+    assert megatron.layout.schedule in ("1f1b", "interleaved")
