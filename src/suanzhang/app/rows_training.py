@@ -410,10 +410,17 @@ _UP_PROJECTIONS_AGAIN = (r"megatron-bridge", r"deepseek-v3|kimi-k2")
 """Recipes that repeat the up-projections of the latent attention (``mla_up_proj``), on all chips: source and models."""
 
 
+_CHECKPOINTS_ON_HOST = (r"bigscience gpt2", r"megatron \+ deepspeed zero")
+"""Runs whose scripts keep what full recomputation saves on the host (``--checkpoint-in-cpu``): source and section."""
+
+
 def _recompute_of(row: TrainRow) -> tuple[Recompute | None, bool]:
     """What is recomputed (None when the row leaves it open), and whether activations go to the host."""
     text = row.recompute.lower()
     offload = "offload" in text and not re.search(_ADAM_ON_HOST, row.source, re.IGNORECASE)
+    source, section = _CHECKPOINTS_ON_HOST
+    if re.search(source, row.source, re.IGNORECASE) and re.search(section, row.where, re.IGNORECASE):
+        offload, text = True, f"{text} + activation offload"
     if not text or text.startswith("not stated"):
         source, models = _UP_PROJECTIONS_AGAIN
         by_recipe = re.search(source, row.source, re.IGNORECASE) and re.search(models, row.model_name, re.IGNORECASE)

@@ -143,6 +143,14 @@ def test_an_optimizer_that_its_page_keeps_on_the_host_is_asked_there():
     assert all(case.stack.whole_init and case.memory_scope == "reserved" for case in sharded)
 
 
+def test_checkpoints_that_scripts_keep_on_the_host_are_asked_there():
+    rows = [row for row in BY_ID.values() if "BigScience gpt2" in row.source and row.model.get("layers")]
+    asked = {row.id: (row.where, case.layout) for row in rows if isinstance(case := train_case(row), TrainCase)}
+    hosts = {name for name, (_, layout) in asked.items() if layout.offload_activations}
+    assert hosts and hosts == {name for name, (where, _) in asked.items() if "Deepspeed ZeRO" in where}
+    assert all(asked[name][1].recompute == "full" for name in hosts)
+
+
 def test_a_table_of_inference_is_no_training():
     """A model that cannot even answer cannot train either, so that what did not fit is kept."""
     tables = [row for row in BY_ID.values() if "Single-GPU Inference" in row.where]
