@@ -2,7 +2,8 @@
 
 A number ``name`` of a frozen result needs a sibling ``name_interval`` with p05 <= p50 <= p95, not all equal, and the number
 inside. So do amounts of money, numbers in maps (a map ``name_interval`` of the same keys, or a key ``<key>_interval`` in the
-same map) and numbers in tuples (a tuple ``name_interval`` of the same length). What is no prediction is listed by the test, as
+same map), numbers in tuples (a tuple ``name_interval`` of the same length) and in pairs of a name and an amount (a map
+``name_interval`` of the names). What is no prediction is listed by the test, as
 ``Type`` or ``Type.field`` with the reason; an entry that nothing meets is a finding too, so that lists do not rot.
 """
 
@@ -103,6 +104,10 @@ class Walk:
                     continue
                 own = spans.get(key, value.get(f"{key}_interval", None if isinstance(beside, Mapping) else _LACKING))
                 yield from self._check(item, own, f"{where}.{key}")
+        elif isinstance(value, (list, tuple)) and isinstance(beside, Mapping):  # pairs of name and amount
+            for key, item in value:
+                if item:
+                    yield from self._check(item, beside.get(key), f"{where}.{key}")
         elif isinstance(value, (list, tuple)):
             spans = beside if isinstance(beside, (list, tuple)) and len(beside) == len(value) else ()
             for index, item in enumerate(value):

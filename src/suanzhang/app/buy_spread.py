@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -135,9 +135,27 @@ class Spread:
 
     def of(self, bought: BuyResult, *, walks: bool = True) -> Drawn:
         """Drawn cost of a schedule, by row and by line; without ``walks`` prices stay where they are."""
-        used = chip_months(bought)
         rows, paid = np.zeros((len(bought.schedule), DRAWS)), np.zeros((len(bought.schedule), DRAWS))
         lines = {name: np.zeros(DRAWS) for name in LINES}
+        for index, name, part in self._parts(bought, walks=walks):
+            rows[index] += part
+            lines[name] += part
+            if name not in NOT_CASH:
+                paid[index] += part
+        return Drawn(rows, paid, lines)
+
+    def lines_of(self, bought: BuyResult) -> list[dict[str, Interval]]:
+        """The interval of each line of each row of a schedule, under the same draws as its cost."""
+        found: list[dict[str, Interval]] = [{} for _ in bought.schedule]
+        amounts = [dict(row.lines) for row in bought.schedule]
+        for index, name, part in self._parts(bought, walks=True):
+            if amounts[index][name]:
+                found[index][name] = span(amounts[index][name], part)
+        return found
+
+    def _parts(self, bought: BuyResult, *, walks: bool) -> Iterator[tuple[int, str, Floats]]:
+        """Drawn amount of each line of each row: number of the row, name of the line, draws."""
+        used = chip_months(bought)
         known: dict[tuple[str, str], Floats] = {}
         for index, row in enumerate(bought.schedule):
             when = self.months if row.action == "value left" else month_number(row.month) - self.first
@@ -155,11 +173,7 @@ class Spread:
                     part = late * known[key] - back * deducted
                 elif name not in NOT_DEDUCTED:
                     deducted += part
-                rows[index] += part
-                lines[name] += part
-                if name not in NOT_CASH:
-                    paid[index] += part
-        return Drawn(rows, paid, lines)
+                yield index, name, part
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,10 +230,12 @@ def spread_bought(bought: BuyResult, sized: Sized, drawn: Spread | None = None) 
         return Interval(own.p05 - tolerance, own.p50, own.p95 + tolerance)
 
     ends = np.quantile(rows, (0.05, 0.5, 0.95), axis=1) if len(rows) else np.zeros((3, 0))
+    parts = drawn.lines_of(bought)
     return replace(
         bought,
         schedule=tuple(
-            replace(row, cost_interval=_holding(row.cost.amount, ends[:, index])) for index, row in enumerate(bought.schedule)
+            replace(row, cost_interval=_holding(row.cost.amount, ends[:, index]), lines_interval=parts[index])
+            for index, row in enumerate(bought.schedule)
         ),
         cost_interval=whole,
         cost_mean_interval=whole,

@@ -10,7 +10,7 @@ from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.money.procurement.calendar import month_name, month_number
 from suanzhang.money.procurement.shape import spot_share
 from suanzhang.perf.goodput import LLAMA3_FAILURES_PER_CHIP_DAY
-from suanzhang.spec.buy import BuyResult
+from suanzhang.spec.buy import BuyResult, ScheduleRow
 from suanzhang.spec.plan import Risk, ServicePlan, TrainingPlan
 from suanzhang.spec.question import Question
 from suanzhang.spec.result import Z95, Interval
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 _MOST_RENTED = 2
+_SAME = Interval(1.0, 1.0, 1.0)
 
 
 def find_risks(
@@ -62,7 +63,7 @@ def _training_risks(sized: Sized, training: TrainingPlan) -> list[Risk]:
         Risk(
             f"interruptions of {training.name}", failures, "failures",
             f"at the rate of the Llama 3 run; they and the checkpoints take {1.0 - option.goodput_fraction:.1%} of the time",
-            _failures(failures, option.days_interval.scaled(1.0 / option.days)),
+            _by_chance(failures, option.days_interval.scaled(1.0 / option.days)),
         )
     ]  # fmt: skip
     ask = next(ask for ask in sized.question.train if ask.name == training.name)
@@ -84,12 +85,14 @@ def _days_waited(question: Question, wanted: str, start: str) -> float:
     return max(months, 0) * MONTH_S / DAY_S
 
 
-def _failures(count: float, days: Interval) -> Interval | None:
-    """A count of failures: as long as the run may take, and by chance."""
+def _by_chance(count: float, spread: Interval) -> Interval | None:
+    """A count of failures or of chips taken back: by the spread of what they befall, over its value, and by chance."""
     if count <= 0.0:
         return None
     chance = math.exp(Z95 / math.sqrt(count))
-    return times(days, Interval(1.0 / chance, 1.0, chance)).scaled(count)
+    if spread.p05 <= 0.0:  # in some futures there are none
+        return Interval(0.0, spread.p50 * count, spread.p95 * count * chance)
+    return times(spread, Interval(1.0 / chance, 1.0, chance)).scaled(count)
 
 
 def _service_risks(service: ServicePlan) -> list[Risk]:
@@ -130,15 +133,19 @@ def _spot_risks(sized: Sized, bought: BuyResult) -> list[Risk]:
     """Chips that a cloud may take back, in the month in which most of them are held."""
     found = []
     for offer in sized.world.market.offers:
-        held = [row.chips for row in bought.schedule if row.offer == offer.id and row.action == "spot"]
+        rows = [row for row in bought.schedule if row.offer == offer.id and row.action == "spot"]
+        held = [row.chips for row in rows]
         if offer.kind != "spot" or not held or offer.interruption_per_month <= 0.0:
             continue
-        taken = max(held) * offer.interruption_per_month
+        most = max(rows, key=lambda row: row.chips)
+        taken = most.chips * offer.interruption_per_month
+        spread = most.chips_interval.scaled(1.0 / most.chips) if most.chips_interval else _SAME
         found.append(
             Risk(
                 f"{offer.id} is taken back", taken, "chips a month",
                 f"of up to {format_count(max(held))} {offer.chip} rented on the spot market; each counts as "
                 f"{spot_share(offer):.0%} of a chip, the rest stands by; the mean traffic of services stays on others",
+                _by_chance(taken, spread),
             )
         )  # fmt: skip
     return found
@@ -146,20 +153,20 @@ def _spot_risks(sized: Sized, bought: BuyResult) -> list[Risk]:
 
 def _rent_risks(sized: Sized, bought: BuyResult) -> list[Risk]:
     """Chips that must be free on the day: the kinds that are rented by the hour most, in the month with the most of them."""
-    held: dict[str, dict[str, float]] = {}
+    held: dict[str, dict[str, ScheduleRow]] = {}
     for row in bought.schedule:
         if row.action == "rent" and row.chips > 0.0:
-            held.setdefault(row.offer, {})[row.month] = row.chips
+            held.setdefault(row.offer, {})[row.month] = row
     found = []
     for offer in sized.world.market.offers:
         if offer.id not in held:
             continue
-        month, most = max(held[offer.id].items(), key=lambda item: item[1])
+        month, most = max(held[offer.id].items(), key=lambda item: item[1].chips)
         stock = "no stock is quoted" if offer.stock_chips is None else f"the market is put at {format_count(offer.stock_chips)}"
         more = f" and {format_count(offer.stock_per_month)} more a month" if offer.stock_chips and offer.stock_per_month else ""
         note = f"{stock}{more}; {offer.price.note}" if "median of 1 offer" in offer.price.note else f"{stock}{more}"
         words = f"to be free in {month}, held for us by nobody; {note}"
-        found.append(Risk(f"{offer.id} is sold out or dearer", most, "chips", words))
+        found.append(Risk(f"{offer.id} is sold out or dearer", most.chips, "chips", words, most.chips_interval))
     found.sort(key=lambda risk: -risk.value)
     return found[:_MOST_RENTED]
 

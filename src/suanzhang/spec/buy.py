@@ -277,6 +277,7 @@ class ScheduleRow:
         note: what a reader must know.
         site: where, when there are several sites.
         chips_interval: spread of ``chips`` over the futures; None where it is the same in all, as what is ordered is.
+        lines_interval: our uncertainty about each of ``lines`` that is not 0; filled with ``cost_interval``.
     """
 
     month: str
@@ -290,6 +291,7 @@ class ScheduleRow:
     cost_interval: Interval | None = None
     site: str = ""
     chips_interval: Interval | None = None
+    lines_interval: Mapping[str, Interval] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,7 +209,7 @@ class Risk:
         value: its size in ``unit``.
         unit: of the size.
         explanation: one sentence.
-        value_interval: our uncertainty; None for a chance, a quoted delay and a count of the plan.
+        value_interval: our uncertainty; None for a chance, a quoted delay and a count that the plan has decided.
     """
 
     name: str

@@ -20,7 +20,7 @@ from suanzhang.spec.buy import Demand, Holding, Need
 def test_chips_that_may_be_taken_back_are_a_risk_of_their_size():
     offers = market("us-2026-10").offers
     spot = next(offer for offer in offers if offer.kind == "spot")
-    rows = [SimpleNamespace(offer=spot.id, action="spot", chips=chips) for chips in (16.0, 40.0, 8.0)]
+    rows = [SimpleNamespace(offer=spot.id, action="spot", chips=chips, chips_interval=None) for chips in (16.0, 40.0, 8.0)]
     world = SimpleNamespace(world=SimpleNamespace(market=SimpleNamespace(offers=offers)))
     (risk,) = _spot_risks(world, SimpleNamespace(schedule=rows))
     assert risk.value == pytest.approx(40.0 * spot.interruption_per_month)

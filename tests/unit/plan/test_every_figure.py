@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,7 +98,6 @@ _DECIDED = "a decision of the plan"
 BUY = {
     **FLAGS,
     "ScheduleRow.chips": _DECIDED,
-    "ScheduleRow.lines": "parts of the cost of the row, which has its interval",
     "BuyResult.cost_p95": "the end of an interval itself",
     "BuyResult.gap": "proved by the solver",
     "BuyResult.bound": "proved by the solver",
@@ -113,6 +113,7 @@ BUY = {
     "ServiceShare.size_factor": _DECIDED,
     "SiteEnergy.carbon_kg_per_kwh": "a quoted figure of the grid",
     "MonthState.owned": _DECIDED,
+    "OfferTaken": "quoted prices and delays, each with its source",
     "MonthState.rented": _DECIDED,
     "RentOrBuy.rent_per_chip_h": "a quoted price",
     "ChargeBack.chip_months": _DECIDED,
@@ -135,7 +136,7 @@ PLAN = {
     "ServicePlan.served": _DECIDED,
     "ChipsRow.chips": _DECIDED,
     "Flip.chips_change": "a decision of the changed plan",
-    "Risk.value": "chances, quoted delays and counts of the plan; failures and what is left have their intervals",
+    "Risk.value": "chances, quoted delays and what the plan has decided; the others are looked at by name below",
 }  # fmt: skip
 AUDIT = {
     **FLAGS,
@@ -153,7 +154,17 @@ AUDIT = {
 
 def findings(result: object, listed: dict[str, str]) -> list[str]:
     """What lacks an interval; an answer may rest on no weak figure, and a plan may lack a part that others have."""
-    optional = ("Flag", "RentOrBuy", "SizedService", "ServeMemory", "BuyResult", "ServeEstimate", "RunWindow", "Refusal")
+    optional = (
+        "Flag",
+        "OfferTaken",
+        "RentOrBuy",
+        "SizedService",
+        "ServeMemory",
+        "BuyResult",
+        "ServeEstimate",
+        "RunWindow",
+        "Refusal",
+    )
     lines = unspanned([result], listed)
     return [line for line in lines if not (line.startswith(optional) and line.endswith("no result has it"))]
 
@@ -209,6 +220,31 @@ def test_a_simulated_day() -> None:
 def test_plan(answer: PlanResult) -> None:
     assert findings(answer, PLAN) == []
     assert {risk.name for risk in answer.risks if risk.value_interval} >= {"interruptions of base"}
+
+
+_SURE = re.compile(
+    r".* (misses its deadline|arrives late|is not carried in full at first|is sold out or dearer)|export rule on .*"
+)
+"""Chances, quoted delays, and what the plan decides: chips to be free on the day have an interval where futures differ."""
+
+
+def test_risks_that_are_no_chance_and_no_decision_have_an_interval(answer: PlanResult) -> None:
+    bare = [risk.name for risk in answer.risks if risk.value_interval is None and not _SURE.fullmatch(risk.name)]
+    assert bare == []
+
+
+def test_parts_of_a_row_have_the_interval_of_what_moves_them(answer: PlanResult) -> None:
+    """A part that is the whole of its row spreads as the row does, and no part is known better than its figure."""
+    for one in answer.buy.schedule:
+        amounts = {name: amount for name, amount in one.lines if amount}
+        assert set(one.lines_interval) == set(amounts)
+        for name, amount in amounts.items():
+            span = one.lines_interval[name]
+            assert span.p05 <= amount <= span.p95 and span.p05 < span.p95, (one.offer, name)
+        if len(amounts) == 1 and one.cost_interval is not None:
+            (span,) = one.lines_interval.values()
+            assert span.p05 == pytest.approx(one.cost_interval.p05, rel=1e-3)
+            assert span.p95 == pytest.approx(one.cost_interval.p95, rel=1e-3)
 
 
 def test_buy(bought: object) -> None:
