@@ -553,7 +553,7 @@ def _apart(problem: PurchaseProblem, plan: ProcurementPlan, expected: Solved, vs
     here = ", ".join(f"{chips:,.0f} chips of {offer}" for offer, chips in sorted(ours.items())) or "nothing"
     return (
         f"a plan for the expected future alone, as --scenarios 1 makes it, orders {words}; over these futures, in "
-        f"which rents follow prices, orders cannot and ordered chips are not sold before the end, ordering {here} costs "
+        f"which rents follow prices, and orders and the dates of sales cannot, ordering {here} costs "
         f"{_less(vss, plan.cost, problem.currency)} on average",
     )
 

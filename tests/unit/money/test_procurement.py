@@ -247,8 +247,7 @@ def test_worth_of_knowing_is_never_negative_and_orders_cost_what_the_plan_costs(
     scenarios = draw_scenarios(case, Uncertainty(0.35), 8, 1)
     solved = solve_shape(case, scenarios)
     plan = describe(solved)
-    offers = solved.shape.problem.offers
-    orders = {(offers[o.offer].id, o.month): float(plan.lots[j]) for j, o in enumerate(solved.shape.orders)}
+    orders = {(o.name, o.month): float(plan.lots[j]) for j, o in enumerate(solved.shape.orders)}
     starts = {(s.demand, s.need.chip, s.need.chips, s.month): float(plan.starts[j]) for j, s in enumerate(solved.shape.starts)}
     assert cost_of_orders(case, scenarios, orders, starts) == pytest.approx(plan.cost, rel=1e-6)
     slack = case.gap * plan.cost

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from suanzhang.errors import SolverError
 from suanzhang.money.procurement.highs import Programme, compress, solve_programme
@@ -28,6 +29,10 @@ _ROUNDS = 150
 _FURTHER = 40
 _INWARD = 0.5
 _NO_PLAN = 1e25
+_SOME = 1e-6
+_BRIEF_S = 3.0
+_AT_ONCE = 4
+_MOST_ENTRIES = 30_000_000
 
 
 def _open(programme: Programme) -> tuple[Any, float]:
@@ -108,6 +113,7 @@ class _Search:
     rows: list[tuple[Floats, Floats, np.ndarray, np.ndarray, Floats]] = field(default_factory=list)
     duals: Floats = field(default_factory=lambda: np.zeros(0))
     price: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    worth: list[Floats] = field(default_factory=list)
 
     def _over(self) -> bool:
         """Whether the time is up or the user wants what there is."""
@@ -126,7 +132,7 @@ class _Search:
     def relaxed(self) -> None:
         """Cuts until the relaxed master programme is within a third of the gap."""
         shape, master = self.master.shape, self.master
-        solver, scale = _open(self.programme)
+        solver, scale = _open(self._offered(self.programme))
         inner: tuple[Floats, Floats] | None = None
         inner_cost = INF
         for _ in range(_ROUNDS):
@@ -135,8 +141,13 @@ class _Search:
             if status not in ("Optimal", "Infeasible"):
                 raise SolverError(f"the optimiser stopped with {status!r}", fix="report the question")
             if status == "Infeasible":
+                if master.held.any():
+                    self._offer(master.held.copy())
+                    solver, scale = _open(self._with_cuts())
+                    continue
                 raise explain_infeasible(shape.problem, self.watch)
-            self.bound = max(self.bound, solver.getInfo().objective_function_value / scale)
+            value = solver.getInfo().objective_function_value / scale
+            self.bound = self.bound if master.held.any() else max(self.bound, value)
             found = solver.getSolution()
             self.duals = np.array(found.row_dual) / scale
             lots, starts = master.point(np.array(found.col_value))
@@ -148,13 +159,61 @@ class _Search:
             if cost < inner_cost:
                 inner, inner_cost = (lots, starts), cost
             self.watch.tell(INF, self.bound)
-            if inner_cost - self.bound <= self.gap / 3.0 * abs(inner_cost) or self._over():
-                break
-            row = master.add_cuts(*master.cuts(lots, starts, answer))
-            self.rows.append(row)
+            if inner_cost - value <= self.gap / 3.0 * abs(inner_cost) or self._over():
+                gaining = self._gaining()
+                if not gaining.any():
+                    self.bound = max(self.bound, value)
+                if not gaining.any() or self._over():
+                    break
+                self._offer(gaining)
+                solver, scale = _open(self._offered(self._with_cuts()))
+                continue
+            row = self._cut(lots, starts, answer)
             solver.addRows(len(row[0]), row[0], row[1], len(row[3]), row[2], row[3], row[4])
         if inner is not None:
             self._try_rounded(*self._with_whole_starts(solver, *inner))
+
+    def _cut(self, lots: Floats, starts: Floats, answer: Answer) -> tuple[Floats, Floats, np.ndarray, np.ndarray, Floats]:
+        """The cuts at a point, kept; what one more chip was worth there is kept as well, for the sales that may still enter."""
+        row = self.master.add_cuts(*self.master.cuts(lots, starts, answer))
+        self.rows.append(row)
+        if self.master.held.any():
+            self.worth.append(self.master.weighed(answer))
+        return row
+
+    def _offered(self, programme: Programme) -> Programme:
+        """A programme without the sales that have not entered."""
+        upper = programme.upper.copy()
+        upper[: len(self.master.held)][self.master.held] = 0.0
+        return replace(programme, upper=upper)
+
+    def _gaining(self) -> NDArray[np.bool_]:
+        """Sales that have not entered and by which the relaxed plan would gain: the best few of each order."""
+        master, base = self.master, self.programme
+        found = np.zeros_like(master.held)
+        if not master.held.any():
+            return found
+        col_of = np.repeat(np.arange(len(base.cost)), np.diff(base.start))
+        count = len(base.row_lower)
+        priced = np.bincount(col_of, base.value * self.duals[:count][base.index], len(base.cost))
+        reduced = (base.cost - priced)[: len(found)]
+        worth = np.zeros((master.shape.count, master.shape.months, len(master.shape.chips)))
+        for one in self.worth:
+            if count < len(self.duals):
+                worth += self.duals[count : count + master.groups][master.group][:, :, None] * one
+            count += master.groups
+        reduced += master.sale_prices(worth) * 1e-6
+        gains = master.held & (reduced < -_SOME * np.maximum(np.abs(base.cost[: len(found)]), 1.0))
+        for sales in master.resold.values():
+            mine = [j for j in sales if gains[j]]
+            found[sorted(mine, key=lambda j: float(reduced[j]))[:_AT_ONCE]] = True
+        return found
+
+    def _offer(self, which: NDArray[np.bool_]) -> None:
+        """Let some sales enter, with their part of the cuts so far."""
+        for i, (row, worth) in enumerate(zip(self.rows, self.worth, strict=True)):
+            self.rows[i] = self.master.joined(row, self.master.sale_slopes(worth, which))
+        self.master.held &= ~which
 
     def _with_whole_starts(self, solver: Any, lots: Floats, starts: Floats) -> tuple[Floats, Floats]:
         """A relaxed plan in which every run has one start, the likeliest; its orders follow by further rounds."""
@@ -181,34 +240,48 @@ class _Search:
                 best, best_cost = (found, whole), cost
             if best_cost - value <= self.gap / 3.0 * abs(best_cost) or self._over():
                 break
-            row = master.add_cuts(*master.cuts(found, whole, answer))
-            self.rows.append(row)
+            row = self._cut(found, whole, answer)
             solver.addRows(len(row[0]), row[0], row[1], len(row[3]), row[2], row[3], row[4])
         return best
 
     def _try_rounded(self, lots: Floats, starts: Floats) -> None:
         """Whole lots near a relaxed plan: running totals of each offer are rounded, so that stocks still hold."""
         shape, cols = self.master.shape, self.master.cols
-        taken = any(order.source >= 0 for order in shape.orders)
+        taken = any(order.source >= 0 and order.parent < 0 for order in shape.orders)
         if np.any(self.programme.upper[cols.minimum : cols.starts] > 0.0) or shape.problem.places or taken:
             self._try_minimum(lots, starts)
             return
         tight = shape.problem.power_limit_w is not None or shape.problem.budget is not None or shape.problem.budget_by_month
         whole = np.zeros_like(lots)
-        for name in {order.name for order in shape.orders}:
-            members = [j for j, order in enumerate(shape.orders) if order.name == name]
+        groups: dict[tuple[int, str], list[int]] = {}
+        for j, order in enumerate(shape.orders):
+            groups.setdefault((order.parent, order.name if order.parent < 0 else ""), []).append(j)
+        for (parent, _), members in sorted(groups.items()):
             running = np.floor(np.cumsum(lots[members]) + (1e-6 if tight else 0.5))
+            running = np.minimum(running, whole[parent]) if parent >= 0 else running
             whole[members] = np.diff(running, prepend=0.0)
         self._take(whole, np.round(starts))
+        if self.best_cost - self.bound > self.gap / 4.0 * abs(self.best_cost):
+            self._try_minimum(lots, starts, _BRIEF_S)
 
-    def _try_minimum(self, lots: Floats, starts: Floats) -> None:
-        """Whole lots where orders have a least size: the master programme with its starts held decides."""
+    def _try_minimum(self, lots: Floats, starts: Floats, most_s: float = INF) -> None:
+        """Whole lots where orders have a least size: the master programme with its starts held decides.
+
+        What the relaxed plan orders is sold only in the months in which that plan sells some of it.
+        """
         cols, programme = self.master.cols, self._with_cuts()
         lower, upper = programme.lower.copy(), programme.upper.copy()
+        for j, order in enumerate(self.master.shape.orders):
+            upper[j] = upper[j] if order.parent < 0 or lots[j] > _SOME else 0.0
         lower[cols.starts : cols.sales] = upper[cols.starts : cols.sales] = np.round(starts)
         held = replace(programme, lower=lower, upper=upper)
-        left = max(self.deadline - self.watch.clock(), 10.0)
-        found = solve_programme(held, gap=self.gap / 4.0, time_limit_s=left, watch=self._patient())
+        left = min(max(self.deadline - self.watch.clock(), 10.0), most_s)
+        try:
+            found = solve_programme(held, gap=self.gap / 4.0, time_limit_s=left, watch=self._patient())
+        except SolverError:
+            if self.best is None:
+                raise
+            return
         if found.status != "infeasible":
             self._take(np.round(self.master.point(found.values)[0]), np.round(starts))
 
@@ -232,22 +305,27 @@ class _Search:
                 return
             try:
                 found = solve_programme(
-                    self._with_cuts(),
+                    self._offered(self._with_cuts()),
                     gap=self.gap / 4.0,
                     time_limit_s=max(left, 10.0 if self.best is None else 1.0),
                     watch=self._patient(),
                 )
             except SolverError:
-                if self.watch.stop() and self.best is not None:
+                if self.best is not None:  # its time was up before it had a plan of its own
                     return
                 raise
             if found.status == "infeasible":
                 raise explain_infeasible(self.master.shape.problem, self.watch)
-            self.bound = max(self.bound, found.bound)
+            partly, before = bool(self.master.held.any()), self.best_cost
+            self.bound = self.bound if partly else max(self.bound, found.bound)
             lots, starts = self.master.point(found.values)
             lots, starts = np.round(lots), np.round(starts)
             answer = self._take(lots, starts)
-            self.rows.append(self.master.add_cuts(*self.master.cuts(lots, starts, answer)))
+            if partly and self.best_cost >= before:  # only with all sales does the bound of whole lots hold
+                if int(self.master.held.sum()) * self.master.groups * len(self.rows) > _MOST_ENTRIES:
+                    return
+                self._offer(self.master.held.copy())
+            self._cut(lots, starts, answer)
 
     def _with_cuts(self) -> Programme:
         base = self.programme

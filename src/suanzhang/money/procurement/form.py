@@ -120,6 +120,7 @@ def _first_stage(form: Form, cols: Columns) -> None:
             row = form.add_rows(np.array([-INF, 0.0]), np.array([0.0, INF]))
             form.add([row, row, row + 1, row + 1], [j, cols.minimum + j] * 2, [1.0, -most, order.lot, -offer.min_order_chips])
     _on_sale(form)
+    _resold(form)
     for chip, cap in useful_chips(shape).items():
         members = [
             j
@@ -159,6 +160,17 @@ def _on_sale(form: Form) -> None:
             if first.offer >= 0:
                 words = f"stock of {name} up to {month_name(problem.start, month)}"
                 form.marks[words] = Mark(row, limits[month] * first.lot, "chips", "stock", first.lot, name)
+
+
+def _resold(form: Form) -> None:
+    """No more lots of an order are sold than were ordered."""
+    members: dict[int, list[int]] = {}
+    for j, order in enumerate(form.shape.orders):
+        if order.parent >= 0:
+            members.setdefault(order.parent, []).append(j)
+    for parent, sales in members.items():
+        row = form.add_rows(np.array([-INF]), np.array([0.0]))
+        form.add(row, [*sales, parent], [*[1.0] * len(sales), -1.0])
 
 
 def useful_chips(shape: Shape) -> dict[str, float]:

@@ -16,6 +16,8 @@ from suanzhang.money.procurement.recourse import Answer
 from suanzhang.money.procurement.shape import Shape
 
 _MOST_GROUPS = 720
+_MOST_ENTRIES = 500_000
+"""With more entries of sales of ordered chips in a round of cuts, only those enter by which a relaxed plan would gain."""
 _MILLION = 1e6
 """Bounds on the recourse count in millions: a column that costs a millionth looks free to a solver's tolerance."""
 
@@ -39,6 +41,8 @@ class Master:
     hold: Floats = field(init=False)
     purse: Purse | None = field(init=False)
     purse_rows: list[int] = field(default_factory=list)
+    resold: dict[int, list[int]] = field(default_factory=dict)
+    held: NDArray[np.bool_] = field(init=False)
 
     def __post_init__(self) -> None:
         shape = self.shape
@@ -59,9 +63,15 @@ class Master:
                 self.hold[:, j] = order.lot * stay * shape.keep * float(shape.hold[order.kind] + shape.energy_idle[order.kind])
             if order.source >= 0:
                 gone = shape.keep * float(shape.hold[order.source] + shape.energy_idle[order.source])
-                self.hold[:, j] -= order.lot * (shape.months - order.month) * gone
+                self.hold[:, j] -= order.lot * np.clip(shape.months - order.taken, 0, None) * gone
         form.cost[: len(shape.orders)] += shape.weights @ self.hold
         form.cost[self.theta : self.theta + self.groups] = self.share * _MILLION
+        for j, order in enumerate(shape.orders):
+            if order.parent >= 0:
+                self.resold.setdefault(order.parent, []).append(j)
+        self.held = np.array([order.parent >= 0 for order in shape.orders], dtype=bool)
+        if self.held.sum() * self.groups <= _MOST_ENTRIES:
+            self.held[:] = False
         self._budget()
         if tail:
             self._tail()
@@ -102,12 +112,15 @@ class Master:
         slope = np.zeros((self.groups, len(shape.orders) + len(shape.starts)))
         months = np.arange(shape.months)
         for j, order in enumerate(shape.orders):
+            if order.parent >= 0:
+                continue
             there = (months >= order.arrival[:, None]) & (months < order.leave[:, None])
             if order.kind >= 0:
                 worth = hosted if order.hosted else presence
                 slope[:, j] = order.lot * self._gather(worth[:, :, order.kind] * there)
             if order.source >= 0:
                 slope[:, j] -= order.lot * self._gather(presence[:, :, order.source] * (months >= order.month))
+        slope[:, : len(shape.orders)] += self.sale_slopes(presence, ~self.held)
         for j, start in enumerate(shape.starts):
             k = shape.chips.index(start.need.chip)
             change = np.zeros((shape.count, shape.months))
@@ -120,6 +133,35 @@ class Master:
             slope[:, : len(shape.orders)] += np.einsum("is,isj->sj", answer.price, self.purse.paid)
         point = np.concatenate([lots, starts])
         return slope, value - slope @ point
+
+    def sale_slopes(self, presence: Floats, which: NDArray[np.bool_]) -> Floats:
+        """Slopes of some sales of what is ordered: group, order; zero for all others."""
+        months, slope = np.arange(self.shape.months), np.zeros((self.groups, len(self.shape.orders)))
+        begins = np.flatnonzero(np.diff(self.group[0], prepend=-1)) if self.by_scenario else months
+        for parent, every in self.resold.items():
+            order, sales = self.shape.orders[parent], [j for j in every if which[j]]
+            if sales:
+                gone = np.array([self.shape.orders[j].taken for j in sales])
+                parts = presence[:, :, order.kind] * (months >= gone[:, :, None])
+                parts = parts if self.by_scenario else parts.sum(axis=1, keepdims=True)
+                slope[:, sales] -= order.lot * np.add.reduceat(parts, begins, axis=2).reshape(len(sales), -1).T
+        return slope
+
+    def weighed(self, answer: Answer) -> Floats:
+        """Worth of one more chip on the site as cuts count it: scenario, month, chip."""
+        weight = np.ones_like(self.shape.weights) if self.by_scenario else self.shape.weights
+        return answer.presence * weight[:, None, None]
+
+    def sale_prices(self, worth: Floats) -> Floats:
+        """What is lost with the chips of each sale, where one more on the site is worth so much (less than nothing)."""
+        shape, lost = self.shape, np.zeros(len(self.shape.orders))
+        after = np.zeros((shape.count, shape.months + 1, len(shape.chips)))
+        after[:, :-1] = np.cumsum(worth[:, ::-1], axis=1)[:, ::-1]
+        for parent, sales in self.resold.items():
+            order = shape.orders[parent]
+            gone = np.minimum([shape.orders[j].taken for j in sales], shape.months)
+            lost[sales] = -order.lot * after[np.arange(shape.count), gone, order.kind].sum(axis=1)
+        return lost
 
     def _gather(self, amounts: Floats) -> Floats:
         """Sum of amounts by scenario and month over each group."""
@@ -142,6 +184,21 @@ class Master:
         return (
             constant * 1e-6, np.full(self.groups, INF), np.array(starts[:-1], dtype=np.int32),
             np.concatenate(index).astype(np.int32), np.concatenate(value),
+        )  # fmt: skip
+
+    def joined(
+        self, row: tuple[Floats, Floats, np.ndarray, np.ndarray, Floats], slope: Floats
+    ) -> tuple[Floats, Floats, np.ndarray, np.ndarray, Floats]:
+        """Rows of cuts with the slopes of orders that were none in them so far, and at 0 where they were made."""
+        lower, upper, starts, index, value = row
+        g, j = np.nonzero(np.abs(slope) > 1e-9)
+        lengths = np.diff(np.append(starts, len(index)))
+        rows = np.concatenate([np.repeat(np.arange(len(lower)), lengths), g])
+        order = np.argsort(rows, kind="stable")
+        begins = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(lower)))[:-1]])
+        return (
+            lower, upper, begins.astype(np.int32), np.concatenate([index, j])[order].astype(np.int32),
+            np.concatenate([value, -slope[g, j] / _MILLION])[order],
         )  # fmt: skip
 
     def first_cost(self, lots: Floats, starts: Floats) -> Floats:

@@ -119,7 +119,7 @@ def draw_batch(
     drawn = {f"true over predicted: {name}": factors.tolist() for name, factors in taken.items()}
     drawn |= _paths(problem, futures, decided)
     futures = tuple(_grown(problem, future, taken, s) for s, future in enumerate(futures))
-    shape = build(problem, futures, lateness_priced=True)
+    shape = build(problem, futures, lateness_priced=True, decided=decided.lots)
     cell = cell_of(shape)
     lots = np.array([decided.lots.get((order.name, order.month), 0.0) for order in shape.orders])
     site, hosted = standing(shape, lots, decided.sales)

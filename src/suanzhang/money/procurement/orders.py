@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,7 +29,8 @@ class Order:
 
     A move of chips between sites and works on a site are orders as well: a move takes chips of the kind ``source`` away
     when it begins and brings them to ``kind`` when it ends; works bring no chips; a sale, where there are many futures, takes
-    chips of the kind ``source`` away for good. None of these has an offer (-1). A lease is paid by the month
+    chips of the kind ``source`` away for good: of the order ``parent`` in the months ``gone`` (by scenario), or else those that
+    were there from the start. None of these has an offer (-1). A lease is paid by the month
     (``instalment``, by scenario) from the month in which its chips come.
     """
 
@@ -46,11 +47,18 @@ class Order:
     hosted: bool = False
     source: int = -1
     instalment: Floats | None = None
+    parent: int = -1
+    gone: NDArray[np.int64] | None = None
 
     @property
     def sale(self) -> bool:
         """Whether chips are sold."""
         return self.source >= 0 and self.kind < 0
+
+    @property
+    def taken(self) -> NDArray[np.int64]:
+        """First month by scenario in which chips of the kind ``source`` are gone."""
+        return np.full(len(self.arrival), self.month) if self.gone is None else self.gone
 
     def due(self, months: int) -> Floats:
         """Instalments by scenario and month of the plan."""
@@ -106,6 +114,7 @@ def orders_of(
     chips: tuple[str, ...],
     resale: Floats,
     sold: Floats | None = None,
+    decided: Collection[tuple[str, int]] | None = None,
 ) -> tuple[Order, ...]:
     """One order for every offer and month in which it can be placed and would arrive in some scenario.
 
@@ -115,6 +124,7 @@ def orders_of(
         chips: kinds of chip.
         resale: what used chips fetch, by scenario, kind and end of month.
         sold: chips owned from the start by kind and month, where they may be sold; None where sales are no orders.
+        decided: names and months of the sales of ordered chips that are looked at; None for all.
     """
     found = []
     for index, offer in enumerate(problem.offers):
@@ -133,7 +143,11 @@ def orders_of(
             order = Order(index, month, float(offer.lot_chips), lots, lines, cash, arrival, leave, offer.id, kind, hosted)
             found.append(_leased(problem, order, offer, scenarios) if offer.kind == "lease" else order)
     found += [*_moves(problem, len(scenarios), chips), *_works(problem, len(scenarios))]
-    found += [] if sold is None else _sales(problem, chips, resale, sold)
+    if sold is not None:
+        from suanzhang.money.procurement.resales import resales
+
+        found += _sales(problem, chips, resale, sold)
+        found += resales(problem, scenarios, found, resale, decided)
     return tuple(found) if problem.tax is None else tuple(_relieved(problem, order) for order in found)
 
 
@@ -302,8 +316,7 @@ def _order_lines(
         term = max(offer.term_months, 1)
         return (("rent", delivered * path * offer.price.value * HOURS_PER_MONTH * term * lot),)
     costs = problem.costs[offer.chip]
-    trend = (1.0 + problem.price_change_per_year) ** (month / 12.0)
-    path = np.array([s.price[offer.id][month] if offer.id in s.price else trend for s in scenarios])
+    path = price_path(problem, offer, month, scenarios)
     host = 0.0 if offer.includes_host else costs.host
     infra = host + costs.network + costs.storage
     months_left = np.maximum(problem.months - np.maximum(arrival, month), 0)
@@ -329,6 +342,19 @@ def _order_lines(
             *(((SHIELD, late),) if problem.tax else ()),
         )
     )
+
+
+def price_path(problem: PurchaseProblem, offer: Offer, month: int, scenarios: tuple[Scenario, ...]) -> Floats:
+    """Price of an offer in a month over today's, by scenario: as drawn, or else along the trend.
+
+    Equation:
+        p_sm, else (1 + g)^(m / 12).
+
+    Sources:
+        [derived].
+    """
+    trend = (1.0 + problem.price_change_per_year) ** (month / 12.0)
+    return np.array([s.price[offer.id][month] if offer.id in s.price else trend for s in scenarios])
 
 
 def _later(problem: PurchaseProblem, paid: Floats, tied: Floats, months: NDArray[np.int64]) -> Floats:

@@ -41,7 +41,7 @@ def standing(shape: Shape, lots: Floats, sales: Floats | None = None) -> tuple[F
     """Chips that stand on the site and under contract for given orders: scenario, chip, month.
 
     Equation:
-        n_t = there at the start + sum of lots whose arrival <= t < end - sold before t.
+        n_t = there at the start + sum of lots whose arrival <= t < end - moved or sold before t.
 
     Sources:
         [derived].
@@ -56,7 +56,7 @@ def standing(shape: Shape, lots: Floats, sales: Floats | None = None) -> tuple[F
             if order.kind >= 0:
                 (hosted if order.hosted else site)[:, order.kind] += lots[j] * order.lot * there
             if order.source >= 0:
-                site[:, order.source] -= lots[j] * order.lot * (months >= order.month)
+                site[:, order.source] -= lots[j] * order.lot * (months >= order.taken[:, None])
     if sales is not None:
         gone = np.concatenate([np.zeros((k_count, 1)), np.cumsum(sales, axis=1)[:, :-1]], axis=1)
         site = site - gone

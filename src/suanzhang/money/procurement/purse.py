@@ -89,6 +89,6 @@ def purse_of(shape: Shape) -> Purse | None:
                 stay = np.clip(np.minimum(order.leave, t + 1) - order.arrival, 0, None)
                 paid[i, :, j] += order.lot * stay * float(upkeep[order.kind])
             if order.source >= 0:
-                paid[i, :, j] -= order.lot * (t + 1 - order.month) * float(upkeep[order.source])
+                paid[i, :, j] -= order.lot * np.clip(t + 1 - order.taken, 0, None) * float(upkeep[order.source])
     limits = np.array([spendable(limit) for limit in found.values()])
     return Purse(tuple(budget_name(problem, t) for t in found), tuple(found), limits, paid, held)

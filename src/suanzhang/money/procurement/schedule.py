@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from suanzhang.money.procurement.calendar import month_name
 from suanzhang.money.procurement.form import SERVER_LINES
@@ -25,6 +26,7 @@ _ORDER: tuple[Action, ...] = (
     "interest", "value at start", "value left",
 )  # fmt: skip
 """Order of the rows of one month."""
+_WHERE_COME = "at the end of the month, in the futures in which they have come then; in others when they come"
 _ON_SITE = ("buy", "lease", "instalment", "run", "resell", "retire")
 
 
@@ -126,12 +128,13 @@ def _arrival_words(shape: Shape, arrival: np.ndarray) -> str:
     return f"in use from {month_name(shape.problem.start, middle)}{spread}"
 
 
-def _paid_lines(shape: Shape, order: Order, lots: float) -> dict[str, float]:
+def _paid_lines(shape: Shape, order: Order, lots: float, there: NDArray[np.bool_] | None = None) -> dict[str, float]:
     """Lines of an order, mean over scenarios; of the tax shield only what comes later or earlier than the deductions.
 
-    The rest of the shield follows the other lines, which a row may leave to another one.
+    The rest of the shield follows the other lines, which a row may leave to another one. Only the scenarios ``there`` count.
     """
-    lines = {name: float(shape.weights @ amounts) * lots for name, amounts in order.lines}
+    weights = shape.weights if there is None else shape.weights * there
+    lines = {name: float(weights @ amounts) * lots for name, amounts in order.lines}
     shield = lines.pop(SHIELD, 0.0)
     if shape.problem.tax is not None:
         lines[SHIELD] = shield - relieved(shape.problem, lines)[SHIELD]
@@ -262,12 +265,36 @@ def _sale_rows(shape: Shape, outcome: Outcome) -> list[ScheduleRow]:
                 action: Action = "resell" if sum(lines.values()) < 0.0 else "retire"
                 rows.append(_row(shape, t, "own", action, chip, sold, lines, "at the end of the month"))
     for j, order in enumerate(shape.orders):
-        if order.sale and outcome.lots[j] > 0.0:
+        if order.sale and order.parent < 0 and outcome.lots[j] > 0.0:
             chips, income = outcome.lots[j] * order.lot, _paid_lines(shape, order, float(outcome.lots[j]))["chips"]
             note = "at the end of the month, in every future"
             rows.append(
                 _row(shape, order.month - 1, "own", "resell", shape.chips[order.source], chips, {"chips": income}, note)
             )
+    return rows + _resale_rows(shape, outcome)
+
+
+def _resale_rows(shape: Shape, outcome: Outcome) -> list[ScheduleRow]:
+    """Sales of ordered chips over many futures, by kind and month in which they take place."""
+    chips: dict[tuple[int, int], Floats] = {}
+    lines: dict[tuple[int, int], dict[str, float]] = {}
+    for j, order in enumerate(shape.orders):
+        if order.parent < 0 or outcome.lots[j] <= 0.0:
+            continue
+        for month in np.unique(order.taken[order.taken < shape.months]):
+            key, there = (order.source, int(month)), order.taken == month
+            chips[key] = chips.get(key, np.zeros(shape.count)) + outcome.lots[j] * order.lot * there
+            whole = lines.setdefault(key, {})
+            for name, amount in _paid_lines(shape, order, float(outcome.lots[j]), there).items():
+                if amount and name not in ("finance", "value left"):
+                    whole[name] = whole.get(name, 0.0) + amount
+    rows = []
+    for (k, month), count in chips.items():
+        paid = lines[k, month]
+        action: Action = "resell" if sum(paid.get(name, 0.0) for name in ("chips", *SERVER_LINES)) < 0.0 else "retire"
+        note = "at the end of the month, in every future" if (count > 0.0).all() else _WHERE_COME
+        sold, futures = float(shape.weights @ count), _over_futures(shape, count)
+        rows.append(_row(shape, month - 1, "own", action, shape.chips[k], sold, paid, note, futures))
     return rows
 
 
@@ -276,7 +303,7 @@ def _sold_orders(shape: Shape, outcome: Outcome, kind: int) -> tuple[float, dict
     chips, lines = 0.0, {"finance": 0.0, "value left": 0.0}
     for j, order in enumerate(shape.orders):
         if order.sale and order.source == kind and outcome.lots[j] > 0.0:
-            chips += outcome.lots[j] * order.lot
+            chips += outcome.lots[j] * order.lot * float(shape.weights @ (order.taken < shape.months))
             for name in lines:
                 lines[name] += float(shape.weights @ dict(order.lines)[name]) * outcome.lots[j]
     return chips, lines

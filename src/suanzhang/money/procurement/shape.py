@@ -7,6 +7,7 @@ what waits. Cells of different months and scenarios touch only through the chips
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -110,7 +111,7 @@ class Shape:
     @property
     def owned(self) -> tuple[int, ...]:
         """Kinds whose chips of one's own are counted apart, because some could be moved, or sold beside leased ones."""
-        moved = {order.source for order in self.orders if order.source >= 0}
+        moved = {order.source for order in self.orders if order.source >= 0 and order.parent < 0}
         leased = {order.kind for order in self.orders if order.offer >= 0 and self.problem.offers[order.offer].kind == "lease"}
         sold = self.problem.resale_allowed and not self.lateness_priced
         return tuple(sorted(moved | (leased if sold else set())))
@@ -139,13 +140,20 @@ def energy_cost(problem: PurchaseProblem, chip: str, watts: float) -> float:
     return watts * HOURS_PER_MONTH / 1000.0 * costs.pue * costs.energy_per_kwh
 
 
-def build(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], lateness_priced: bool = False) -> Shape:
+def build(
+    problem: PurchaseProblem,
+    scenarios: tuple[Scenario, ...],
+    lateness_priced: bool = False,
+    decided: Collection[tuple[str, int]] | None = None,
+) -> Shape:
     """Columns and figures of a problem over scenarios.
 
     Args:
         problem: demands, offers and limits.
         scenarios: ways in which the future may turn out.
         lateness_priced: lateness has a price rather than being ruled out; always so with several scenarios.
+        decided: names and months of orders that hold, where nothing is decided any more: sales that are none of them are
+            left out, and these are there whatever the scenarios.
 
     Raises:
         InputError: the problem is not well posed.
@@ -159,7 +167,7 @@ def build(problem: PurchaseProblem, scenarios: tuple[Scenario, ...], lateness_pr
     rents = tuple(o for o in problem.offers if o.kind in HOURLY and o.chip in chips)
     resale = resale_values(problem, scenarios, chips)
     site, hosted = _have(problem, chips)
-    orders = orders_of(problem, scenarios, chips, resale, site if priced and problem.resale_allowed else None)
+    orders = orders_of(problem, scenarios, chips, resale, site if priced and problem.resale_allowed else None, decided)
     tokens = tuple(
         (index, offer)
         for index, demand in enumerate(services)

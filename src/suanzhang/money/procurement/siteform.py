@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from suanzhang.money.procurement.calendar import month_name
+from suanzhang.money.procurement.calendar import FOREVER, month_name
 from suanzhang.money.procurement.monthcell import INF, Ints
 from suanzhang.money.procurement.orders import Order
 from suanzhang.money.procurement.places import limits_of
@@ -15,6 +15,7 @@ from suanzhang.money.procurement.places import limits_of
 if TYPE_CHECKING:
     from suanzhang.money.procurement.columns import Columns
     from suanzhang.money.procurement.form import Form
+    from suanzhang.money.procurement.shape import Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,8 @@ class Mark:
 
 
 def taken_away(order: Order) -> list[tuple[int, Ints, float]]:
-    """Kind, months and sign of the chips that a move takes from where they are."""
-    return [(order.source, np.full(len(order.arrival), order.month), 1.0)] if order.source >= 0 else []
+    """Kind, months and sign of the chips that a move or sale takes from where they are."""
+    return [(order.source, order.taken, 1.0)] if order.source >= 0 else []
 
 
 def _balance(form: Form, cols: Columns, kinds: tuple[int, ...], column: int, earliest: bool) -> None:
@@ -57,7 +58,7 @@ def _balance(form: Form, cols: Columns, kinds: tuple[int, ...], column: int, ear
         if order.hosted or (leased and not earliest):
             continue
         arrival = int(order.arrival.min() if earliest else order.arrival.max())
-        away = [(order.source, order.month, 1.0)]
+        away = [(order.source, _away(shape, order, earliest), 1.0)]
         for k, when, sign in ((order.kind, arrival, -1.0), (order.kind, int(order.leave.max()), 1.0), *away):
             if k in kinds and when < t_count:
                 form.add(first + kinds.index(k) * t_count + when, j, sign * order.lot)
@@ -65,6 +66,20 @@ def _balance(form: Form, cols: Columns, kinds: tuple[int, ...], column: int, ear
         for t in range(t_count - 1):
             if form.upper[cols.sale(k, t)] > 0.0:
                 form.add(first + i * t_count + t + 1, cols.sale(k, t), float(shape.sale_lot[k]))
+
+
+def _away(shape: Shape, order: Order, earliest: bool) -> int:
+    """Month from which moved or sold chips are surely gone, or no more surely there where the latest delivery counts.
+
+    Chips that were ordered are not counted as one's own before their latest delivery, nor counted off before it.
+    """
+    if order.parent < 0:
+        return order.month
+    arrival = shape.orders[order.parent].arrival
+    coming = arrival < shape.months
+    if earliest:
+        return int(order.taken[coming].max()) if coming.any() else FOREVER
+    return max(order.month, int(arrival.max()))
 
 
 def add_sites(form: Form, cols: Columns) -> None:

@@ -15,6 +15,7 @@ from suanzhang.money.procurement.orders import sale_name
 from suanzhang.money.procurement.outcome import really_there, run_load, standing
 from suanzhang.money.procurement.purse import purse_of
 from suanzhang.money.procurement.recourse import Recourse
+from suanzhang.money.procurement.resales import resale_name
 from suanzhang.money.procurement.shape import build
 from suanzhang.money.procurement.solve import ProcurementPlan, Solved, solve_shape
 from suanzhang.money.procurement.totals import holding_lines
@@ -72,7 +73,7 @@ def cost_of_orders(
     Example:
         The orders of a plan cost what the plan costs.
     """
-    shape = build(problem, scenarios, lateness_priced=True)
+    shape = build(problem, scenarios, lateness_priced=True, decided=orders)
     cell = cell_of(shape)
     lots = np.array([orders.get((order.name, order.month), 0.0) for order in shape.orders])
     begun = np.array([starts.get((s.demand, s.need.chip, s.need.chips, s.month), 0.0) for s in shape.starts])
@@ -135,14 +136,27 @@ def stochastic_solution(
 
 
 def _sold(solved: Solved) -> dict[tuple[str, int], float]:
-    """Lots of chips owned from the start that a plan for one future sells, as orders of a plan for many."""
-    shape, found = solved.shape, {}
+    """Lots that a plan for one future sells, as orders of a plan for many: first of the chips owned from the start.
+
+    Then of the chips that it orders, those that have stood longest first.
+    """
+    shape, lots = solved.shape, solved.outcome.lots
+    found: dict[tuple[str, int], float] = {}
     for k, chip in enumerate(shape.chips):
         left = float(shape.have_site[k].max(initial=0.0))
+        bought = [j for j, o in enumerate(shape.orders) if o.kind == k and not o.hosted and o.offer >= 0 and lots[j] > 0.0]
+        bought = [j for j in bought if shape.problem.offers[shape.orders[j].offer].kind == "buy"]
+        bought.sort(key=lambda j: int(shape.orders[j].arrival[0]))
+        rest = {j: float(lots[j]) * shape.orders[j].lot for j in bought}
         for t in np.flatnonzero(solved.outcome.sales[k]):
-            chips = min(float(solved.outcome.sales[k, t]), left)
-            found[sale_name(chip), int(t) + 1] = chips / float(shape.sale_lot[k])
-            left -= chips
+            chips = float(solved.outcome.sales[k, t])
+            found[sale_name(chip), int(t) + 1] = min(chips, left) / float(shape.sale_lot[k])
+            chips, left = chips - min(chips, left), left - min(chips, left)
+            for j in bought:
+                order, part = shape.orders[j], min(chips, rest[j])
+                if part > 0.0 and order.arrival[0] <= t:
+                    found[resale_name(order), int(t) + 1] = part / order.lot
+                    chips, rest[j] = chips - part, rest[j] - part
     return found
 
 
