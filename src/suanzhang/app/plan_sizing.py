@@ -13,6 +13,7 @@ from suanzhang.app.train_ask import job_of, software_of
 from suanzhang.app.train_input import default_precision
 from suanzhang.catalog.chips import chip as find_chip
 from suanzhang.errors import Infeasible, InputError, OutOfDomain
+from suanzhang.money.procurement.calendar import nominal_delay
 from suanzhang.money.tariff import work_by_hour
 from suanzhang.spec.buy import Demand, Need
 from suanzhang.spec.chip import ChipSpec
@@ -28,6 +29,8 @@ Progress = Callable[[str], None]
 
 _BEST_SHARE_OF_PEAK = 0.65
 """No published run reaches more of the dense peak: bounds the search for the smallest number of chips from below."""
+_LEAST_SCALING = 0.9
+"""Chip-days on one number of chips over those on another are taken to be no less: slower numbers need no search."""
 _STEPS_PER_DOUBLING = (1.0, 1.25, 1.5, 1.75)
 _MOST_MONTHS_OF_RAMP = 6
 MOST_TIMES_THE_BEST = 20.0
@@ -87,7 +90,8 @@ def size_training(ask: TrainAsk, question: Question, world: World, progress: Pro
     refused: list[ChipRefusal] = []
     for chip in world.chips.values():
         progress(f"train {ask.name} on {chip.name}")
-        found = _on_chip(replace(job, precision=ask.precision or default_precision(chip)), chip, ask, question)
+        own = replace(job, precision=ask.precision or default_precision(chip))
+        found = _on_chip(own, chip, ask, question, _left_after_delivery(own, chip, first, question, world))
         if isinstance(found, ChipRefusal):
             refused.append(found)
         else:
@@ -101,11 +105,28 @@ def size_training(ask: TrainAsk, question: Question, world: World, progress: Pro
     return SizedTraining(ask, job, first, tuple(options), tuple(refused))
 
 
-def _on_chip(job: TrainJob, chip: ChipSpec, ask: TrainAsk, question: Question) -> list[TrainOption] | ChipRefusal:
+def _left_after_delivery(job: TrainJob, chip: ChipSpec, first: int, question: Question, world: World) -> tuple[float, ...]:
+    """What is left of the deadline of a job once chips come that are ordered at once, by offer, in seconds, longest first.
+
+    Sources:
+        [derived].
+    """
+    assert job.deadline_s is not None
+    left = set()
+    for offer in world.market.offers:
+        if offer.chip == chip.id:
+            ordered = max(month_index(question.start, offer.first_month), 0) if offer.first_month else 0
+            left.add(job.deadline_s - max(ordered + nominal_delay(offer) - first, 0) * MONTH_S)
+    return tuple(sorted((seconds for seconds in left if 0.0 < seconds < job.deadline_s), reverse=True))
+
+
+def _on_chip(
+    job: TrainJob, chip: ChipSpec, ask: TrainAsk, question: Question, left: tuple[float, ...]
+) -> list[TrainOption] | ChipRefusal:
     stack = software_of(ask, question, chip)
     try:
         free = not ask.global_batch
-        found = train_options_within(job, chip, stack, 3, ask.offload, ask.fit_confidence, assumed_batch=free)
+        found = train_options_within(job, chip, stack, 3, ask.offload, ask.fit_confidence, assumed_batch=free, left=left)
         if found:
             return found
         counts = counts_for(job, chip)
@@ -119,24 +140,51 @@ def _on_chip(job: TrainJob, chip: ChipSpec, ask: TrainAsk, question: Question) -
 
 def train_options_within(
     job: TrainJob, chip: ChipSpec, stack: TrainStack, most: int, offload: bool = False, confidence: float | None = None,
-    *, assumed_batch: bool = False,
+    *, assumed_batch: bool = False, left: tuple[float, ...] = (),
 ) -> list[TrainOption]:  # fmt: skip
     """Options that meet the deadline of a job: the fewest chips, then more of them, looked for 1.4 times further on each time.
+
+    The fewest that do with each of the times ``left`` [s] are options too: chips that come late must be faster.
 
     Raises:
         OutOfDomain: the chip lacks the arithmetic.
     """
     assert job.deadline_s is not None
+
+    def sized(count: int) -> tuple[TrainOption, ...]:
+        return train_options(job, chip, (count,), stack, offload, confidence, assumed_batch=assumed_batch)
+
     found: list[TrainOption] = []
-    for count in counts_for(job, chip):
+    counts = counts_for(job, chip)
+    for count in counts:
         if found and count < 1.4 * found[-1].chips:
             continue
-        options = train_options(job, chip, (count,), stack, offload, confidence, assumed_batch=assumed_batch)
-        more = [option for option in options if not found or option.chips > found[-1].chips]  # others leave the rest idle
+        more = [option for option in sized(count) if not found or option.chips > found[-1].chips]  # others leave the rest idle
         found += [option for option in more if option.days * DAY_S <= job.deadline_s]
         if len(found) >= most:
             break
-    return found
+    for seconds in left if found else ():
+        faster = _fewest_within(seconds, counts, found, sized)
+        found += [] if faster is None else [faster]
+    return sorted(found, key=lambda option: option.chips)
+
+
+def _fewest_within(
+    seconds: float, counts: tuple[int, ...], known: list[TrainOption], sized: Callable[[int], tuple[TrainOption, ...]]
+) -> TrainOption | None:
+    """The fewest chips that do a job in a time; None where a known option has no more, or none does."""
+    in_time = min((option.chips for option in known if option.days * DAY_S <= seconds), default=math.inf)
+    work = min(option.days * option.chips for option in known)
+    tried = {option.chips for option in known}
+    for count in counts:
+        if count >= in_time:
+            return None
+        if count in tried or _LEAST_SCALING * work / count * DAY_S > seconds:
+            continue
+        for option in sized(count):
+            if option.days * DAY_S <= seconds and option.chips not in tried:
+                return option
+    return None
 
 
 def counts_for(job: TrainJob, chip: ChipSpec) -> tuple[int, ...]:
