@@ -73,3 +73,18 @@ def test_nothing_is_searched_that_a_known_option_already_does() -> None:
         raise AssertionError(f"{count} chips were searched")
 
     assert _fewest_within(known[0].days * DAY_S, (known[0].chips, 4096), known, searched) is None
+
+
+@pytest.mark.parametrize("budget", ["2e6", "20e6"])
+def test_limits_that_must_give_together_are_enough_when_all_of_them_are_asked_with(budget: str) -> None:
+    hard = QUESTION.replace("20e6", budget).replace("site: us-virginia", "site: {id: us-virginia, power_limit: 10 kW}")
+    error = refusal(hard)
+    assert str(error.fix).startswith("relax all of: base_due_days_later, power_limit_w")
+    near = error.nearest
+    eased = hard.replace("31 d", f"{31 + near['base_due_days_later']} d").replace("10 kW", f"{near['power_limit_w']:.0f} W")
+    if budget == "2e6":
+        eased = eased.replace(budget, f"{near['budget']:.0f}")
+    assert suanzhang.plan(eased).cost.amount > 0.0
+    for one in ("base_due_days_later", "power_limit_w"):
+        alone = hard.replace("31 d", f"{31 + near[one]} d") if "days" in one else hard.replace("10 kW", f"{near[one]:.0f} W")
+        assert refusal(alone).binding

@@ -72,13 +72,64 @@ def _explained(problem: PurchaseProblem, watch: Watch) -> Infeasible:
             nearest[key] = need
             binding.append(f"{kind} of {format_figure(base, unit)}: at least {format_figure(need, unit)} needed")
     _relax_sites(problem, binding, nearest, watch)
+    word = "one"
+    if not binding and (joint := _together(problem, watch)):
+        word, (binding, nearest) = "all", joint
     if not binding:
         line, found = _supply(problem, watch)
         binding.append(line)
         nearest.update(found)
     relaxed = [name for name in nearest if name != "demand_share"]
-    fix = "relax one of: " + ", ".join(relaxed) if relaxed else "add offers, or ask for less"
+    fix = f"relax {word} of: " + ", ".join(relaxed) if relaxed else "add offers, or ask for less"
     return Infeasible(NO_PLAN, binding=binding, nearest=nearest, fix=fix)
+
+
+def _together(problem: PurchaseProblem, watch: Watch) -> tuple[list[str], dict[str, Any]] | None:
+    """Limits that must give together where none alone does: one due date first, then power, then the budget that it takes.
+
+    Each is the smallest with those after it lifted and those before it moved, so that the point that is named has a plan; as
+    few kinds of limits as can be are lifted. None where limits of sites or months hold, or where supply is short at any height.
+    """
+    if problem.places or problem.budget_by_month:
+        return None
+    for lifted in ({"power_limit_w": None}, {"budget": None}, {"power_limit_w": None, "budget": None}):
+        free = replace(problem, **lifted)  # type: ignore[arg-type]
+        if feasible(free, watch):
+            return _named(problem, problem, [], {}, watch)
+        moves = _moved(free, watch)
+        if moves:
+            name, days, demands = min(moves, key=lambda move: move[1])
+            line = f"due date of {name}: {days} more days would do with the chips that it is sized for"
+            return _named(problem, replace(problem, demands=demands), [line], {f"{name}_due_days_later": days}, watch)
+    return None
+
+
+def _named(
+    problem: PurchaseProblem, moved: PurchaseProblem, lines: list[str], nearest: dict[str, Any], watch: Watch
+) -> tuple[list[str], dict[str, Any]] | None:
+    """The power and then the budget that a problem takes whose due date has moved, with the lines that name them."""
+    if problem.power_limit_w is not None:
+        extra = _least_slack(moved, "power", watch)
+        if extra is None:
+            extra = _least_slack(replace(moved, budget=None), "power", watch) or 0.0
+        if extra > 0.0:
+            power = (problem.power_limit_w + extra) * (1.0 + 2e-6)
+            nearest["power_limit_w"], moved = power, replace(moved, power_limit_w=power)
+            lines.append(f"power of {format_figure(problem.power_limit_w, 'W')}: at least {format_figure(power, 'W')} needed")
+    if problem.budget is not None and not feasible(moved, watch):
+        more = _least_slack(moved, "budget", watch)
+        if more is None:
+            return None
+        nearest["budget"] = (problem.budget + more) * (1.0 + 2e-6)
+        held, need = (format_figure(amount, problem.currency) for amount in (problem.budget, nearest["budget"]))
+        lines.append(f"budget of {held}: at least {need} needed")
+    return ["no limit alone gives a plan, these together do", *lines], nearest
+
+
+def _lifted(problem: PurchaseProblem) -> PurchaseProblem:
+    """The problem at any budget and power."""
+    open_sites = tuple(replace(place, power_w=(), racks=()) for place in problem.places)
+    return replace(problem, budget=None, budget_by_month=(), power_limit_w=None, places=open_sites)
 
 
 def _relax_sites(problem: PurchaseProblem, binding: list[str], nearest: dict[str, Any], watch: Watch) -> None:
@@ -148,7 +199,12 @@ def _raised(form: Form, rows: list[int], base: float) -> Programme:
 
 def _days_later(problem: PurchaseProblem, watch: Watch) -> dict[str, int]:
     """By job: the fewest days by which its due date alone must move; without those whose date alone does not help."""
-    found: dict[str, int] = {}
+    return {name: days for name, days, _ in _moved(problem, watch)}
+
+
+def _moved(problem: PurchaseProblem, watch: Watch) -> list[tuple[str, int, tuple[Demand, ...]]]:
+    """Jobs whose due date alone helps, the fewest days by which it must move, and the demands with it."""
+    found = []
     for index, demand in enumerate(problem.demands):
         moves = _moves_of(problem, demand)
 
@@ -158,7 +214,8 @@ def _days_later(problem: PurchaseProblem, watch: Watch) -> dict[str, int]:
 
         at = _smallest(0, len(moves) - 1, works)
         if at is not None:
-            found[demand.name] = math.ceil(moves[at][0] * MONTH_S / DAY_S - 1e-6)
+            days = math.ceil(moves[at][0] * MONTH_S / DAY_S - 1e-6)
+            found.append((demand.name, days, (*problem.demands[:index], moves[at][1], *problem.demands[index + 1 :])))
     return found
 
 
@@ -229,8 +286,7 @@ def _supply(problem: PurchaseProblem, watch: Watch) -> tuple[str, dict[str, Any]
     offers = [offer for offer in problem.offers if offer.chip in chips]
     if not offers:
         return f"supply: no offer of {', '.join(chips)} is open in these months", {}
-    open_sites = tuple(replace(place, power_w=(), racks=()) for place in problem.places)
-    free = replace(problem, budget=None, budget_by_month=(), power_limit_w=None, places=open_sites)
+    free = _lifted(problem)
     if feasible(free, watch):
         return "budget and power together: neither alone gives a plan", {}
     share, short = carried_share(free)
