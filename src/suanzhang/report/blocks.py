@@ -181,6 +181,15 @@ class Tree:
 Block = Facts | Table | Chart | Notes | Tree
 
 
+def contents(block: Block) -> tuple[object, ...]:
+    """What a block shows; a face leaves out one that shows nothing."""
+    if isinstance(block, Facts):
+        return block.facts
+    if isinstance(block, Table):
+        return block.rows
+    return block.points if isinstance(block, Chart) else block.lines
+
+
 @dataclass(frozen=True, slots=True)
 class Section:
     """Blocks of one subject; ``folded`` ones are details that a terminal leaves out and a page folds."""

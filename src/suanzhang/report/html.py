@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from suanzhang.report.blocks import (
     Report,
     Table,
     Tree,
+    contents,
     readable,
     show_fact,
     show_interval,
@@ -51,6 +53,12 @@ def _bare(text: str) -> Markup:
     return Markup(re.sub(r"<\?xml.*?\?>|<!DOCTYPE.*?>", "", text, flags=re.S))
 
 
+def _filled(report: Report) -> Report:
+    """A report without blocks that show nothing, and without sections that are left with none."""
+    sections = (replace(part, blocks=tuple(block for block in part.blocks if contents(block))) for part in report.sections)
+    return replace(report, sections=tuple(part for part in sections if part.blocks))
+
+
 def page(report: Report, result: Any = None) -> str:
     """The page of a report.
 
@@ -63,5 +71,5 @@ def page(report: Report, result: Any = None) -> str:
 
     figures = [(one.title, _bare(one.svg), one.note) for one in more_figures(result)]
     return _template().render(
-        report=report, percentiles=PERCENTILES, figures=figures, json=body if len(body) <= _JSON_LIMIT else ""
+        report=_filled(report), percentiles=PERCENTILES, figures=figures, json=body if len(body) <= _JSON_LIMIT else ""
     )

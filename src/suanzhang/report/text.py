@@ -28,6 +28,7 @@ from suanzhang.report.blocks import (
     Section,
     Table,
     Tree,
+    contents,
     ranged,
     readable,
     show_fact,
@@ -88,7 +89,7 @@ def print_answer(result: Any, *, width: int | None = None, details: bool = False
 
 
 def _print_section(section: Section, out: Console) -> None:
-    shown = [block for block in section.blocks if not _empty(block)]
+    shown = [block for block in section.blocks if contents(block)]
     if not shown:
         return
     out.print()
@@ -103,18 +104,6 @@ def _print_section(section: Section, out: Console) -> None:
 
 def _heading(block: Block) -> str:
     return f"{block.title} [{block.unit}]" if isinstance(block, Chart) else block.title
-
-
-def _empty(block: Block) -> bool:
-    return not _parts(block)
-
-
-def _parts(block: Block) -> tuple[object, ...]:
-    if isinstance(block, Facts):
-        return block.facts
-    if isinstance(block, Table):
-        return block.rows
-    return block.points if isinstance(block, Chart) else block.lines
 
 
 def _print_block(block: Block, out: Console) -> None:

@@ -6,7 +6,8 @@ from dataclasses import replace
 import openpyxl
 import pytest
 
-from suanzhang.report.blocks import Chart, Point, Report, Section, show_number
+from suanzhang.report.blocks import Chart, Column, Notes, Point, Report, Section, Table, show_number
+from suanzhang.report.html import page
 from suanzhang.report.text import chart_lines
 from suanzhang.report.xlsx import workbook
 from suanzhang.spec.result import Interval
@@ -50,3 +51,9 @@ def test_the_sheet_of_a_chart_names_its_figures() -> None:
 
 def test_a_figure_that_rounds_up_to_a_power_of_ten_keeps_its_digits() -> None:
     assert show_number(9.9996) == "10.0" and show_number(0.99996) == "1.00" and show_number(9.994) == "9.99"
+
+
+def test_a_page_leaves_out_what_shows_nothing() -> None:
+    empty, full = (Table(name, (Column("chip"),), rows) for name, rows in (("chips that cannot", ()), ("chips", (("h100",),))))
+    text = page(Report("t", "", (Section("one", (empty, full)), Section("two", (empty, Notes("words", ()))))))
+    assert "chips that cannot" not in text and ">two<" not in text and ">chips<" in text
