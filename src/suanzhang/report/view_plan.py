@@ -23,7 +23,7 @@ from suanzhang.report.common import layout_words, sources_section, warnings_sect
 from suanzhang.report.view_buy import binding_table, cost_facts, schedule_table, spanned, with_series
 from suanzhang.report.view_costs import energy_table, tax_table, units_table
 from suanzhang.report.view_orders import ARRIVES, offers_table, order_words
-from suanzhang.report.view_plan_first import first_section, money_scale, together
+from suanzhang.report.view_plan_first import cash_table, first_section, money_scale, together
 from suanzhang.report.view_plan_service import fleet_words, service_details, service_section
 from suanzhang.report.view_train import options_table
 from suanzhang.spec.buy import ScheduleRow
@@ -46,6 +46,7 @@ def plan(result: PlanResult) -> Report:
         *(_training(part) for part in result.train),
         *(service_section(part) for part in result.serve),
         Section("Purchases and rents", (_schedule(result), offers_table(result.buy.offers))),
+        Section("Cash by month", (cash_table(result),)),
         Section("Power", (_power_facts(result), _power_chart(result))),
         Section("What a unit costs", (units_table(result.unit_costs),)),
         *((Section("Energy by price", (energy_table(result.buy.energy),)),) if result.buy.energy else ()),

@@ -41,6 +41,23 @@ def _first_facts(result: PlanResult) -> Facts:
     )
 
 
+def cash_table(result: PlanResult) -> Table:
+    """What is paid in each month, and so far: the months sum to the cash of the plan.
+
+    Prices and physics move months together, so that the ends of what is paid so far add.
+    """
+    scale, unit = money_scale(result)
+    rows, paid = [], 0.0
+    for number, month in enumerate(result.buy.months, start=1):
+        paid += month.cash
+        spans = together([other.cash_interval for other in result.buy.months[:number] if other.cash])
+        rows.append((month.month, ranged(month.cash, month.cash_interval, 1.0 / scale), ranged(paid, spans, 1.0 / scale)))
+    columns = (Column("month"), Column("paid", unit), Column("paid so far", unit))
+    sold = any(row.action == "resell" for row in result.buy.schedule)
+    note = f"sums to the cash paid out{', income of sold chips taken off' if sold else ''}"
+    return Table("Cash by month", columns, tuple(rows), note, limit=100)
+
+
 def _first_orders(result: PlanResult) -> tuple[Block, ...]:
     """What binds for longer than a month and is to be signed in the first months of the plan."""
     scale, unit = money_scale(result)

@@ -113,3 +113,13 @@ def test_a_training_within_one_month_names_it_once_and_a_replica_its_chip(founde
     facts = {fact.name: fact for fact in section(founder, "Service beta").blocks[0].facts}
     chip = founder.serve[0].sized.chip
     assert facts["layout of a replica"].note == f"on {chip}" and f"all of it on {chip}" in facts["replicas at peak"].note
+
+
+@pytest.mark.parametrize("who", ["founder", "buyer"])
+def test_the_cash_of_the_months_sums_to_the_cash_of_the_plan(who, request):
+    result = request.getfixturevalue(who)
+    table = section(result, "Cash by month").blocks[0]
+    scale = 1e6
+    assert len(table.rows) == result.months and table.columns[1].unit == f"million {result.currency}"
+    assert sum(row[1] for row in table.rows) * scale == pytest.approx(result.cash.amount, abs=0.01)
+    assert table.rows[-1][2] * scale == pytest.approx(result.cash.amount, abs=0.01)
