@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from suanzhang.app.buy_sites import placed_sites
 from suanzhang.app.plan import DEEP_SCENARIOS, physics_spreads, refined, schedule, size_question
 from suanzhang.app.question import read_question
 from suanzhang.errors import InputError
@@ -114,6 +115,8 @@ def buy(
                 )
             charged = charge_back(found, *charging(sized))
             found = replace(found, charge_back=charged, warnings=(*notes, *found.warnings), interrupted=stop.early)
+            sites = [item.site.id for item in placed_sites(asked, sized.world)] or [sized.world.site.id]
+            found = replace(found, title=asked.title, market=sized.world.market.id, site=", ".join(sites))
             if actuals is not None:
                 found = replace(found, actuals=compare_actuals(found, actuals))
             if focus is not None:

@@ -16,6 +16,7 @@ from suanzhang.report.blocks import (
     Report,
     Section,
     Table,
+    contents,
     money_fact,
     ranged,
     show_interval,
@@ -24,7 +25,7 @@ from suanzhang.report.common import sources_section, warnings_section
 from suanzhang.report.view_buy_monte import monte_blocks
 from suanzhang.report.view_buy_sites import has_sites, sites_table
 from suanzhang.report.view_costs import carbon_table, energy_table, tax_table, teams_table, units_table
-from suanzhang.report.view_orders import offers_table, order_words
+from suanzhang.report.view_orders import asked_facts, offers_table, order_words
 from suanzhang.spec.buy import BuyResult, MonthState
 from suanzhang.spec.result import Interval, Money
 from suanzhang.units import J_PER_KWH, KILO, MEGA, format_figure
@@ -49,6 +50,7 @@ def buy(result: BuyResult) -> Report:
     sections = (
         Section("Cost", (cost_facts(result), lines_chart(result.lines, intervals=result.lines_interval))),
         Section("Schedule", (schedule_table(result), offers_table(result.offers))),
+        Section("What was asked", (asked_facts(result),)),
         Section("Chips over time", (chips_chart(result.months, scenarios=result.scenarios),)),
         Section("What binds", (binding_table(result),)),
         Section("Rent or buy", (_rent_or_buy(result),)),
@@ -68,20 +70,14 @@ def buy(result: BuyResult) -> Report:
         Section("Assumed figures", (Notes("Assumed figures", result.assumptions),), folded=True),
         sources_section(result.sources),
     )
-    kept = tuple(section for section in sections if any(not _empty(block) for block in section.blocks))
-    return Report("What to get, when", verdict, kept, main="Schedule")
+    kept = tuple(section for section in sections if any(contents(block) for block in section.blocks))
+    return Report(result.title or "What to get, when", verdict, kept, main="Schedule")
 
 
 def spanned(money: Money, interval: Interval | None) -> str:
     """An amount of a sentence with its percentiles."""
     text = format_figure(money.amount, money.currency)
     return text if interval is None else f"{text} ({show_interval(interval, money.currency)})"
-
-
-def _empty(block: Block) -> bool:
-    if isinstance(block, Notes):
-        return not block.lines
-    return (isinstance(block, Table) and not block.rows) or (isinstance(block, Chart) and not block.points)
 
 
 def cost_facts(result: BuyResult) -> Facts:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from suanzhang.report.blocks import Column, Table
-from suanzhang.spec.buy import OfferTaken, ScheduleRow
+from suanzhang.report.blocks import Column, Fact, Facts, Table
+from suanzhang.spec.buy import BuyResult, OfferTaken, ScheduleRow
 from suanzhang.units import format_count
 
 ARRIVES = "in use from "
@@ -69,3 +69,18 @@ def offers_table(offers: Sequence[OfferTaken]) -> Table:
     )  # fmt: skip
     note = "as quoted, before what is expected of prices; an order also pays for network, storage and server where not in it"
     return Table("Prices that it rests on", columns, rows, note)
+
+
+def asked_facts(result: BuyResult) -> Facts:
+    """Market, site, months and currency of the plan."""
+    if not result.market or not result.months:
+        return Facts("What was asked", ())
+    start, currency = result.months[0].month, result.cost.currency
+    return Facts(
+        "What was asked",
+        (
+            Fact("market, site", f"{result.market}, {result.site}"),
+            Fact("months", f"{len(result.months)} from {start}"),
+            Fact("amounts", f"{currency}, prices of {result.cost.date}", note="and as they move in the futures from there"),
+        ),
+    )

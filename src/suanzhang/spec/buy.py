@@ -473,6 +473,7 @@ class BuyResult:
         energy: what is drawn at each price of energy; its costs sum to the line ``power``.
         carbon: energy, its cost and carbon by site; filled by the verbs.
         offers: the offers that the schedule takes, with the price and the date of each.
+        title, market, site: what was asked; filled by the verb.
     """
 
     header: Header
@@ -532,3 +533,6 @@ class BuyResult:
     energy: tuple[EnergyBand, ...] = ()
     carbon: tuple[SiteEnergy, ...] = ()
     offers: tuple[OfferTaken, ...] = ()
+    title: str = ""
+    market: str = ""
+    site: str = ""

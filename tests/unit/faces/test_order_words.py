@@ -2,8 +2,11 @@
 
 from dataclasses import replace
 
+from faces_samples import sample
+
 from suanzhang.report.view_orders import order_words
-from suanzhang.spec.buy import ScheduleRow
+from suanzhang.report.views import report_of
+from suanzhang.spec.buy import BuyResult, ScheduleRow
 from suanzhang.spec.result import Interval, Money
 
 BUY = ScheduleRow(
@@ -35,3 +38,11 @@ def test_chips_by_the_hour_and_sales_that_futures_decide_are_no_decision_of_toda
 def test_the_site_and_what_has_no_chips_are_named() -> None:
     assert "(h100-order, us-texas)" in order_words([replace(BUY, site="us-texas")])
     assert order_words([replace(BUY, action="build", chip="", offer="hall-2")]).startswith("Decide in 2023-05: build hall-2,")
+
+
+def test_the_report_of_buy_has_the_title_the_market_and_the_site_of_the_question() -> None:
+    result = replace(sample(BuyResult), title="A service", market="us-2026-10", site="us-texas")
+    report = report_of(result)
+    facts = next(section.blocks[0].facts for section in report.sections if section.title == "What was asked")
+    assert report.title == "A service" and facts[0].value == "us-2026-10, us-texas"
+    assert report_of(replace(result, title="")).title == "What to get, when"
