@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from suanzhang.app.explain import made_with
 from suanzhang.app.header import header
 from suanzhang.app.replay import flat, moved_between, reasons_between
 from suanzhang.app.replay_inputs import given_back, read_result
+from suanzhang.app.replay_units import figure_of
 from suanzhang.errors import InputError
 from suanzhang.spec.question import Question
+from suanzhang.spec.result import Interval
 from suanzhang.spec.trust import DiffResult, Moved
 from suanzhang.spec.trust_plain import plain
 
@@ -47,7 +50,11 @@ def diff(before: str | Path | Mapping[str, Any], after: str | Path | Mapping[str
     then, now = made_with(one), made_with(two)
     why = reasons_between(then, now) if (then.version, then.catalog_date, then.fingerprints) != (
         now.version, now.catalog_date, now.fingerprints) else ()  # fmt: skip
-    moved = list(moved_between(flat(one), flat(two)))
+    first, second = flat(one), flat(two)
+    spans = (_spans(first), _spans(second))
+    moved = [_spanned(item, *spans) for item in moved_between(first, second)]
+    told = {item.key for item in moved} | {_without_currency(item.key) for item in moved}
+    moved = [item for item in moved if figure_of(item.key) not in told]
     if then.seed != now.seed:
         inputs = (*inputs, Moved("seed", then.seed, now.seed))
     answers: dict[str, tuple[Moved, ...]] = {}
@@ -61,6 +68,29 @@ def diff(before: str | Path | Mapping[str, Any], after: str | Path | Mapping[str
             answers[name] = tuple(ordered[:_PER_SUBJECT])
             rest += ordered[_PER_SUBJECT:]
     return DiffResult(head, str(one["verb"]), why, inputs, answers, tuple(sorted(rest, key=_rank)))
+
+
+def _spans(body: Mapping[str, Any]) -> dict[str, Interval]:
+    """The intervals of a flat result, by the path of the figure that each stands beside."""
+    found = {}
+    for key, low in body.items():
+        if key.endswith(".p05") and (figure := figure_of(key)):
+            stem = key.removesuffix("p05")
+            middle, high = body.get(f"{stem}p50"), body.get(f"{stem}p95")
+            if low is not None and middle is not None and high is not None:
+                found[figure] = Interval(float(low), float(middle), float(high))
+    return found
+
+
+def _spanned(item: Moved, before: Mapping[str, Interval], after: Mapping[str, Interval]) -> Moved:
+    """A figure that moved with the intervals that the two answers hold beside it."""
+    one, two = (spans.get(item.key, spans.get(_without_currency(item.key))) for spans in (before, after))
+    return replace(item, before_interval=one, after_interval=two)
+
+
+def _without_currency(key: str) -> str:
+    """A key of an amount of money as its interval is named."""
+    return key[:-_CURRENCY] if key[-_CURRENCY : 1 - _CURRENCY] == "_" else key
 
 
 def _rank(item: Moved) -> tuple[int, float]:

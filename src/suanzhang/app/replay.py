@@ -12,6 +12,7 @@ from typing import Any
 import suanzhang
 from suanzhang.app.explain import made_with
 from suanzhang.app.replay_inputs import SHADOWED, given_back, read_result
+from suanzhang.app.replay_units import unit_at
 from suanzhang.errors import InputError
 from suanzhang.spec.result import Header
 from suanzhang.spec.trust import Moved, ReplayResult
@@ -128,6 +129,8 @@ def _flatten(value: Any, path: str, found: dict[str, Any]) -> None:
     elif isinstance(value, Mapping):
         for key, item in value.items():
             _flatten(item, f"{path}.{key}" if path else str(key), found)
+    elif isinstance(value, list) and value and all(_is_pair(item) for item in value):
+        _flatten(dict(value), path, found)
     elif isinstance(value, list):
         seen: dict[str, int] = {}
         for index, item in enumerate(value):
@@ -139,6 +142,11 @@ def _flatten(value: Any, path: str, found: dict[str, Any]) -> None:
             _flatten(rest, f"{path}[{name}{f' #{seen[name]}' if seen[name] > 1 else ''}]", found)
     else:
         found[path] = value
+
+
+def _is_pair(item: Any) -> bool:
+    """Whether an item is a name with its amount, such as a part of a row of a schedule."""
+    return isinstance(item, list) and len(item) == 2 and isinstance(item[0], str) and isinstance(item[1], (int, float))
 
 
 def _row_name(item: Any, index: int) -> str:
@@ -155,14 +163,20 @@ def moved_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterat
         one, two = before.get(key), after.get(key)
         if one == two and type(one) is type(two):
             continue
-        yield Moved(key, one, two, _change(one, two))
+        yield Moved(
+            key, one, two, _change(one, two), unit_at(key, before if key in before else after) if _numbers(one, two) else ""
+        )
 
 
 def _change(one: Any, two: Any) -> float | None:
-    numbers = all(isinstance(item, (int, float)) and not isinstance(item, bool) for item in (one, two))
-    if not numbers or one == 0:
+    if one is None or two is None or one == 0 or not _numbers(one, two):
         return None
     return float(two) / float(one) - 1.0
+
+
+def _numbers(*values: Any) -> bool:
+    """Whether all of two values that are there are numbers."""
+    return all(value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)) for value in values)
 
 
 def reasons_between(before: Header, after: Header) -> tuple[str, ...]:

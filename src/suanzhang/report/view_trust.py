@@ -19,12 +19,11 @@ from suanzhang.report.blocks import (
     show_fact,
     show_interval,
 )
-from suanzhang.spec.result import Header
+from suanzhang.spec.result import Header, Interval
 from suanzhang.spec.trust import AnswerWorth, CiteResult, DiffResult, ExplainResult, Flag, Given, Moved, Node, ReplayResult
 from suanzhang.units import in_words, unit_of_key
 
 _OPEN_TREES = 2
-_QUANTILES = ("p05", "p50", "p95", "mean", "p90", "p99")
 _WEAK = ("unverified", "assumed")
 _MADE = {"sum": "sum", "product": "product", "ratio": "ratio", "largest": "largest", "formula": "", "given": ""}
 """How parts make a value that no named formula joins."""
@@ -245,8 +244,10 @@ def _moved(title: str, moved: tuple[Moved, ...], told_elsewhere: set[str] | None
         elif name not in told:
             told.add(name)
             rows.append(_summary_row(name, both))
-    note = f"{len(moved) - len(rows):,} more values with --json" if len(rows) < len(moved) else ""
-    return Table(title, columns, tuple(rows), note, limit=30)
+    notes = [f"{len(moved) - len(rows):,} more values with --json"] if len(rows) < len(moved) else []
+    if any(item.before_interval or item.after_interval for item in moved):
+        notes.append("in brackets: 5th / 50th / 95th percentile of our prediction")
+    return Table(title, columns, tuple(rows), "; ".join(notes), limit=30)
 
 
 def _top_row(key: str) -> str:
@@ -282,7 +283,14 @@ def _sides_row(path: str, sides: Mapping[str, bool]) -> tuple[Scalar, ...]:
 
 def _moved_row(item: Moved, words: str) -> tuple[Scalar, ...]:
     change = None if item.change is None else 100.0 * item.change
-    return words, _value(item.key, item.before), _value(item.key, item.after), change
+    before, after = _value(item, item.before), _value(item, item.after)
+    return words, _with_span(before, item, item.before_interval), _with_span(after, item, item.after_interval), change
+
+
+def _with_span(value: str, item: Moved, interval: Interval | None) -> str:
+    """A side of what moved, and its percentiles where the answer holds them."""
+    span = show_interval(interval, item.unit) if interval is not None else ""
+    return f"{value} ({span})" if span else value
 
 
 def _summary_row(name: str, moved: list[Moved]) -> tuple[Scalar, ...]:
@@ -305,13 +313,12 @@ def _row_of(key: str) -> str:
 
 def _beside(key: str, known: set[str]) -> bool:
     """Whether a key is an end of the interval of a figure that moved as well."""
-    figure, mark, _ = key.rpartition("_interval.")
+    before, mark, after = key.rpartition("_interval")
+    figure = before + after.rpartition(".")[0]
     return bool(mark) and any(other == figure or other.startswith(f"{figure}_") for other in known if "_interval" not in other)
 
 
-def _value(key: str, value: Scalar) -> str:
+def _value(item: Moved, value: Scalar) -> str:
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return "none" if value is None else "yes" if value is True else "no" if value is False else value
-    steps = key.split(".")
-    named = [step for step in steps if step not in _QUANTILES] or steps
-    return show_fact(value, unit_of_key(named[-1].partition("[")[0].removesuffix("_interval")))
+    return show_fact(value, item.unit or unit_of_key(item.key))

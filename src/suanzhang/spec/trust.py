@@ -162,12 +162,17 @@ class Moved:
         key: where, such as ``layout.tp``.
         before, after: the two values; None where there is none.
         change: relative change of numbers; None otherwise.
+        unit: of the two numbers; a count is of what it counts. Empty for texts.
+        before_interval, after_interval: our uncertainty about the two, where the answers hold it.
     """
 
     key: str
     before: float | str | bool | None
     after: float | str | bool | None
     change: float | None = None
+    unit: str = ""
+    before_interval: Interval | None = None
+    after_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)

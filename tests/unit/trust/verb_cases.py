@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import suanzhang
+from suanzhang.report.jsonable import to_json
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 NO_HEADER = frozenset(("calibrate",))
@@ -60,7 +61,9 @@ CASES: dict[str, Case] = {
         written(train, "bench.json", json.dumps(BENCHMARK)), "h100-sxm-80"
     ),
     "compare_measured": lambda question, train: suanzhang.compare_measured(measured(train.parent)),
-    "diff": lambda question, train: suanzhang.diff(train, train),
+    "diff": lambda question, train: suanzhang.diff(
+        train, to_json(suanzhang.train("llama3-8b", "1T", "h100-sxm-80:128", layout="tp=2", price_per_chip_h=2.0))
+    ),
     "examine": lambda question, train: suanzhang.examine(written(train, "job.sh", SCRIPT), "a100-sxm-80"),
     "explain": lambda question, train: suanzhang.explain(str(train)),
     "goodput": lambda question, train: suanzhang.goodput("llama3-8b", "1T", "h100-sxm-80:64", replications=20),
