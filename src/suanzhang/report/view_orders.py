@@ -16,7 +16,7 @@ _VERBS = {"resell": "sell"}
 
 
 def order_words(schedule: Sequence[ScheduleRow]) -> str:
-    """The orders and sales of the first month that has any, and how many follow.
+    """The orders and sales of the first month that has any, and how many follow, with the dearest where it is dearer.
 
     Sales that differ from one future to another are left out: they are no decision of today.
     """
@@ -29,10 +29,16 @@ def order_words(schedule: Sequence[ScheduleRow]) -> str:
     later = opening[_NAMED:] + [row for row in binding if row.month != first]
     words = f"Decide in {first}: {'; '.join(map(_one, opening[:_NAMED]))}."
     if later:
-        last = max(row.month for row in later)
+        last, dearest = max(row.month for row in later), max(later, key=lambda row: abs(row.cost.amount))
         more = "1 more order or sale," if len(later) == 1 else f"{len(later)} more orders and sales, the last"
-        words += f" Later: {more} in {last}."
+        dear = f"; the dearest, in {dearest.month}: {_one(dearest)}" if _dearer(dearest, opening) else ""
+        words += f" Later: {more} in {last}{dear}."
     return words
+
+
+def _dearer(row: ScheduleRow, others: Sequence[ScheduleRow]) -> bool:
+    """Whether an order or sale weighs more than each of others."""
+    return all(abs(row.cost.amount) > abs(other.cost.amount) for other in others)
 
 
 def _one(row: ScheduleRow) -> str:

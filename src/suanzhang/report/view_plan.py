@@ -99,7 +99,7 @@ def _before(service: ServicePlan) -> str:
     """How much of the demand is carried in the months in which a part of it waits; nothing where none waits."""
     begun = [share for share in service.served if share > 0.0]
     least = min(begun, default=1.0)
-    return f" (before that {least:.1%} or more)" if service.full_from and least < _WHOLE else ""
+    return f" (before that as little as {least:.1%})" if service.full_from and least < _WHOLE else ""
 
 
 def _days(training: TrainingPlan) -> str:

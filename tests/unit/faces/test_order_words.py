@@ -28,6 +28,13 @@ def test_what_follows_is_counted() -> None:
     assert order_words([later[0], BUY]).endswith(" Later: 1 more order or sale, in 2023-11.")
 
 
+def test_a_later_order_that_is_dearer_than_the_first_is_named() -> None:
+    later = replace(BUY, month="2023-06", offer="stock", chips=30000.0, cost=Money(7e6, "USD", "2023-05"), note="")
+    assert order_words([BUY, later]).endswith(
+        " Later: 1 more order or sale, in 2023-06; the dearest, in 2023-06: buy 30,000 x h100-sxm-80 (stock)."
+    )
+
+
 def test_chips_by_the_hour_and_sales_that_futures_decide_are_no_decision_of_today() -> None:
     words = "Nothing is to be ordered or signed for longer than a month."
     assert order_words([RENT]) == words

@@ -65,7 +65,7 @@ def test_chips_rented_by_the_hour_are_a_risk_with_what_the_market_holds(buyer):
 def test_how_much_waits_before_a_service_runs_in_full(buyer):
     (service,) = buyer.serve
     least = min(share for share in service.served if share > 0.0)
-    words = f"in full from {service.full_from} (before that {least:.1%} or more)"
+    words = f"in full from {service.full_from} (before that as little as {least:.1%})"
     assert (words in view(buyer).verdict) == (least < 0.9995)
 
 
