@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from suanzhang.money.procurement.calendar import month_name
-from suanzhang.spec.buy import BuyResult, ServiceShare
+from suanzhang.spec.buy import BuyResult, ScheduleRow, ServiceShare
 from suanzhang.spec.question import Question
 
 _MONTHLY = ("run", "rent", "spot", "instalment", "wait")
+_IN_USE = "in use from "
 _OWN = ("buy", "lease", "resell", "retire", "interest", "value at start", "value left")
 
 
@@ -70,7 +71,8 @@ def row_shares(bought: BuyResult, mtokens: Mapping[str, float]) -> list[dict[str
     """Whose each row of the schedule is: weights by job; empty where it is nobody's.
 
     What runs, is rented or paid by instalments in a month belongs to who uses such chips in that month; what is bought, leased,
-    sold or left to who uses them in the months in which chips of one's own stand; all else to who uses them in the plan.
+    sold or left to who uses them in the months in which chips of one's own stand; what is reserved in equal parts to its months
+    and in each to who uses such chips then; all else to who uses them in the plan.
     Waiting belongs to who waits, tokens to the services that they answer.
 
     Args:
@@ -97,9 +99,28 @@ def row_shares(bought: BuyResult, mtokens: Mapping[str, float]) -> list[dict[str
             found.append(by_month[row.month, row.chip])
         elif row.action in _OWN and own[row.chip]:
             found.append(dict(own[row.chip]))
+        elif row.action == "reserve" and (parts := _reserved_by(bought, row, by_month)):
+            found.append(parts)
         else:
             found.append(whole.get(row.chip, {}))
     return found
+
+
+def _reserved_by(
+    bought: BuyResult, row: ScheduleRow, by_month: Mapping[tuple[str, str], Mapping[str, float]]
+) -> dict[str, float]:
+    """Months of a contract by job: each month that has users is one, divided over them by their chips; empty without any."""
+    terms = {offer.offer: offer.term_months for offer in bought.offers}
+    months = [state.month for state in bought.months]
+    begins = row.note.removeprefix(_IN_USE)[:7]
+    first = months.index(begins) if begins in months else len(months)
+    found: dict[str, float] = defaultdict(float)
+    for month in months[first : first + max(terms.get(row.offer, 0), 1)]:
+        users = by_month.get((month, row.chip), {})
+        total = sum(users.values())
+        for job, chips in users.items() if total > 0.0 else ():
+            found[job] += chips / total
+    return dict(found)
 
 
 def cost_by_demand(bought: BuyResult, mtokens: Mapping[str, float]) -> dict[str, float]:

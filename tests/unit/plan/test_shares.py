@@ -1,12 +1,16 @@
 """Whose cost is it: growth, tokens and waiting."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from suanzhang.app.plan import plan
+from suanzhang.app.plan_shares import cost_by_demand
 from suanzhang.app.question import read_question
+from suanzhang.spec.buy import MonthState, OfferTaken, RunWindow, ScheduleRow, ServiceShare
 from suanzhang.spec.question import MarketAsk, OfferAsk, Question
+from suanzhang.spec.result import Money
 
 QUESTION = """
 title: a growing service
@@ -56,3 +60,23 @@ def test_the_fleet_of_a_service_is_the_chips_that_stand_for_it(question: Questio
     for share in answer.serve[0].fleet:
         assert share.chips == last.owned.get(share.chip, 0.0) + last.rented.get(share.chip, 0.0)
         assert share.chips % 8 == 0
+
+
+def test_a_contract_is_divided_evenly_over_its_months_and_then_over_who_uses_such_chips() -> None:
+    """A run alone on reserved chips for the first of four months pays a quarter, however many chips others use later."""
+    money = Money(4000.0, "USD", "2026-10")
+    months = ["2026-10", "2026-11", "2026-12", "2027-01"]
+    state = {month: MonthState(month, {}, {"h100-sxm-80": 8.0}, 0.0, 0.0, 0.0, 0.0) for month in months}
+    price = OfferTaken(
+        "h100-1y", "reserve", "h100-sxm-80", 2.0, "USD/chip_h", "2026-10", "s", "S", "quoted", 0, 0, "s", "quoted", 4, True
+    )
+    row = ScheduleRow(
+        "2026-10", "h100-1y", "reserve", "h100-sxm-80", 8.0, money, note="in use from 2026-10 (2026-10 to 2026-12)"
+    )
+    bought = SimpleNamespace(
+        schedule=(row,), months=tuple(state.values()), offers=(price,),
+        runs=(RunWindow("tune", "h100-sxm-80", 8.0, "", "2026-10", "2026-10", 0.9),),
+        shares=tuple(ServiceShare("chat", month, "h100-sxm-80", 800.0, 1.0) for month in months[1:]),
+    )  # fmt: skip
+    costs = cost_by_demand(bought, {"tune": 0.0, "chat": 0.0})  # type: ignore[arg-type]
+    assert costs == pytest.approx({"tune": 1000.0, "chat": 3000.0})
