@@ -25,10 +25,16 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 @functools.cache
+def _text(path: Path) -> str:
+    """A source as it stood when this process first looked: an edit beside a running process must not name its machine code."""
+    return path.read_text(encoding="utf-8")
+
+
+@functools.cache
 def _imports(path: Path) -> tuple[Path, ...]:
     """Sources of this package that one source imports, by its import lines at the left margin."""
     found: list[Path] = []
-    for module, several, one in _IMPORT.findall(path.read_text(encoding="utf-8")):
+    for module, several, one in _IMPORT.findall(_text(path)):
         names = [name.split()[0] for name in (several or one).replace("\n", " ").split(",") if name.split()]
         base = _PACKAGE.joinpath(*module.split(".")[1:])
         inside = [base / f"{name}.py" for name in names] + [base / name / "__init__.py" for name in names]
@@ -47,7 +53,7 @@ def sources_hash(path: Path) -> str:
     digest = hashlib.sha256()
     for source in sorted(reached):
         digest.update(source.as_posix().encode())
-        digest.update(source.read_bytes())
+        digest.update(_text(source).encode())
     digest.update(numba.__version__.encode())
     return digest.hexdigest()[:16]
 
