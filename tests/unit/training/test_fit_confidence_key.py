@@ -18,7 +18,7 @@ start: 2024-11
 months: 12
 market: us-2024-11
 train:
-  - {name: base, model: llama-2-70b, tokens: 1T, deadline: 200 d, fit_confidence: %s}
+  - {name: base, model: llama-2-70b, tokens: 1T, deadline: 400 d, fit_confidence: %s}
 """
 
 
@@ -38,15 +38,15 @@ def test_a_bolder_question_gets_the_faster_and_riskier_layout() -> None:
         "base", model("llama-2-70b"), tokens=1e12, seq_len=4096, global_batch=1024, precision="bf16", deadline_s=400 * 86400.0
     )
     stack = stack_for(job, "megatron-lm-2024", kind)
-    (sure,) = train_options(job, kind, (256,), stack)
-    (bold,) = train_options(job, kind, (256,), stack, confidence=0.0)
+    (sure,) = train_options(job, kind, (64,), stack)
+    (bold,) = train_options(job, kind, (64,), stack, confidence=0.0)
     assert bold.days < sure.days and bold.memory_bytes > sure.memory_bytes
     (first, *_) = train_options_within(job, kind, stack, 1, False, 0.0)
     assert first.days <= train_options(job, kind, (first.chips,), stack)[0].days
 
 
 def test_train_heeds_the_key_of_a_question() -> None:
-    chips = "h800-sxm-80:256"
+    chips = "h800-sxm-80:64"
     sure, bold = (train_question(read_question(ASKED % share), chips=chips) for share in ("0.9", "0"))
     assert isinstance(sure, TrainResult) and isinstance(bold, TrainResult)
     assert bold.step_s < sure.step_s and bold.memory_bytes["total"] > sure.memory_bytes["total"]
