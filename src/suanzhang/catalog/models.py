@@ -55,13 +55,13 @@ def model(name_or_path: str) -> ModelSpec:
 
 _SUFFIX = re.compile(
     r"[-_ ]+(?:(?:nvfp4|mxfp4|fp8|fp4|awq|gptq|gguf|bnb|int4|int8|4bit|8bit|bf16|fp16|(?:quantized\.)?w\d+a\d+|dynamic|static"
-    r"|marlin)(?:[-_ ]v\d)?|instruct|chat|base|it|hf)$|\s*\([^)]*\)$",
+    r"|marlin)(?:[-_ ]v\d)?|instruct|chat|base|it|hf|2[3-6](?:0[1-9]|1[0-2]))$|\s*\([^)]*\)$",
     re.IGNORECASE,
 )
 
 
 def _spellings(name: str) -> Iterator[str]:
-    """The name, then without its owner, then without what says how it is tuned or stored."""
+    """The name, then without its owner, then without what says how it is tuned or stored or in which month it came."""
     yield name
     text = name.rpartition("/")[2]
     while True:

@@ -105,6 +105,11 @@ def test_names_of_gpt3(name):
         ("DeepSeek-R1-Distill-Llama-70B", "llama-3.1-70b"),
         ("Kimi-K2-Thinking (int4)", "kimi-k2"),
         ("vicuna-13B", "vicuna-13b"),
+        ("Qwen/Qwen3-235B-A22B-Instruct-2507-FP8", "qwen3-235b-a22b"),
+        ("Mistral-Small-24B-Instruct-2501", "mistral-small-24b"),
+        ("mistralai/Mistral-Small-3.2-24B-Instruct-2506", "mistral-small-24b"),
+        ("allenai/OLMo-2-0325-32B-Instruct", "olmo-2-32b"),
+        ("OLMo-2-1124-13B", "olmo-2-13b"),
     ],
 )
 def test_owners_tuning_and_storage_do_not_change_the_shape(name, expected):
