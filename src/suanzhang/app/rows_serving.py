@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any
 
 from suanzhang.app.rows_measured import energy_scope, serve_measured
-from suanzhang.app.rows_training import Skip, chip_in_node
+from suanzhang.app.rows_training import Skip, chip_in_node, unlisted
 from suanzhang.app.serve_runs import run_layout, run_settings
 from suanzhang.catalog import models as model_catalog
 from suanzhang.catalog import stacks as stack_catalog
@@ -380,10 +380,10 @@ def _case(row: ServeRow) -> ServeCase:
     try:
         chip = chip_in_node(row.chip, row.chips_per_node or 0, 0.0, 0.0)
     except PlannerError as error:
-        raise _UnusableError(f"chip {row.chip!r} not in the catalog") from error
+        raise _UnusableError(unlisted("chip", row.chip)) from error
     model = _model(row.model)
     if model is None:
-        raise _UnusableError(f"model {row.model!r} not in the catalog")
+        raise _UnusableError(unlisted("model", row.model))
     stack = _stack(row.engine, row.year, _measured_on(row))
     if stack is None:
         raise _UnusableError(f"engine {row.engine!r} not in the catalog")

@@ -19,6 +19,7 @@ from suanzhang.app.train_model import pack
 from suanzhang.catalog import chips as chip_catalog
 from suanzhang.catalog import models as model_catalog
 from suanzhang.catalog import stacks as stack_catalog
+from suanzhang.catalog.aliases import not_modelled
 from suanzhang.errors import CatalogError, PlannerError
 from suanzhang.evidence.rows import TrainRow
 from suanzhang.perf.training.memory import fullest_stage_bytes
@@ -352,7 +353,13 @@ def chip_of(row: TrainRow) -> ChipSpec:
     try:
         return chip_in_node(*stated, nic_efficiency=_network_efficiency(row))
     except CatalogError as error:
-        raise _UnusableError(f"chip {row.chip!r} not in the catalog") from error
+        raise _UnusableError(unlisted("chip", row.chip)) from error
+
+
+def unlisted(what: Literal["chip", "model"], name: str) -> str:
+    """Why a name of a row has no entry: what the catalog says of it, else that it is not there."""
+    reason = not_modelled(what, name)
+    return f"{what} {name!r} not modelled: {reason}" if reason else f"{what} {name!r} not in the catalog"
 
 
 _OMNIPATH = r"bigscience"

@@ -70,7 +70,7 @@ def test_cores_are_not_chips():
     ("fields", "reason"),
     [
         ({"layout": {"tp": "P1/D8", "ep": "P4/D8", "dp": "P4/D1"}}, "prefill and decode on separate chips"),
-        ({"chip": "TPU (fleet mix)"}, "chip 'TPU (fleet mix)' not in the catalog"),
+        ({"chip": "TPU (fleet mix)"}, "chip 'TPU (fleet mix)' not modelled: a mix of generations"),
         ({"model": "a model of nobody"}, "model 'a model of nobody' not in the catalog"),
         ({"engine": "sambaflow"}, "engine 'sambaflow' not in the catalog"),
         ({"chips": 3, "layout": {"tp": 2}}, "layout does not match the chips"),

@@ -33,6 +33,11 @@ def test_a_full_row_becomes_the_question_that_was_run():
     ("fields", "reason"),
     [
         ({"chip": "Warp core 9"}, "chip 'Warp core 9' not in the catalog"),
+        (
+            {"chip": "Ascend 910B"},
+            "chip 'Ascend 910B' not modelled: the four variants differ by up to 43 % in peak; name one of ascend-910b1 to "
+            "ascend-910b4",
+        ),
         ({"chips": None}, "number of chips not stated"),
         ({"seq_len": None}, "sequence length not stated"),
         ({"chips": 500, "layout": {"tp": 8, "pp": 3}}, "layout does not divide the chips"),
