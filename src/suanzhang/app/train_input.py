@@ -229,19 +229,22 @@ def busy_batch(model: ModelSpec, seq_len: int, fleet: Sequence[tuple[ChipSpec, i
         wanted.append(_PER_REPLICA * count / replica)
     needed = sum(wanted) if together else max(wanted)
     batch = usual if needed <= usual else min(int(2 ** math.ceil(math.log2(needed))), _MOST_TIMES_USUAL * usual)
-    return _dealt_evenly(batch, fleet[0][1]) if len(fleet) == 1 else batch
+    return _dealt_evenly(batch, *fleet[0]) if len(fleet) == 1 else batch
 
 
-def _dealt_evenly(batch: int, chips: int) -> int:
+def _dealt_evenly(batch: int, chip: ChipSpec, chips: int) -> int:
     """The nearest batch that can be dealt evenly to replicas of a count of chips that is no power of two.
 
-    A batch that is a power of two leaves a third of 96 chips without work. What divides the batch is the count of chips, halved
-    until two of it fit; a count that cannot be halved so far (a large prime) leaves the batch as it is.
+    A batch that is a power of two leaves a third of 96 chips without work. What divides the batch is the count of chips, or of
+    those in whole nodes, halved until two of it fit; where neither can be halved so far, the batch stays as it is.
     """
-    part = chips
-    while 2 * part > batch and part % 2 == 0:
-        part //= 2
-    return batch if 2 * part > batch else round(batch / part) * part
+    for count in (chips, chips - chips % chip.node.chips):
+        part = count
+        while part and 2 * part > batch and part % 2 == 0:
+            part //= 2
+        if 0 < 2 * part <= batch:
+            return round(batch / part) * part
+    return batch
 
 
 def batch_words(model: ModelSpec, seq_len: int, batch: int) -> str:

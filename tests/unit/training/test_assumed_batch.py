@@ -98,4 +98,10 @@ def test_a_count_that_is_no_power_of_two_leaves_no_chip_without_work() -> None:
     for chips in (24, 80, 96, 100, 448):
         assert busy_batch(spec, 8192, [(H100, chips)]) % chips == 0
     assert busy_batch(spec, 8192, [(H100, 1536)]) % 192 == 0
-    assert busy_batch(spec, 8192, [(H100, 1009)]) == busy_batch(spec, 8192, [(H100, 1024)])
+
+
+def test_a_prime_count_leaves_no_whole_node_without_work() -> None:
+    spec = model("llama-3-70b")
+    assert busy_batch(spec, 8192, [(H100, 1009)]) == busy_batch(spec, 8192, [(H100, 1008)])
+    assert busy_batch(spec, 8192, [(H100, 8 * 1009)]) == busy_batch(spec, 8192, [(H100, 8192)])
+    assert train("llama-3-70b", "1T", "h100-sxm-80:1009").chips == 1008
