@@ -8,6 +8,7 @@ from pathlib import Path
 
 from suanzhang.app.calibrate_summary import SurfaceSummary, read_summary
 from suanzhang.app.header import header
+from suanzhang.app.validate_sources import timings
 from suanzhang.catalog.chips import chip as catalog_chip
 from suanzhang.errors import CatalogError
 from suanzhang.evidence.calibration.store import SHIPPED
@@ -48,7 +49,8 @@ def calibrate_check(chip: str = "", folder: Path = SHIPPED) -> KernelCheck:
     judged = {key: _counted(found) for key, found in groups.items()}
     records = [record for key, found in judged.items() if (record := _record(key, found)) is not None]
     records.sort(key=lambda item: (item.chip, _ORDER.index(item.kernels), item.dtype))
-    return KernelCheck(header(), tuple(records), len(rows) - sum(len(found) for found in judged.values()))
+    unused = len(rows) - sum(len(found) for found in judged.values())
+    return KernelCheck(header(), tuple(records), unused, (timings("fits"),))
 
 
 def _counted(rows: Sequence[SurfaceSummary]) -> list[SurfaceSummary]:

@@ -13,7 +13,7 @@ from suanzhang.app.explain import EXPLAINED, explain, verb_of
 from suanzhang.app.explain_tree import find_formula, formulas_of, givens_of
 from suanzhang.app.header import header
 from suanzhang.app.replay_inputs import read_result
-from suanzhang.catalog.sources import bibtex, source
+from suanzhang.catalog.sources import entries, source, sources
 from suanzhang.errors import InputError
 from suanzhang.source import GRADES, Source
 from suanzhang.spec.trust import CiteResult, Reference
@@ -51,8 +51,11 @@ def cite(result: str | Path | Mapping[str, Any], *, format: str = "text") -> Cit
         for key in formula_keys(find_formula(formula)):
             uses[key].add(f"formula {formula.rpartition('.')[2]}")
             grades[key].add("published")
+    named: dict[str, Source] = {}
     for use in _stored(body):
         if use["key"] not in NO_DOCUMENT:
+            if use["key"] not in sources() and use.get("title"):  # a document of measured rows, which the catalog lacks
+                named[use["key"]] = Source(use["key"], use["title"], use.get("url", ""))
             uses[use["key"]].update(use["used_for"])
             grades[use["key"]].add(use["grade"])
     if not uses:
@@ -60,7 +63,9 @@ def cite(result: str | Path | Mapping[str, Any], *, format: str = "text") -> Cit
             f"results of {body['verb'] or 'this kind'} rest on no source", fix=f"give one of {', '.join(EXPLAINED)}"
         )
     references = tuple(
-        Reference(source(key), tuple(grade for grade in GRADES if grade in grades[key]), tuple(sorted(uses[key])))
+        Reference(
+            named.get(key) or source(key), tuple(grade for grade in GRADES if grade in grades[key]), tuple(sorted(uses[key]))
+        )
         for key in sorted(uses)
     )
     text = rendered(tuple(reference.source for reference in references), format)
@@ -76,7 +81,7 @@ def _stored(body: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
         if isinstance(use, str):
             yield {"key": use.partition(":")[0], "used_for": ["model, chip or software"], "grade": "published"}
         elif isinstance(use, Mapping):
-            yield {"key": use["key"], "used_for": list(use["used_for"]), "grade": use["grade"]}
+            yield {**use, "used_for": list(use["used_for"])}
 
 
 def formula_keys(function: Callable[..., Any]) -> tuple[str, ...]:
@@ -95,7 +100,7 @@ def rendered(used: tuple[Source, ...], format: str) -> str:
         format: "text", "bibtex" or "csl-json".
     """
     if format == "bibtex":
-        return bibtex(tuple(item.key for item in used)) if used else ""
+        return entries(used)
     if format == "csl-json":
         return json.dumps([_csl(item) for item in used], indent=2, ensure_ascii=False) + "\n"
     return "".join(f"[{item.key}] {_sentence(item)}\n" for item in used)

@@ -20,6 +20,7 @@ from suanzhang.app.validate_against import CONSTANT_METRICS, by_source_pct, cons
 from suanzhang.app.validate_drift import changes
 from suanzhang.app.validate_fit import Judges, chip_left_out_judges, left_out_judges, recorded_folds, shipped_judges
 from suanzhang.app.validate_predict import Outcome, outcome
+from suanzhang.app.validate_sources import sources_of
 from suanzhang.app.validate_unstated import unstated_precisions
 from suanzhang.catalog.chips import chip
 from suanzhang.errors import CatalogError, InputError
@@ -194,6 +195,7 @@ def summarise_outcomes(outcomes: Sequence[Outcome], *, with_rows: bool, judged: 
             for name, error in by_metric([item for item in items if (item.source, item.row_id) in stated]).items()
         },
         peers=peer_errors(outcomes) if own_rows else (),
+        sources=sources_of(item.row for item in outcomes),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -56,8 +56,12 @@ def bibtex(keys: tuple[str, ...] = ()) -> str:
     Args:
         keys: which sources; all when empty.
     """
-    chosen = [source(key) for key in keys] if keys else list(sources().values())
-    return "\n".join(_entry(item) for item in chosen)
+    return entries([source(key) for key in keys] if keys else sources().values())
+
+
+def entries(items: Iterable[Source]) -> str:
+    """BibTeX entries of documents, of the catalog or not."""
+    return "\n".join(_entry(item) for item in items)
 
 
 def _entry(item: Source) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from suanzhang.spec.result import Header
+from suanzhang.spec.result import Header, SourceUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,10 @@ class KernelCheck:
         header: version, catalog date and seed.
         records: one for each chip, kind of kernel and dtype.
         host_bound: surfaces timed on host code, which predictions do not use where another was timed; not counted.
+        sources: where the timings come from.
     """
 
     header: Header
     records: tuple[KernelRecord, ...]
     host_bound: int
+    sources: tuple[SourceUse, ...] = ()

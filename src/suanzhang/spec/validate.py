@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from suanzhang.spec.result import Header, Interval
+from suanzhang.spec.result import Header, Interval, SourceUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +213,7 @@ class ValidateResult:
         complete_baseline: error of that one constant on the rows that state their whole configuration.
         peers: other planners on the same rows.
         changes: the recorded errors beside those of now, for the rows that ship.
+        sources: where the rows and the timings behind the predictions stand.
     """
 
     header: Header
@@ -243,3 +244,4 @@ class ValidateResult:
     complete_baseline: Mapping[str, MetricError] = field(default_factory=dict)
     peers: tuple[PeerError, ...] = ()
     changes: tuple[FigureChange, ...] = ()
+    sources: tuple[SourceUse, ...] = ()
