@@ -48,9 +48,9 @@ def test_reinforcement_learning_keeps_the_share_too(placement: str) -> None:
 
 
 def test_where_nothing_fits_surely_the_surest_is_taken_and_said() -> None:
-    found = post_train("qwen2.5-7b", "h100-sxm-80:2", **TUNED)  # type: ignore[arg-type]
-    assert found.best.fits_fraction < 0.9
-    assert any("no layout fits in 90 of 100 cases" in note for note in found.warnings)
+    found = post_train("qwen2.5-7b", "h100-sxm-80:2", fit_confidence=0.98, **TUNED)  # type: ignore[arg-type]
+    assert found.best.fits_fraction < 0.98
+    assert any("no layout fits in 98 of 100 cases" in note for note in found.warnings)
 
 
 def test_a_share_outside_of_none_to_all_is_refused() -> None:
