@@ -14,6 +14,7 @@ from suanzhang.app.train_deadline import chance_below, chance_to_meet, chips_nee
 from suanzhang.app.train_fits import FIT_CONFIDENCE, check_confidence
 from suanzhang.app.train_input import (
     batch_words,
+    busy_batch,
     default_precision,
     optimizer_of,
     parse_chips,
@@ -157,6 +158,7 @@ def train(
         raise refused(spec.name, options, bounds)
     best = min(kept, key=lambda pool: value_of(pool.option, objective))
     assumed = _assumptions(global_batch, seq_len, stack, best, len(kinds)) + surely(best, confidence)
+    assumed += _one_batch_note(pools) if ranging and not global_batch else ()
     idle = 0 if ranging else _idle(best, [count for kind, count in kinds if kind.id == best.chip.id])
     assumed = (*_idle_note(best, idle), *assumed)
     found = replace(_result(best, pools, Given(bool(global_batch), bool(seq_len)), assumed, seed), idle_chips=idle)
@@ -200,6 +202,20 @@ def _assumptions(global_batch: int, seq_len: int, stack: str, best: Pool, pools:
     notes += routing_note(best.job)
     notes += ["each kind of chip was planned apart; one job does not mix them"] if pools > 1 else []
     return tuple(notes)
+
+
+def _one_batch_note(pools: Sequence[Pool]) -> tuple[str, ...]:
+    """That a count of chips would be asked alone with another batch, in words; nothing where none of them would."""
+    own = {
+        busy_batch(pool.job.model, pool.job.seq_len, [(pool.chip, pool.estimate.chips)]) != pool.job.global_batch
+        for pool in pools
+    }
+    if True not in own:
+        return ()
+    return (
+        f"every count of chips is asked with that one batch of {format_count(pools[0].job.global_batch)} sequences, so that "
+        "all run the same training; asked alone, some of them would be asked with another: give --global-batch to fix it",
+    )
 
 
 def _idle(best: Pool, counts: Sequence[int]) -> int:

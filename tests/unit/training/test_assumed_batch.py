@@ -105,3 +105,13 @@ def test_a_prime_count_leaves_no_whole_node_without_work() -> None:
     assert busy_batch(spec, 8192, [(H100, 1009)]) == busy_batch(spec, 8192, [(H100, 1008)])
     assert busy_batch(spec, 8192, [(H100, 8 * 1009)]) == busy_batch(spec, 8192, [(H100, 8192)])
     assert train("llama-3-70b", "1T", "h100-sxm-80:1009").chips == 1008
+
+
+def test_a_search_over_counts_says_that_all_of_them_have_one_batch() -> None:
+    def said(**asked: int) -> bool:
+        found = train("llama-2-7b", "1T", "h100-sxm-80", max_chips=1024, **asked)
+        return any("every count of chips is asked with that one batch of 1,024 sequences" in note for note in found.warnings)
+
+    assert train("llama-2-7b", "1T", "h100-sxm-80:1024").global_batch == 1024
+    assert said()
+    assert not said(global_batch=1024)
