@@ -71,10 +71,10 @@ def halvings(count: int, gang: int) -> tuple[int, ...]:
 def grid(limit: int, gang: int) -> tuple[int, ...]:
     """Counts up to a limit, about two per doubling, in whole gangs, the most first."""
     counts: dict[int, None] = {}
-    value = float(limit)
-    while value >= gang:
+    halved = 0
+    while (value := limit / 2.0 ** (halved / _PER_DOUBLING)) >= gang:  # from the limit each time: a half of it is exact
         counts[int(value) // gang * gang] = None
-        value /= 2.0 ** (1.0 / _PER_DOUBLING)
+        halved += 1
     return tuple(counts)
 
 

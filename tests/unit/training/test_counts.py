@@ -126,3 +126,10 @@ def test_an_answer_over_several_prices_is_explained(tmp_path) -> None:
     path.write_text(to_text(result), encoding="utf-8")
     explained = suanzhang.explain(path)
     assert any(tree.name == "cost" and tree.value == pytest.approx(result.cost.amount) for tree in explained.trees)
+
+
+@pytest.mark.parametrize("limit", [1000, 1024, 2048, 16384, 98304])
+def test_a_search_looks_at_each_half_of_the_most_chips(limit):
+    counts = grid(limit, 1)
+    assert {limit // 2**k for k in range(10)} <= set(counts)
+    assert len(counts) < 2.2 * limit.bit_length()
