@@ -642,8 +642,13 @@ def _micro_batch_of(row: TrainRow, batch: int, ranks: tuple[int, int, int], stac
     return wanted
 
 
+_METHOD_KEYS = ("method", "lora", "qlora", "lora_rank")
+"""Keys of a layout that say which weights are trained."""
+
+
 def _method_of(row: TrainRow, frozen_4bit: bool) -> tuple[Literal["full", "lora", "qlora"], int]:
-    text = f"{row.kind} {row.model_name} {row.notes} {row.id}"
+    stated = [f"{key}={row.layout[key]}" for key in _METHOD_KEYS if row.layout.get(key)]
+    text = " ".join([*stated, row.kind, row.model_name, row.notes, row.id])
     rank = re.search(r"rank[ =](\d+)|\br=(\d+)", text)
     size = int(next(part for part in rank.groups() if part)) if rank else 16
     if frozen_4bit or re.search(r"q-?lora", text, re.IGNORECASE):

@@ -237,3 +237,18 @@ def test_a_source_never_seen_is_read_with_what_it_says():
     assert (case.layout.tp, case.layout.dp, case.open_recompute) == (2, 8, True)
     assert case.measured["step_s"] == pytest.approx(64 * 4096 / (9000 * 16))
     assert "micro-batch not stated" in case.flags
+
+
+@pytest.mark.parametrize(
+    ("stated", "method", "rank"),
+    [
+        ({"method": "lora", "lora_rank": 64}, "lora", 64),
+        ({"lora": True}, "lora", 16),
+        ({"method": "qlora", "lora_rank": 8}, "qlora", 8),
+        ({"lora": False}, "full", 0),
+        ({}, "full", 0),
+    ],
+)
+def test_a_layout_says_which_weights_are_trained(stated, method, rank):
+    case = changed(BASE, id="x", layout={"dp": 512, "fsdp": True, **stated})
+    assert (case.job.method, case.job.lora_rank) == (method, rank)
