@@ -49,7 +49,7 @@ def test_the_named_budget_is_enough_and_a_hundredth_less_is_not(demands):
     case = _problem(demands, SOON, budget=500.0)
     least = refused(case).nearest["budget"]
     assert solve(replace(case, budget=least)).cash <= least + 0.01
-    refused(replace(case, budget=0.99 * least))
+    assert refused(replace(case, budget=0.99 * least)).binding[-1].endswith(" needed")
 
 
 @pytest.mark.parametrize("demands", [(SERVICE,), (SERVICE, RUN)])
@@ -97,6 +97,7 @@ def test_the_named_budget_does_not_let_a_service_wait_for_chips_that_can_be_had(
     least = refused(replace(case, budget=500.0)).nearest["budget"]
     assert not [share for share in solve(replace(case, budget=least)).shares if share.chip == "waiting"]
     assert least == pytest.approx(enough_budget(replace(case, budget=500.0)))
+    assert refused(replace(case, budget=500.0)).binding[-1].endswith(" needed for no more to wait than at any budget")
     held_back = solve(replace(case, budget=0.97 * least))
     assert [share for share in held_back.shares if share.chip == "waiting"]
 

@@ -70,7 +70,12 @@ def _explained(problem: PurchaseProblem, watch: Watch) -> Infeasible:
             base = limit if limit is not None else max(problem.budget_by_month)
             need = (base + extra) * (1.0 + 2e-6)
             nearest[key] = need
-            binding.append(f"{kind} of {format_figure(base, unit)}: at least {format_figure(need, unit)} needed")
+            waits = (
+                f" for no more to wait than at any {kind}"
+                if any(one.kind == "serve" and one.wait_price for one in problem.demands)
+                else ""
+            )
+            binding.append(f"{kind} of {format_figure(base, unit)}: at least {format_figure(need, unit)} needed{waits}")
     _relax_sites(problem, binding, nearest, watch)
     word = "one"
     if not binding and (joint := _together(problem, watch)):
