@@ -267,7 +267,10 @@ def eight_bit_of(chip: ChipSpec) -> str:
 
 def _eight_bit(sized: Sized, bought: BuyResult) -> tuple[Sized, str]:
     """The services sized with 8-bit weights on the chips that carry them, and the formats; none where nothing changes."""
+    from suanzhang.app.plan_sizing import service_need
+
     narrow: dict[tuple[str, str], SizedService] = {}
+    services = {one.ask.name: one.service for one in sized.services}
     for one in sized.services:
         for name in sorted({share.chip for share in bought.shares if share.demand == one.ask.name}):
             found = _narrow(one, name)
@@ -276,7 +279,7 @@ def _eight_bit(sized: Sized, bought: BuyResult) -> tuple[Sized, str]:
 
     def change(service: str, need: Need) -> Need:
         found = narrow.get((service, need.chip))
-        return need if found is None else replace(need, chips=float(found.chips), busy=found.utilisation_mean)
+        return need if found is None else service_need(services[service], found)
 
     formats = sorted({found.weight_dtype for found in narrow.values()})
     return _needs(sized, change), " or ".join(formats)

@@ -327,6 +327,15 @@ def _nearest(refused: list[Refusal]) -> dict[str, float]:
     return best
 
 
+def service_need(service: ServiceSpec, option: SizedService) -> Need:
+    """What a service needs on one kind of chip, with the chips of a replica and the share of all that its load fills."""
+    exact = service.requests_per_s * service.load.peak_to_mean / option.replica_requests_per_s + option.spare_replicas
+    return Need(
+        option.chip, float(option.chips), option.utilisation_mean, 0.0, f"{option.replicas} replicas",
+        option.chips / option.replicas, min(exact / option.replicas, 1.0),
+    )  # fmt: skip
+
+
 def service_demand(sized: SizedAsk, question: Question) -> Demand:
     """The service as the procurement model takes it.
 
@@ -342,10 +351,7 @@ def service_demand(sized: SizedAsk, question: Question) -> Demand:
     growth = 1.0 + service.load.growth_per_month
     first = sized.first_month
     level = tuple(growth ** max(0, month - first) for month in range(months))
-    needs = tuple(
-        Need(option.chip, float(option.chips), option.utilisation_mean, 0.0, f"{option.replicas} replicas")
-        for option in sized.options
-    )
+    needs = tuple(service_need(service, option) for option in sized.options)
     return Demand(
         service.name, "serve", needs, first_month=max(first, 0), level=level,
         due_month=max(min(first + _MOST_MONTHS_OF_RAMP, months - 1), 0),

@@ -57,6 +57,8 @@ class Need:
         busy: share of the time that they work, 0 to 1 (mean over peak, for a service).
         months: how long a run lasts on them; 0 for a service, which lasts as long as its demand.
         label: layout or engine settings in words.
+        replica: chips of one replica of a service, which carries nothing on fewer; 0 where any part counts.
+        filled: share of ``chips`` that level 1 would take if replicas could be split; the rest is there since they cannot.
     """
 
     chip: str
@@ -64,14 +66,16 @@ class Need:
     busy: float = 1.0
     months: float = 0.0
     label: str = ""
+    replica: float = 0.0
+    filled: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
     """A training run or a service, by what it needs on each kind of chip.
 
-    A run picks one option and one start; a service may be spread over several kinds of chip, and its share on each
-    counts in proportion.
+    A run picks one option and one start; a service may be spread over several kinds of chip. With one future its share on each
+    counts in whole replicas, in the mean over many futures in proportion.
 
     Args:
         name: what the user calls it.

@@ -47,7 +47,8 @@ def test_a_claim_has_an_interval_or_is_exact_arithmetic(name, monkeypatch):
         assert low <= value <= high
         assert high > low
         if claim.result_key != "kinds":  # whole counts
-            assert low < value < high
+            whole = claim.result_key == "mixed_share" and value == high == 1.0  # all of the few futures
+            assert low < value < high or (whole and low < 1.0)
             assert high - low > 0.005 * abs(value)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from suanzhang.money.procurement.calendar import month_name
 from suanzhang.money.procurement.columns import Columns, columns_of
 from suanzhang.money.procurement.highs import Programme, compress
-from suanzhang.money.procurement.monthcell import INF, Cell, Ints, cell_costs, cell_of, rent_lots, run_months
+from suanzhang.money.procurement.monthcell import INF, Cell, Ints, cell_costs, cell_of, rent_lots, run_months, whole_columns
 from suanzhang.money.procurement.orders import Floats, relieved
 from suanzhang.money.procurement.places import base_name
 from suanzhang.money.procurement.purse import budget_limits, budget_name, spendable
@@ -350,9 +350,7 @@ def _cells(form: Form, cols: Columns) -> None:
         limit[:, :, cell.hours : cell.busy] = np.floor(
             limit[:, :, cell.hours : cell.busy] / lots[cell.hours : cell.busy] + 1e-9
         )
-        whole = np.zeros(cell.cols, dtype=bool)
-        whole[cell.hours : cell.busy] = True
-        form.integer[cols.cells : cols.tail] = np.tile(whole, n)
+        form.integer[cols.cells : cols.tail] = np.tile(whole_columns(shape, cell), n)
     form.cost[cols.cells : cols.tail] = (shape.weights[:, None, None] * cost * lots).ravel()
     form.upper[cols.cells : cols.tail] = limit.ravel()
     for d, demand in enumerate(shape.services):

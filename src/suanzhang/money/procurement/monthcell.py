@@ -103,8 +103,10 @@ def _firm_entries(shape: Shape, chip: int, at: tuple[int, int, int, int]) -> lis
 def rent_lots(shape: Shape, cell: Cell) -> Floats:
     """Chips in one unit of each column: rents are had in whole lots where there is one scenario, else as a mean.
 
+    So are replicas of a service on each kind of chip and site: with fewer chips than one of them there is none.
+
     Equation:
-        lot of the offer for one scenario, else 1.
+        lot of the offer, or chips of a replica, for one scenario, else 1.
 
     Sources:
         [derived].
@@ -112,7 +114,16 @@ def rent_lots(shape: Shape, cell: Cell) -> Floats:
     lots = np.ones(cell.cols)
     if shape.count == 1:
         lots[cell.hours : cell.busy] = [offer.lot_chips for offer in shape.rents]
+        lots[cell.pairs : cell.tokens] = [pair.replica or 1.0 for pair in shape.pairs]
     return lots
+
+
+def whole_columns(shape: Shape, cell: Cell) -> NDArray[np.bool_]:
+    """Columns of a cell that come in whole units with one scenario: rents and replicas."""
+    whole = np.zeros(cell.cols, dtype=bool)
+    whole[cell.hours : cell.busy] = True
+    whole[cell.pairs : cell.tokens] = [pair.replica > 0.0 for pair in shape.pairs]
+    return whole
 
 
 def run_months(start: int, months: float) -> list[tuple[int, float]]:

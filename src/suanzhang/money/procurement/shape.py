@@ -38,12 +38,13 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A column of a cell: chips of one kind at work for one service."""
+    """A column of a cell: chips of one kind at work for one service; ``replica`` of them carry a part of it, fewer nothing."""
 
     demand: int
     chip: int
     chips: float
     busy: float
+    replica: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ def build(
         starts=_starts(problem, runs),
         services=services,
         runs=runs,
-        pairs=_pairs(services, chips),
+        pairs=_pairs(services, chips, whole=not priced),
         rents=rents,
         tokens=tokens,
         level=_levels(problem, scenarios, services),
@@ -254,14 +255,17 @@ def _starts(problem: PurchaseProblem, runs: tuple[Demand, ...]) -> tuple[Start, 
     return tuple(found)
 
 
-def _pairs(services: tuple[Demand, ...], chips: tuple[str, ...]) -> tuple[Pair, ...]:
+def _pairs(services: tuple[Demand, ...], chips: tuple[str, ...], whole: bool) -> tuple[Pair, ...]:
+    """Services on kinds of chip; where replicas are counted in whole ones, they carry all that they can."""
     found = []
     for index, demand in enumerate(services):
         best: dict[str, Need] = {}
         for need in demand.options:
             if need.chip not in best or need.chips < best[need.chip].chips:
                 best[need.chip] = need
-        found += [Pair(index, chips.index(chip), need.chips, need.busy) for chip, need in best.items()]
+        for chip, need in best.items():
+            filled, replica = (need.filled, need.replica) if whole and need.replica > 0.0 else (1.0, 0.0)
+            found.append(Pair(index, chips.index(chip), need.chips * filled, need.busy, replica))
     return tuple(found)
 
 
