@@ -19,7 +19,7 @@ from suanzhang.app.header import header
 from suanzhang.app.validate_against import CONSTANT_METRICS, by_source_pct, constant_residuals, peer_errors
 from suanzhang.app.validate_drift import changes
 from suanzhang.app.validate_fit import Judges, chip_left_out_judges, left_out_judges, recorded_folds, shipped_judges
-from suanzhang.app.validate_predict import Outcome, outcome
+from suanzhang.app.validate_predict import Outcome, outcome, shared_reasons
 from suanzhang.app.validate_sources import sources_of
 from suanzhang.app.validate_unstated import unstated_precisions
 from suanzhang.catalog.chips import chip
@@ -168,7 +168,7 @@ def summarise_outcomes(outcomes: Sequence[Outcome], *, with_rows: bool, judged: 
         phase="",
         rows=len(counted),
         modelled=sum(1 for item in counted if item.residuals),
-        skipped=dict(Counter(item.skip or _NOTHING for item in counted if not item.residuals).most_common()),
+        skipped=shared_reasons(item.skip or _NOTHING for item in counted if not item.residuals),
         metrics=by_metric(residuals),
         by_source=group(lambda item: item.row.source),
         by_chip=group(lambda item: item.labels.get("chip") or _chip_id(item.row.chip)),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from suanzhang.app.physics import physics
@@ -135,9 +136,30 @@ def serve_distance(isl: float, chips: int) -> float:
 
 
 def _reason(error: PlannerError) -> str:
-    """One reason that many rows can share: the message without its numbers."""
+    """Why a question has no answer, with its figures."""
     message = re.sub(r"^layout [^:]*: ", "layout: ", error.message)
-    return re.sub(r"\d[\d.,e+]*", "#", f"{error.kind}: {message}")[:120]
+    return f"{error.kind}: {message}"[:120]
+
+
+_REFUSED = re.compile(r"[a-z]+: ")
+"""How the reason of a question without an answer begins: with the kind of its error."""
+
+
+def shared_reasons(reasons: Iterable[str]) -> dict[str, int]:
+    """How many rows have each reason, the most first; those that differ in figures alone count as one, the first of them.
+
+    Args:
+        reasons: one of each row.
+    """
+    first: dict[str, str] = {}
+    alike: dict[str, set[str]] = {}
+    counts: Counter[str] = Counter()
+    for reason in reasons:
+        key = re.sub(r"\d[\d.,e+]*", "#", reason) if _REFUSED.match(reason) else reason
+        first.setdefault(key, reason)
+        alike.setdefault(key, set()).add(reason)
+        counts[key] += 1
+    return {first[key] + (", and alike" if len(alike[key]) > 1 else ""): count for key, count in counts.most_common()}
 
 
 def outcome(row: TruthRow, training: EstimateTraining, serving: EstimateServing) -> Outcome:
