@@ -347,6 +347,12 @@ def _try(asked: _Asked, job: TrainJob, software: TrainStack, params: float, choi
     own = replace(job, model=shape, global_batch=batch_for(shape, job.seq_len, asked.chip, asked.chips))
     packed = pack(own, asked.chip, software)
     searched = search(packed, own, asked.chip, software, asked.chips)
+    if not searched.layouts and math.isinf(searched.leanest_bytes):
+        raise Infeasible(
+            f"no layout deals {format_count(own.global_batch)} sequences to {format_count(asked.chips)} {asked.chip.name}",
+            binding=[f"chips: {format_count(asked.chips)} in {asked.seconds / DAY_S:.3g} d, more than one training can use"],
+            fix="allow more days, or give less money",
+        )
     if not searched.layouts:
         raise Infeasible(
             f"a model of {params / 1e9:.3g} B parameters does not fit {format_count(asked.chips)} {asked.chip.name}",

@@ -125,3 +125,9 @@ def test_money_in_a_currency_without_rents_asks_for_a_price() -> None:
     with pytest.raises(InputError, match="no rent in EUR"):
         scaling(budget="20M", currency="EUR")
     assert len(scaling(budget="20M", currency="EUR", price_per_chip_h=3.0).rows) == 4
+
+
+def test_more_chips_than_a_batch_can_be_dealt_to_is_a_refusal_that_says_so() -> None:
+    with pytest.raises(Infeasible, match="no layout deals .* sequences to") as refusal:
+        scaling("a100-sxm-80", budget="20M", deadline="1d", price_per_chip_h=1.48)
+    assert "more days" in refusal.value.fix
