@@ -128,6 +128,6 @@ def test_money_in_a_currency_without_rents_asks_for_a_price() -> None:
 
 
 def test_more_chips_than_a_batch_can_be_dealt_to_is_a_refusal_that_says_so() -> None:
-    with pytest.raises(Infeasible, match="no layout deals .* sequences to") as refusal:
+    with pytest.raises(Infeasible, match=r"no layout deals .* sequences to") as refusal:
         scaling("a100-sxm-80", budget="20M", deadline="1d", price_per_chip_h=1.48)
     assert "more days" in refusal.value.fix
