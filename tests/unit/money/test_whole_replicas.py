@@ -76,3 +76,11 @@ def test_a_budget_for_half_a_replica_less_is_too_small():
     assert solve(replace(whole, budget=paid + 10.0)).cost == pytest.approx(paid)
     with pytest.raises(Infeasible):
         solve(replace(whole, budget=paid - 100.0))
+
+
+def test_of_many_replicas_a_part_of_one_counts():
+    """Hundreds of whole numbers a month would only slow the search: a part of a replica is less than a hundredth of them."""
+    level = (1.0, 1.0, 1.0, 1.001)
+    few, many = (solve(case((Need("a", 8.0 * count, replica=8.0),), level)) for count in (90, 110))
+    assert rented(few)[-1] == 728.0
+    assert rented(many)[-1] == 882.0

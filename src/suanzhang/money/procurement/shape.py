@@ -36,6 +36,10 @@ class Start:
     wait_cost: float
 
 
+MOST_WHOLE = 100.0
+"""Replicas of a service on one kind of chip up to which they are counted in whole ones."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """A column of a cell: chips of one kind at work for one service; ``replica`` of them carry a part of it, fewer nothing."""
@@ -256,7 +260,10 @@ def _starts(problem: PurchaseProblem, runs: tuple[Demand, ...]) -> tuple[Start, 
 
 
 def _pairs(services: tuple[Demand, ...], chips: tuple[str, ...], whole: bool) -> tuple[Pair, ...]:
-    """Services on kinds of chip; where replicas are counted in whole ones, they carry all that they can."""
+    """Services on kinds of chip; where replicas are counted in whole ones, they carry all that they can.
+
+    Of more than ``MOST_WHOLE`` replicas a part of one is less than a hundredth: those count in proportion.
+    """
     found = []
     for index, demand in enumerate(services):
         best: dict[str, Need] = {}
@@ -264,7 +271,8 @@ def _pairs(services: tuple[Demand, ...], chips: tuple[str, ...], whole: bool) ->
             if need.chip not in best or need.chips < best[need.chip].chips:
                 best[need.chip] = need
         for chip, need in best.items():
-            filled, replica = (need.filled, need.replica) if whole and need.replica > 0.0 else (1.0, 0.0)
+            few = need.replica > 0.0 and need.chips <= MOST_WHOLE * need.replica
+            filled, replica = (need.filled, need.replica) if whole and few else (1.0, 0.0)
             found.append(Pair(index, chips.index(chip), need.chips * filled, need.busy, replica))
     return tuple(found)
 
