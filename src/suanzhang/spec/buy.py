@@ -196,6 +196,7 @@ class Scenario:
         barred_from: first month in which an offer can no longer be delivered, by offer id.
         barred_until: first month in which it can be delivered again; never where it is not named.
         growth: factor on the level by demand name and month.
+        barred_again: first month of a second stop, which lasts, by offer id; never where it is not named.
     """
 
     weight: float
@@ -205,6 +206,7 @@ class Scenario:
     barred_from: Mapping[str, int] = field(default_factory=dict)
     growth: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     barred_until: Mapping[str, int] = field(default_factory=dict)
+    barred_again: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

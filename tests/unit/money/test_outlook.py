@@ -1,5 +1,7 @@
 """What a question expects of its market: price paths, trends, spreads, growth and export rules."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -156,12 +158,13 @@ def test_what_was_stopped_comes_when_the_border_opens_or_is_paid_back():
         {},
         {"barred_from": {"order": 1}},
         *({"barred_from": {"order": 1}, "barred_until": {"order": at}} for at in (5, 9)),
+        {"barred_from": {"order": 1}, "barred_until": {"order": 5}, "barred_again": {"order": 6}},
     )
-    shape = build(bare, tuple(Scenario(0.25, **spell) for spell in spells))
+    shape = build(bare, tuple(Scenario(0.2, **spell) for spell in spells))
     first, late = (next(order for order in shape.orders if order.month == month) for month in (0, 4))
-    assert first.arrival.tolist() == [2, FOREVER, 5, FOREVER]
-    assert late.arrival.tolist() == [6, FOREVER, 6, FOREVER]
-    assert dict(first.lines)["chips"].tolist() == [100.0, 0.0, 100.0, 0.0]
+    assert first.arrival.tolist() == [2, FOREVER, 5, FOREVER, 5]
+    assert late.arrival.tolist() == [6, FOREVER, 6, FOREVER, FOREVER], "the border closed again in month 6"
+    assert dict(first.lines)["chips"].tolist() == [100.0, 0.0, 100.0, 0.0, 100.0]
 
 
 def test_markets_with_export_rules_let_chips_through_again_at_the_recorded_rate():
@@ -189,3 +192,29 @@ def test_a_chain_of_the_question_may_open_again():
     assert np.mean(opened <= 12) == pytest.approx(0.6, abs=0.1)
     shut = asked("  export: [{chip: h100-sxm-80, state: barred}]")
     assert not [offer for offer in resolve_world(shut).market.offers if offer.kind == "buy"]
+
+
+def test_what_opened_is_stopped_again_as_often_as_the_chain_says():
+    """Shares of futures in which the border is shut, month by month, against the chain multiplied out."""
+    rules = "{chip: h100-sxm-80, state: barred, barred_to_open_per_year: 70%, open_to_barred_per_year: 50%}"
+    question = asked(f"  export: [{rules}]")
+    where = resolve_world(question).market
+    bare = replace(problem(question, where.offers), months=36)
+    drawn = [future for seed in range(10) for future in draw_scenarios(bare, uncertainty_of(bare, where), 200, seed)]
+    opening, stopping = (1.0 - (1.0 - chance) ** (1.0 / 12.0) for chance in (0.7, 0.5))
+    shut, free, again = 1.0, 0.0, 0.0
+    for month in range(1, 36):
+        shut, free, again = shut * (1.0 - opening), free * (1.0 - stopping) + shut * opening, again + free * stopping
+        if month in (6, 12, 24, 35):
+            seen = np.mean([is_shut(future, "h100-order", month) for future in drawn])
+            assert seen == pytest.approx(shut + again, abs=0.04)
+    assert again > 0.3, "a second stop is common enough to be seen here"
+
+
+def is_shut(future, name: str, month: int) -> bool:
+    return month < future.barred_until[name] or month >= future.barred_again[name]
+
+
+def test_rules_that_never_stop_draw_no_second_stop():
+    bare = problem(asked(""), resolve_world(asked("")).market.offers)
+    assert all(not future.barred_again for future in draw_scenarios(bare, Uncertainty(0.1), 20, 1))

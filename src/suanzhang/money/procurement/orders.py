@@ -263,11 +263,16 @@ def _works(problem: PurchaseProblem, scenarios: int) -> list[Order]:
 
 
 def _arrival(offer: Offer, scenario: Scenario, month: int, months: int) -> int:
-    """Month in which an order comes; stopped at the border it comes when that opens, or never where that is after the plan."""
+    """Month in which an order comes; stopped at the border it comes when that opens, or never where that is after the plan.
+
+    What would come after the border has closed a second time never does.
+    """
     arrival = month + scenario.delay_months.get(offer.id, nominal_delay(offer))
-    opened = scenario.barred_until.get(offer.id, FOREVER)
-    if arrival < scenario.barred_from.get(offer.id, FOREVER) or arrival >= opened:
+    if arrival < scenario.barred_from.get(offer.id, FOREVER):
         return arrival
+    opened = scenario.barred_until.get(offer.id, FOREVER)
+    if arrival >= opened:
+        return arrival if arrival < scenario.barred_again.get(offer.id, FOREVER) else FOREVER
     return opened if opened < months else FOREVER
 
 

@@ -101,6 +101,7 @@ def _copied(scenario: Scenario, copies: Mapping[str, list[str]]) -> Scenario:
         delay_months=also(scenario.delay_months),
         barred_from=also(scenario.barred_from),
         barred_until=also(scenario.barred_until),
+        barred_again=also(scenario.barred_again),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class Uncertainty:
         regime_months: mean length of a regime (shortage, normal, glut).
         regime_shift_per_year: yearly change of the logarithm of prices in a shortage (a glut falls as fast).
         bar_per_year: rate at which an offer that export rules could stop is stopped, by offer id.
-        return_per_year: rate at which one that was stopped is let through again; a second stop is not drawn.
+        return_per_year: rate at which one that was stopped is let through again; a second stop lasts.
         path: expected factor on today's price or rent by offer id and month, where it is not that of the market.
         sigma_by_offer: spread in place of ``price_sigma_per_year``, by offer id.
         chains: states of export rules and the chances of their changes, by offer id; offers of one chip share their draws.
@@ -79,7 +79,7 @@ def draw_scenarios(problem: PurchaseProblem, uncertainty: Uncertainty, count: in
     """
     if not 1 <= count <= MOST:
         raise InputError(f"scenarios: must be within 1 and {MOST}, got {count}")
-    streams = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(6)]
+    streams = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(7)]
     trend = (1.0 + problem.price_change_per_year) ** (np.arange(problem.months) / 12.0)
     common = _regimes(problem.months, uncertainty, count, streams[0])
     price: dict[str, np.ndarray] = {}
@@ -99,6 +99,7 @@ def draw_scenarios(problem: PurchaseProblem, uncertainty: Uncertainty, count: in
     }
     bars |= _barred(problem, uncertainty.chains, count, streams[4])
     opened = _opened(problem, uncertainty, bars, streams[5])
+    again = _again(problem, uncertainty, opened, streams[6])
     expected = {offer.id: np.array(uncertainty.path[offer.id]) for offer in problem.offers if offer.id in uncertainty.path}
     growth = {d.name: _growth(d.growth_sigma_per_year, problem.months, count, streams[3]) for d in problem.demands}
     return tuple(
@@ -110,6 +111,7 @@ def draw_scenarios(problem: PurchaseProblem, uncertainty: Uncertainty, count: in
             {name: int(values[s]) for name, values in bars.items()},
             {name: tuple(paths[s]) for name, paths in growth.items()},
             {name: int(values[s]) for name, values in opened.items()},
+            {name: int(values[s]) for name, values in again.items()},
         )
         for s in range(count)
     )
@@ -165,6 +167,31 @@ def _opened(
         if chips[name] not in drawn:
             drawn[chips[name]] = stream.exponential(12.0, len(first))
         found[name] = np.where(first < FOREVER, first + np.ceil(drawn[chips[name]] / rate).astype(int), FOREVER)
+    return found
+
+
+def _again(
+    problem: PurchaseProblem, uncertainty: Uncertainty, opened: Mapping[str, np.ndarray], stream: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """First month of a second stop after each offer was let through again, at the rates of the first, the same for one chip.
+
+    Equation:
+        again = until + months that an open chain takes to be barred; with a rate, chance within a year = 1 - exp(-rate).
+
+    Sources:
+        [derived].
+    """
+    found: dict[str, np.ndarray] = {}
+    chips = {offer.id: offer.chip for offer in problem.offers}
+    drawn: dict[str, np.ndarray] = {}
+    for name, until in sorted(opened.items()):
+        if chips[name] not in drawn:
+            drawn[chips[name]] = stream.random((len(until), problem.months))
+        luck, chain = drawn[chips[name]], uncertainty.chains.get(name)
+        rate = (uncertainty.bar_per_year or {}).get(name, 0.0)
+        open_again = replace(chain, state="open") if chain else ExportChain(open_to_barred_per_year=-math.expm1(-rate))
+        spell = _first_barred(open_again, problem.months, luck)
+        found[name] = np.where((until < FOREVER) & (spell < FOREVER), until + spell, FOREVER)
     return found
 
 
