@@ -87,6 +87,8 @@ def read_table(path: str | Path, kinds: Kinds) -> tuple[Row, ...]:
         cells = {name: value for name, value in zip(names, line, strict=False) if name and value not in (None, "")}
         if cells:
             rows.append(Row({name: _dated(name, value, kinds, where) for name, value in cells.items()}, where))
+    if not rows:
+        raise InputError(f"{file.name}: has a line of columns and no rows", fix="write one row below it, or leave the file out")
     return tuple(_numbered(rows, kinds, separator))
 
 

@@ -73,6 +73,7 @@ def test_a_workbook_reads_as_the_same_table(tmp_path):
         (QUOTE + "v1,buy,a800,minus\n", "row 2, price"),
         (QUOTE + "v1,buy,h900,30000\n", "row 2, chip: unknown chip 'h900'"),
         ("", "is empty"),
+        ("id,kind,chip,price\n\n,,,\n", "has a line of columns and no rows"),
     ],
 )
 def test_a_bad_table_is_one_line_that_names_the_cell(tmp_path, text, words):
