@@ -211,9 +211,7 @@ def explain_variants(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> Tree
     """Trees of the days of each chip, and of its times and price over those of the chip that it is measured by."""
     trees: list[Node] = []
     warnings: list[str] = []
-    rows = {str(row["chip"]): row for row in body["rows"] if row["option"]}
-    runs = {name: _run({**body, **_batch(row)}, inputs, name, row["option"]["layout"], str(row["precision"]))
-            for name, row in rows.items()}  # fmt: skip
+    rows, runs = variant_runs(body, inputs)
     for name, run in runs.items():
         words = f"days on {body['chips']:,} {name}"
         trees.append(days_tree(run, **_given(inputs), name=words))
@@ -223,6 +221,16 @@ def explain_variants(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> Tree
         if name != base and name in runs and base in runs:
             trees += _beside(row, rows, runs, inputs)
     return trees, warnings
+
+
+def variant_runs(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Run]]:
+    """The compared chips that have a way to run the job, and their runs, both by chip."""
+    rows = {str(row["chip"]): row for row in body["rows"] if row["option"]}
+    runs = {
+        name: _run({**body, **_batch(row)}, inputs, name, row["option"]["layout"], str(row["precision"]))
+        for name, row in rows.items()
+    }
+    return rows, runs
 
 
 def _batch(row: Mapping[str, Any]) -> dict[str, int]:
@@ -356,4 +364,5 @@ def explain_own_runs(body: Mapping[str, Any], inputs: Mapping[str, Any]) -> Tree
 _FACTORS = "suanzhang.app.calibrate_runs_fit.corrected"
 __all__ = [
     "explain_examine", "explain_goodput", "explain_launch", "explain_own_runs", "explain_variants", "job_asked",
+    "variant_runs",
 ]  # fmt: skip

@@ -15,7 +15,7 @@ from suanzhang.spec.question import Question
 from suanzhang.spec.trust_plain import plain
 from suanzhang.spec.trust_sensitivity import SensitivityResult
 
-VERBS = ("train", "serve", "plan", "buy", "goodput", "examine", "launch_train", "launch_serve")
+VERBS = ("train", "serve", "plan", "buy", "goodput", "examine", "variants", "launch_train", "launch_serve")
 """Verbs whose answers can be looked at."""
 Progress = Callable[[str], None]
 
@@ -91,10 +91,11 @@ def _subject(verb: str, body: Mapping[str, Any], inputs: Mapping[str, Any]) -> S
     if verb in ("launch_train", "launch_serve"):
         plan = {**body["plan"], "catalog_date": body["catalog_date"]}
         return _subject(verb.removeprefix("launch_"), plan, inputs)
-    if verb in ("goodput", "examine"):
-        from suanzhang.app.sensitivity_runs import examined_subject, goodput_subject
+    if verb in ("goodput", "examine", "variants"):
+        from suanzhang.app import sensitivity_runs as runs
 
-        return (goodput_subject if verb == "goodput" else examined_subject)(body, inputs)
+        own = {"goodput": runs.goodput_subject, "examine": runs.examined_subject, "variants": runs.variants_subject}
+        return own[verb](body, inputs)
     if verb == "train":
         from suanzhang.app.sensitivity_train import train_subject
 

@@ -8,7 +8,7 @@ from suanzhang.spec.trust_sensitivity import Answer, Effect, SensitivityResult, 
 _BARS = 12
 _VERBS = {
     "train": "training", "serve": "serving", "plan": "the plan of", "buy": "the schedule of", "goodput": "the calendar time of",
-    "examine": "the imported job,",
+    "examine": "the imported job,", "variants": "the comparison of",
 }  # fmt: skip
 
 

@@ -193,7 +193,7 @@ def test_the_price_level_of_the_market_moves_a_plan() -> None:
     assert "price level of the market by the end of the plan" in names
 
 
-@pytest.mark.parametrize("verb", ["goodput", "examine", "launch_train", "launch_serve"])
+@pytest.mark.parametrize("verb", ["goodput", "examine", "variants", "launch_train", "launch_serve"])
 def test_answers_about_one_run_or_service_are_looked_at_too(verb: str, answers: dict[str, Any]) -> None:
     body = to_json(answers[verb])
     found = suanzhang.sensitivity(body, sobol=False)
@@ -205,7 +205,7 @@ def test_answers_about_one_run_or_service_are_looked_at_too(verb: str, answers: 
         assert any(effect.low != effect.high for effect in one.effects), one.name
         shares = sum(effect.variance_fraction for effect in one.effects) + one.unexplained_fraction
         assert shares == pytest.approx(1.0), one.name
-    if verb != "launch_serve":
+    if verb not in ("launch_serve", "variants"):
         assert {one.name: one.value for one in found.answers}["step time"] == plan["step_s"]
 
 
@@ -220,3 +220,22 @@ def test_failures_move_the_calendar_time_of_a_run_and_not_its_step() -> None:
     assert swing("days", "run.failures") > 1e-3 > abs(swing("step time", "run.failures"))
     assert swing("useful share", "run.failures") < -1e-3
     assert swing("days", "ask.tokens") == pytest.approx(1.1**2 - 1.0, rel=1e-9)
+
+
+def test_a_comparison_rests_on_what_its_chips_do_not_share(answers: dict[str, Any]) -> None:
+    found = {one.name: one for one in suanzhang.sensitivity(to_json(answers["variants"]), sobol=False).answers}
+    cut, other = found["time of a800-sxm-80 over a100-sxm-80"], found["time of v100-sxm2-32 over a100-sxm-80"]
+
+    def ends(answer: Any, key: str) -> tuple[float, float]:
+        effect = next(effect for effect in answer.effects if effect.input.key == key)
+        assert effect.low is not None and effect.high is not None
+        return effect.low / answer.value, effect.high / answer.value
+
+    slow, fast = ends(cut, "a800-sxm-80 chip.link_bytes_per_s")
+    assert slow > 1.0 > fast, "the cut link is what the A800 lacks"
+    for end in ends(cut, "a100-sxm-80 kernel.product"):
+        assert end == pytest.approx(1.0, abs=0.02), "both run the kernels that were timed on one silicon"
+    low, high = ends(other, "v100-sxm2-32 kernel.product")
+    assert low < 0.9 and high > 1.1, "nobody timed the V100"
+    assert not any(effect.input.key == "a800-sxm-80 kernel.product" for effect in cut.effects)
+    assert ends(cut, "v100-sxm2-32 kernel.product") == (1.0, 1.0)
