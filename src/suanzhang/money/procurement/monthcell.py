@@ -119,7 +119,14 @@ def rent_lots(shape: Shape, cell: Cell) -> Floats:
 
 
 def whole_columns(shape: Shape, cell: Cell) -> NDArray[np.bool_]:
-    """Columns of a cell that come in whole units with one scenario: rents and replicas."""
+    """Columns of a cell that come in whole units with one scenario: rents and replicas.
+
+    Equation:
+        whole = rents, and pairs of a service and a chip whose replicas are counted.
+
+    Sources:
+        [derived].
+    """
     whole = np.zeros(cell.cols, dtype=bool)
     whole[cell.hours : cell.busy] = True
     whole[cell.pairs : cell.tokens] = [pair.replica > 0.0 for pair in shape.pairs]
